@@ -1,0 +1,215 @@
+//! Keeps tasks, leases and the journal. Knows databases; decides nothing about time or policy.
+//!
+//! Three traits say what the rooms above need. [`memory`] serves tests, [`embedded`] one machine; each passes the same
+//! conformance suite.
+
+pub mod document;
+pub mod embedded;
+pub mod memory;
+
+#[cfg(test)]
+pub mod conformance;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Record, RecordKind, Revision, Shard, Stretch, Timestamp};
+
+/// The cause of a failure inside a store.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong, by what the caller should do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Someone else wrote first. Read again and decide anew; never overwrite.
+    #[error("`{identity}` changed since it was read")]
+    Conflict {
+        /// The task.
+        identity: Identity,
+    },
+    /// This node lost its lease while it worked. Stop; do not retry.
+    #[error("epoch {} of shard {} is stale", ours.0, shard.index())]
+    Fenced {
+        /// The shard.
+        shard: Shard,
+        /// The epoch that was refused.
+        ours: Epoch,
+    },
+    /// The store cannot be reached or cannot write. Nothing was changed; try again later.
+    #[error("store unavailable while {doing}: {source}")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        source: BoxError,
+    },
+    /// What is stored cannot be read. Someone must look.
+    #[error("stored {what} cannot be read: {source}")]
+    Corrupt {
+        /// What cannot be read.
+        what: String,
+        /// The cause.
+        source: BoxError,
+    },
+    /// Another process, another format: the store must not be opened.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A step from one state of a task to the next. It happens whole, with its record, or not at all.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The task.
+    pub identity: Identity,
+    /// The number of the revision in force that is replaced; `None` when there must be none.
+    pub replaces: Option<u64>,
+    /// The holder's epoch of the task's shard.
+    pub epoch: Epoch,
+    /// When the revision that is replaced goes out of force.
+    pub at: Timestamp,
+    /// The revision that comes into force; `None` for a delete.
+    pub next: Option<Revision>,
+    /// The log document of the change.
+    pub record: Record,
+}
+
+/// What tasks exist, and existed.
+#[async_trait]
+pub trait CatalogStore: Send + Sync {
+    /// Makes a change durable. A stale `epoch` is [`StoreError::Fenced`]; a revision in force other than `replaces` is
+    /// [`StoreError::Conflict`].
+    async fn change(&self, change: Change) -> Result<(), StoreError>;
+
+    /// Only writes the record, when a change changes nothing (a switch to where it is, a delete of nothing).
+    async fn note(&self, record: Record) -> Result<(), StoreError>;
+
+    /// Gives, in pages, every revision that is in force or went out of force later than `ended_after`: by task, and for
+    /// each task by number. The last page is followed by the end of the channel; an error ends it too.
+    fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>>;
+
+    /// Forgets revisions that went out of force before `before`. Returns how many.
+    async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// Who acts for a shard, and how far.
+#[async_trait]
+pub trait LeaseStore: Send + Sync {
+    /// Makes `owner` the holder of all shards, each with a new epoch. Alone on its store, a node may always do so.
+    async fn take_all(&self, owner: &str) -> Result<Vec<Lease>, StoreError>;
+
+    /// Makes claims durable, all or none. Values never move back, whatever is asked; a stale epoch is
+    /// [`StoreError::Fenced`].
+    async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError>;
+
+    /// A planned stop: the holder says how far it really went. Sets both values even if they move back, as the holder
+    /// knows that nothing later was sent.
+    async fn release(&self, claims: &[Claim]) -> Result<(), StoreError>;
+}
+
+/// Which records of a task are wanted, newest first.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// The task, exactly.
+    pub identity: Identity,
+    /// Only this kind.
+    pub kind: Option<RecordKind>,
+    /// Only records at or after this second of the epoch.
+    pub since_secs: Option<i64>,
+    /// Only records at or before this second of the epoch.
+    pub until_secs: Option<i64>,
+    /// How many at most.
+    pub limit: usize,
+    /// How many of the newest to leave out.
+    pub skip: usize,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The page.
+    pub records: Vec<Record>,
+    /// How many match in all, counted up to [`Found::TOTAL_MAX`].
+    pub total: usize,
+    /// Whether more match than were counted.
+    pub total_is_lower_bound: bool,
+}
+
+impl Found {
+    /// Counting stops here, as it does by default in Elasticsearch: a count must not read a whole history.
+    pub const TOTAL_MAX: usize = 10_000;
+}
+
+/// The outcome of one instant or of a stretch, as the journal holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What happened.
+    pub kind: RecordKind,
+    /// To which instants.
+    pub stretch: Stretch,
+}
+
+/// How old and how large the history may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Records before this are deleted.
+    pub before: Timestamp,
+    /// While the history is larger than this, its oldest records are deleted.
+    pub bytes_max: u64,
+    /// How many records one step may delete, so that no fire waits behind it.
+    pub step_max: usize,
+}
+
+/// What a step of pruning did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many records were deleted.
+    pub records: u64,
+    /// Whether another step would delete more.
+    pub more: bool,
+}
+
+/// The history.
+#[async_trait]
+pub trait JournalStore: Send + Sync {
+    /// Makes records durable, all or none. A record with the id of an earlier one replaces it.
+    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError>;
+
+    /// Finds records of one task. Cleared ones are not found.
+    async fn search(&self, search: Search) -> Result<Found, StoreError>;
+
+    /// Deletes the records of one task from what [`JournalStore::search`] finds. Their outcomes stay known to
+    /// [`JournalStore::outcomes`] while they are later than `settled_through`: a crash must not fire a cleared instant
+    /// again. Until `at`, the task's history counts as cleared.
+    async fn clear(&self, identity: &Identity, settled_through: Timestamp, at: Timestamp) -> Result<(), StoreError>;
+
+    /// The outcomes of one entry whose last instant is later than `after`, by that instant.
+    async fn outcomes(
+        &self,
+        identity: &Identity,
+        entry: &EntryName,
+        after: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError>;
+
+    /// The newest instant that an entry fired, if it is later than `after`.
+    async fn last_fire(
+        &self,
+        identity: &Identity,
+        entry: &EntryName,
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Deletes old records, one step. Outcomes later than `settled_through` stay.
+    async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError>;
+
+    /// Until when the history of a task was deleted: cleared by hand, or pruned by retention. Nothing can be said about
+    /// its instants up to then.
+    async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError>;
+
+    /// The bytes that the store takes on disk.
+    async fn size(&self) -> Result<u64, StoreError>;
+}
+
+/// All of a store.
+pub trait Store: CatalogStore + LeaseStore + JournalStore {}
+
+impl<S: CatalogStore + LeaseStore + JournalStore> Store for S {}
