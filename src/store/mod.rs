@@ -36,7 +36,7 @@ pub enum StoreError {
         ours: Epoch,
     },
     /// The store cannot be reached or cannot write. Nothing was changed; try again later.
-    #[error("store unavailable while {doing}: {source}")]
+    #[error("store unavailable while {doing}")]
     Unavailable {
         /// What was being done.
         doing: &'static str,
@@ -44,7 +44,7 @@ pub enum StoreError {
         source: BoxError,
     },
     /// What is stored cannot be read. Someone must look.
-    #[error("stored {what} cannot be read: {source}")]
+    #[error("stored {what} cannot be read")]
     Corrupt {
         /// What cannot be read.
         what: String,
