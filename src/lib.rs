@@ -1,3 +1,9 @@
 //! Fires HTTP requests on time and records exactly one outcome for every instant.
 
+pub mod api;
+pub mod dispatch;
+pub mod engine;
+pub mod journal;
 pub mod model;
+pub mod observe;
+pub mod store;

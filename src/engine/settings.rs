@@ -1,0 +1,16 @@
+use std::time::Duration;
+
+/// When an instant counts as missed, and what is caught up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// An instant still unfired after this long is a misfire.
+    pub misfire_grace: Duration,
+    /// Misfires older than this are not caught up.
+    pub catch_up_window: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { misfire_grace: Duration::from_secs(30), catch_up_window: Duration::from_secs(60 * 60) }
+    }
+}

@@ -1,0 +1,4 @@
+//! .
+
+mod settings;
+pub use self::settings::*;
