@@ -1,0 +1,117 @@
+//! How the body of an entry becomes the body of a request. The rules are the contract's (`docs/entries.md`).
+
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use crate::model::{JsonText, RunId};
+
+/// A request body and the content type that it brings, where the entry names none or must be completed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct EncodedBody {
+    pub(super) bytes: Vec<u8>,
+    /// Takes the place of the entry's own content type.
+    pub(super) content_type: Option<String>,
+}
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Encodes a body for the content type that the entry's headers give, if any.
+pub(super) fn encode(body: Option<&JsonText>, given_type: Option<&str>, run_id: RunId) -> EncodedBody {
+    let Some(text) = body.map(JsonText::as_str).filter(|text| !matches!(*text, "{}" | "[]" | "\"\"")) else {
+        return EncodedBody::default();
+    };
+    let media_type = given_type.map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::String(string)) => encode_string(string, media_type.as_deref()),
+        Ok(Value::Object(fields)) if media_type.as_deref() == Some(FORM) => as_is(form(&fields).into_bytes()),
+        Ok(Value::Object(fields)) if media_type.as_deref() == Some(MULTIPART) => multipart(&fields, run_id),
+        // Deeper than the JSON reader goes: it can only be sent as it is.
+        Ok(_) | Err(_) => json(text, given_type.is_some()),
+    }
+}
+
+fn as_is(bytes: Vec<u8>) -> EncodedBody {
+    EncodedBody { bytes, content_type: None }
+}
+
+fn json(text: &str, type_is_given: bool) -> EncodedBody {
+    let content_type = (!type_is_given).then(|| JSON.to_owned());
+    EncodedBody { bytes: text.as_bytes().to_vec(), content_type }
+}
+
+fn encode_string(string: String, media_type: Option<&str>) -> EncodedBody {
+    match media_type {
+        Some(JSON) if !is_json(&string) => as_is(Value::String(string).to_string().into_bytes()),
+        Some(_) => as_is(string.into_bytes()),
+        None if is_json(&string) => json(&string, false),
+        None if is_form(&string) => typed(string, FORM),
+        None => typed(string, TEXT),
+    }
+}
+
+fn typed(string: String, content_type: &str) -> EncodedBody {
+    EncodedBody { bytes: string.into_bytes(), content_type: Some(content_type.to_owned()) }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+}
+
+/// Whether a text looks like `a=1&b=2`: every part has a name and a `=`, and nothing in it needs to be encoded.
+fn is_form(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+*=&%!'(),:;@/?$[]".contains(&byte);
+    text.bytes().all(is_plain)
+        && percent_escapes_are_whole(text.as_bytes())
+        && text.split('&').all(|part| part.find('=').is_some_and(|at| at > 0))
+}
+
+fn percent_escapes_are_whole(bytes: &[u8]) -> bool {
+    let digit_at = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+    bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'%').all(|(at, _)| digit_at(at + 1) && digit_at(at + 2))
+}
+
+/// Fields in the order of their names; an array repeats its field.
+fn form(fields: &Map<String, Value>) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs(fields) {
+        form.append_pair(name, &value);
+    }
+    form.finish()
+}
+
+fn pairs(fields: &Map<String, Value>) -> impl Iterator<Item = (&str, String)> {
+    fields.iter().flat_map(|(name, value)| {
+        let values = match value {
+            Value::Array(values) => values.iter().collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => vec![value],
+        };
+        values.into_iter().map(move |value| (name.as_str(), plain_text(value)))
+    })
+}
+
+fn plain_text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// What RFC 7578 and browsers escape in a field's name.
+const IN_FIELD_NAME: &AsciiSet = &percent_encoding::CONTROLS.add(b'"');
+
+fn multipart(fields: &Map<String, Value>, run_id: RunId) -> EncodedBody {
+    // A run's boundary: random enough not to stand in a field, the same for each attempt.
+    let boundary = format!("run-{run_id}");
+    let mut body = String::new();
+    for (name, value) in pairs(fields) {
+        let name = utf8_percent_encode(name, IN_FIELD_NAME);
+        body.push_str(&format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+    }
+    body.push_str(&format!("--{boundary}--\r\n"));
+    EncodedBody { bytes: body.into_bytes(), content_type: Some(format!("{MULTIPART}; boundary={boundary}")) }
+}

@@ -1,0 +1,98 @@
+//! From a fire to the request that goes out. Pure.
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use url::Url;
+
+use super::body;
+use crate::model::{Fire, Header, Request};
+
+/// A request, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct OutgoingRequest {
+    /// The method.
+    pub method: Method,
+    /// Where it goes.
+    pub url: Url,
+    /// All headers but those that the transport adds.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+}
+
+/// Headers that the transport computes; an entry's own are left out, as the mirrored service does.
+const COMPUTED: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
+
+/// A header value is visible ASCII; the rest of a name is percent-encoded in it.
+const IN_HEADER: &AsciiSet = &CONTROLS.add(b'%');
+
+impl OutgoingRequest {
+    /// Builds attempt number `attempt` of a fire.
+    pub fn of(fire: &Fire, attempt: u32) -> Self {
+        let request = &fire.entry().request;
+        let mut headers = own_headers(request);
+        let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let body = body::encode(request.body.as_ref(), given_type, fire.run_id());
+        if let Some(content_type) = body.content_type {
+            set(&mut headers, CONTENT_TYPE, &content_type);
+        }
+        add_run_headers(&mut headers, fire, attempt);
+        Self { method: Method::POST, url: request.url.to_url(), headers, body: body.bytes }
+    }
+}
+
+fn own_headers(request: &Request) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for header in request.headers.iter().flatten() {
+        let (name, value) = parsed(header);
+        if !COMPUTED.contains(&name) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+fn parsed(header: &Header) -> (HeaderName, HeaderValue) {
+    let name = HeaderName::from_bytes(header.name().as_bytes()).expect("a Header has a name that HTTP allows");
+    let value = HeaderValue::from_bytes(header.value().as_bytes()).expect("a Header has a value that HTTP allows");
+    (name, value)
+}
+
+/// What every fire carries. The entry's own `Idempotency-Key` and `traceparent` stand; `X-Schedule-*` are ours.
+fn add_run_headers(headers: &mut HeaderMap, fire: &Fire, attempt: u32) {
+    const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    let run_id = fire.run_id().to_string();
+    if !headers.contains_key(IDEMPOTENCY_KEY) {
+        set(headers, IDEMPOTENCY_KEY, &run_id);
+    }
+    if !headers.contains_key(TRACEPARENT) {
+        set(headers, TRACEPARENT, &traceparent(&run_id, attempt));
+    }
+    let own = [
+        (HeaderName::from_static("x-schedule-identity"), in_header(fire.identity().as_str())),
+        (HeaderName::from_static("x-schedule-entry"), in_header(fire.entry().name.as_str())),
+        (HeaderName::from_static("x-schedule-run-id"), run_id),
+        (HeaderName::from_static("x-schedule-fire-time"), fire.fire_time.to_string()),
+        (HeaderName::from_static("x-schedule-attempt"), attempt.to_string()),
+        (HeaderName::from_static("x-schedule-trigger"), fire.trigger.as_str().to_owned()),
+    ];
+    for (name, value) in own {
+        set(headers, name, &value);
+    }
+}
+
+/// W3C Trace Context: the run is the trace, the attempt the span.
+fn traceparent(run_id: &str, attempt: u32) -> String {
+    let trace: String = run_id.chars().filter(|letter| *letter != '-').collect();
+    format!("00-{trace}-{:016x}-01", u64::from(attempt))
+}
+
+fn in_header(name: &str) -> String {
+    utf8_percent_encode(name, IN_HEADER).to_string()
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    headers.insert(name, HeaderValue::from_str(value).expect("our own values are visible ASCII"));
+}
