@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::model::{Epoch, Fire, Identity, Lease, Revision, Shard, Timestamp, Trigger};
+use crate::model::{Claim, Epoch, Fire, Identity, Lease, Revision, Shard, Timestamp, Trigger};
 
 /// Names a slot. Slots are used again.
 type SlotId = u32;
@@ -25,6 +25,8 @@ pub(super) struct ShardAgenda {
     pub(super) epoch: Epoch,
     /// Instants up to this one may be fired.
     pub(super) claimed_through: Timestamp,
+    /// Every instant up to this one has its outcome, and the lease says so.
+    pub(super) settled_through: Timestamp,
     // BTreeSet, not a heap: a deleted task must leave the agenda now, not when its turn comes.
     due: BTreeSet<(Timestamp, SlotId)>,
 }
@@ -56,6 +58,7 @@ impl Agenda {
                 shard: lease.shard,
                 epoch: lease.epoch,
                 claimed_through: lease.claimed_through,
+                settled_through: lease.settled_through,
                 due: BTreeSet::new(),
             })
             .collect();
@@ -199,9 +202,10 @@ impl Agenda {
     }
 
     /// Notes a claim that is durable.
-    pub(super) fn note_claim(&mut self, shard: Shard, through: Timestamp) {
-        let claimed_through = &mut self.shards[shard.index()].claimed_through;
-        *claimed_through = through.max(*claimed_through);
+    pub(super) fn note_claim(&mut self, claim: &Claim) {
+        let shard = &mut self.shards[claim.shard.index()];
+        shard.claimed_through = claim.through.max(shard.claimed_through);
+        shard.settled_through = claim.settled_through.max(shard.settled_through);
     }
 }
 

@@ -22,6 +22,8 @@ use crate::store::{Store, StoreError};
 const CLAIM_AHEAD: Duration = Duration::from_secs(2);
 /// An instant this near that is not claimed makes the loop plan by itself.
 const CLAIM_AT_LATEST: Duration = Duration::from_millis(250);
+/// A shard with nothing due still writes down how far it is settled: so a restart looks back a minute, not a year.
+const SETTLE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// A planning job that has not called for this long is overdue, and counted.
 const PLANNING_OVERDUE_AFTER: Duration = Duration::from_secs(2);
 /// How long a failed planning waits before the next.
@@ -255,11 +257,13 @@ impl RunLoop {
         let misfired_before = now.minus(self.settings.misfire_grace);
         let mut plan = Plan { misfired: Vec::new(), claims: Vec::new(), now };
         for (index, shard) in self.agenda.shards().iter().enumerate() {
-            if shard.first_unclaimed().is_none_or(|first| first > through) {
+            let has_due = shard.first_unclaimed().is_some_and(|first| first <= through);
+            let is_stale = now.since(shard.settled_through) > SETTLE_AT_LEAST_EVERY;
+            if !has_due && !is_stale {
                 continue;
             }
             plan.misfired.extend(self.agenda.misfired(index, misfired_before));
-            let handed_out = shard.handed_out().min(self.held_since(shard.shard)).min(shard.claimed_through);
+            let handed_out = shard.handed_out().min(self.held_since(shard.shard)).min(now);
             let settled_through = self.journal.unsettled().through(shard.shard, handed_out);
             plan.claims.push(Claim { shard: shard.shard, epoch: shard.epoch, through, settled_through });
         }
@@ -280,7 +284,7 @@ impl RunLoop {
                     self.agenda.go_on(misfired, *next);
                 }
                 for claim in &planned.claims {
-                    self.agenda.note_claim(claim.shard, claim.through);
+                    self.agenda.note_claim(claim);
                 }
                 self.status.is_claiming.store(true, Ordering::Relaxed);
             }

@@ -76,9 +76,10 @@ pub struct Change {
 /// What tasks exist, and existed.
 #[async_trait]
 pub trait CatalogStore: Send + Sync {
-    /// Makes a change durable. A stale `epoch` is [`StoreError::Fenced`]; a revision in force other than `replaces` is
+    /// Makes a change durable and gives the number of the new revision: one more than the highest of this task that is
+    /// still known; the number in `change.next` is not looked at. A delete gives the number that it ended. A stale `epoch` is [`StoreError::Fenced`]; a revision in force other than `replaces` is
     /// [`StoreError::Conflict`].
-    async fn change(&self, change: Change) -> Result<(), StoreError>;
+    async fn change(&self, change: Change) -> Result<u64, StoreError>;
 
     /// Only writes the record, when a change changes nothing (a switch to where it is, a delete of nothing).
     async fn note(&self, record: Record) -> Result<(), StoreError>;
@@ -97,12 +98,15 @@ pub trait LeaseStore: Send + Sync {
     /// Makes `owner` the holder of all shards, each with a new epoch. Alone on its store, a node may always do so.
     async fn take_all(&self, owner: &str) -> Result<Vec<Lease>, StoreError>;
 
+    /// Reads all leases; none if they were never taken.
+    async fn leases(&self) -> Result<Vec<Lease>, StoreError>;
+
     /// Makes claims durable, all or none. Values never move back, whatever is asked; a stale epoch is
     /// [`StoreError::Fenced`].
     async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError>;
 
-    /// A planned stop: the holder says how far it really went. Sets both values even if they move back, as the holder
-    /// knows that nothing later was sent.
+    /// A planned stop: the holder says how far it really went. `claimed_through` may move back, as the holder knows that
+    /// nothing later was sent; `settled_through` never does.
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError>;
 }
 
@@ -178,9 +182,9 @@ pub trait JournalStore: Send + Sync {
     async fn search(&self, search: Search) -> Result<Found, StoreError>;
 
     /// Deletes the records of one task from what [`JournalStore::search`] finds. Their outcomes stay known to
-    /// [`JournalStore::outcomes`] while they are later than `settled_through`: a crash must not fire a cleared instant
-    /// again. Until `at`, the task's history counts as cleared.
-    async fn clear(&self, identity: &Identity, settled_through: Timestamp, at: Timestamp) -> Result<(), StoreError>;
+    /// [`JournalStore::outcomes`] until pruning: a crash must not fire a cleared instant again. Until `at`, the task's
+    /// history counts as deleted.
+    async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError>;
 
     /// The outcomes of one entry whose last instant is later than `after`, by that instant.
     async fn outcomes(

@@ -1,0 +1,74 @@
+//! Whether the service is alive, and whether it can do its work.
+
+use http::StatusCode;
+use serde::Serialize;
+use warp::reply::Response;
+
+use super::{Api, reply};
+
+#[derive(Serialize)]
+struct Alive {
+    status: &'static str,
+}
+
+/// `/ping`: the server is alive.
+pub(super) fn ping() -> Response {
+    reply::json(StatusCode::OK, &Alive { status: "OK" })
+}
+
+#[derive(Serialize)]
+struct Process {
+    status: &'static str,
+    version: &'static str,
+}
+
+/// `/healthz`: the process runs. It says nothing about what the process depends on: a restart would not mend that.
+pub(super) fn healthz() -> Response {
+    reply::json(StatusCode::OK, &Process { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl Check {
+    fn new(name: &'static str, problem: Option<String>) -> Self {
+        Self { name, ok: problem.is_none(), problem }
+    }
+}
+
+/// `/readyz`: the store is reachable, the leases are held, the agenda is loaded, records are written.
+pub(super) async fn readyz(api: &Api) -> Response {
+    let mut checks = Vec::new();
+    match api.services.get() {
+        None => checks.push(Check::new("agenda", Some("tasks are still being loaded".to_owned()))),
+        Some(services) => {
+            checks.push(Check::new("agenda", None));
+            let store = services.store.size().await.err().map(|error| reply::with_causes(&error));
+            checks.push(Check::new("store", store));
+            let status = services.engine.status();
+            let fenced = status.is_fenced().then(|| "another process has taken the leases".to_owned());
+            let claiming = (!status.is_claiming()).then(|| "windows cannot be claimed, see the log".to_owned());
+            checks.push(Check::new("leases", fenced.or(claiming)));
+            let waiting = services.journal.waiting();
+            let journal = (!services.journal.is_writing()).then(|| format!("{waiting} records wait, see the log"));
+            checks.push(Check::new("journal", journal));
+        }
+    }
+    if api.is_draining() {
+        checks.push(Check::new("running", Some("the service is going down".to_owned())));
+    }
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    reply::json(status, &Readiness { ready, checks })
+}

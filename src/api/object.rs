@@ -1,0 +1,263 @@
+//! Reads JSON objects so that every mistake names its place, what stands there, and what was expected.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// How many mistakes are told at once. Further ones are counted.
+const MISTAKES_MAX: usize = 20;
+/// How much of a wrong value is shown, in characters.
+const SHOWN_MAX: usize = 40;
+
+/// What is wrong with a request, and what is odd about it.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes {
+    texts: Vec<String>,
+    more: usize,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Mistakes {
+    pub(super) fn add(&mut self, path: &str, text: impl fmt::Display) {
+        if self.texts.len() == MISTAKES_MAX {
+            self.more += 1;
+        } else {
+            self.texts.push(format!("{path}: {text}"));
+        }
+    }
+
+    pub(super) fn warn(&mut self, path: &str, text: impl fmt::Display) {
+        if self.warnings.len() < MISTAKES_MAX {
+            let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
+            self.warnings.push(format!("{place}{text}"));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// One line for each mistake.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.texts.join("\n");
+        if self.more > 0 {
+            text.push_str(&format!("\nand {} more", self.more));
+        }
+        text
+    }
+}
+
+/// The members of a JSON object, in their order, not yet looked into.
+pub(super) struct Object<'a> {
+    path: String,
+    members: Vec<(String, &'a RawValue)>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads the body of a request. `example` shows what was expected.
+    pub(super) fn read_body(bytes: &'a [u8], example: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            mistakes.add("body", format_args!("is empty, expected a JSON object such as {example}"));
+            return None;
+        }
+        match serde_json::from_slice::<&RawValue>(bytes) {
+            Ok(raw) => Self::read(raw, String::new(), mistakes),
+            Err(error) => {
+                mistakes.add("body", format_args!("is not JSON ({error}), expected an object such as {example}"));
+                None
+            }
+        }
+    }
+
+    /// Reads an object that stands at `path`; the empty path is the body itself.
+    pub(super) fn read(raw: &'a RawValue, path: String, mistakes: &mut Mistakes) -> Option<Self> {
+        let shown_path = if path.is_empty() { "body" } else { &path };
+        if kind(raw) != Kind::Object {
+            mistakes.add(shown_path, unexpected("an object", raw));
+            return None;
+        }
+        let members = match serde_json::from_str::<Members<'a>>(raw.get()) {
+            Ok(Members(members)) => members,
+            Err(error) => {
+                mistakes.add(shown_path, format_args!("cannot be read ({error})"));
+                return None;
+            }
+        };
+        let mut seen = HashSet::new();
+        for (key, _) in &members {
+            if !seen.insert(key.as_str()) {
+                mistakes.add(&join(&path, key), "is given twice");
+            }
+        }
+        Some(Self { path, members })
+    }
+
+    /// Where a member stands.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+
+    /// A member; `null` counts as absent.
+    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+        let member = self.members.iter().find(|(name, _)| name == key);
+        member.map(|&(_, raw)| raw).filter(|&raw| kind(raw) != Kind::Null)
+    }
+
+    /// The names of all members.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// All members.
+    pub(super) fn into_members(self) -> Vec<(String, &'a RawValue)> {
+        self.members
+    }
+
+    /// A member that must be there.
+    pub(super) fn required(&self, key: &str, expected: &str, mistakes: &mut Mistakes) -> Option<&'a RawValue> {
+        let found = self.get(key);
+        if found.is_none() {
+            mistakes.add(&self.path_of(key), format_args!("is missing, expected {expected}"));
+        }
+        found
+    }
+
+    /// A string that must be there.
+    pub(super) fn string(&self, key: &str, mistakes: &mut Mistakes) -> Option<String> {
+        let raw = self.required(key, "a string", mistakes)?;
+        string(raw, &self.path_of(key), mistakes)
+    }
+
+    /// A boolean that must be there.
+    pub(super) fn boolean(&self, key: &str, mistakes: &mut Mistakes) -> Option<bool> {
+        let raw = self.required(key, "true or false", mistakes)?;
+        match raw.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                mistakes.add(&self.path_of(key), unexpected("true or false", raw));
+                None
+            }
+        }
+    }
+
+    /// Warns of members that are not known, and names the nearest one that is.
+    pub(super) fn warn_of_unknown(&self, known: &[&str], mistakes: &mut Mistakes) {
+        for (key, _) in self.members.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
+            let shown: String = key.chars().take(SHOWN_MAX).collect();
+            match nearest(key, known) {
+                Some(near) => mistakes.warn(&self.path, format_args!("unknown key `{shown}`, did you mean `{near}`?")),
+                None => mistakes.warn(&self.path, format_args!("unknown key `{shown}`, it is not kept")),
+            }
+        }
+    }
+}
+
+/// A string at `path`.
+pub(super) fn string(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<String> {
+    if kind(raw) != Kind::String {
+        mistakes.add(path, unexpected("a string", raw));
+        return None;
+    }
+    match serde_json::from_str(raw.get()) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            mistakes.add(path, format_args!("is no valid string ({error})"));
+            None
+        }
+    }
+}
+
+/// A whole number at `path` within `range`.
+pub(super) fn integer(
+    raw: &RawValue,
+    path: &str,
+    range: std::ops::RangeInclusive<i64>,
+    mistakes: &mut Mistakes,
+) -> Option<i64> {
+    let number = raw.get().parse::<i64>().ok().filter(|number| range.contains(number));
+    if number.is_none() {
+        let expected = match (*range.start(), *range.end()) {
+            (start, i64::MAX) => format!("a whole number of at least {start}"),
+            (start, end) => format!("a whole number from {start} to {end}"),
+        };
+        mistakes.add(path, unexpected(&expected, raw));
+    }
+    number
+}
+
+fn join(path: &str, key: &str) -> String {
+    let key: String = key.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
+
+/// The known key that is near enough to be meant.
+fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    const NEAR: f64 = 0.5;
+    let short: String = key.chars().take(SHOWN_MAX).collect::<String>().to_lowercase();
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&short, name);
+    let near = known.iter().map(|&name| (likeness(name), name)).filter(|&(likeness, _)| likeness > NEAR);
+    near.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Boolean,
+    Null,
+}
+
+pub(super) fn kind(raw: &RawValue) -> Kind {
+    match raw.get().as_bytes().first() {
+        Some(b'{') => Kind::Object,
+        Some(b'[') => Kind::Array,
+        Some(b'"') => Kind::String,
+        Some(b't' | b'f') => Kind::Boolean,
+        Some(b'n') => Kind::Null,
+        _ => Kind::Number,
+    }
+}
+
+/// Says what stands there. Strings and what is inside objects and arrays may be secret: they are not shown.
+pub(super) fn unexpected(expected: &str, raw: &RawValue) -> String {
+    let shown: String = raw.get().chars().take(SHOWN_MAX).collect();
+    match kind(raw) {
+        Kind::Object => format!("is an object, expected {expected}"),
+        Kind::Array => format!("is an array, expected {expected}"),
+        Kind::String => format!("is a string, expected {expected}"),
+        Kind::Number | Kind::Boolean | Kind::Null => format!("is `{shown}`, expected {expected}"),
+    }
+}
+
+/// Serde keeps one of two equal keys in a map; here each is kept, so that the second is noticed.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}

@@ -1,0 +1,41 @@
+//! Retention: old records go, in small steps, so that no fire waits behind them.
+
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::Settings;
+use crate::model::Timestamp;
+use crate::store::{Retention, Store, StoreError};
+
+/// How many records one step deletes.
+const STEP_MAX: usize = 2_000;
+/// How long the store has for others between two steps.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Deletes what is older or more than the settings allow.
+pub async fn prune(store: &dyn Store, settings: &Settings, now: Timestamp) {
+    match prune_all(store, settings, now).await {
+        Ok(0) => {}
+        Ok(records) => info!(records; "retention deleted old records"),
+        Err(error) => warn!("retention stopped, it goes on at its next turn: {error}"),
+    }
+}
+
+async fn prune_all(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<u64, StoreError> {
+    let before = now.minus(settings.retention_age);
+    let retention = Retention { before, bytes_max: settings.retention_bytes, step_max: STEP_MAX };
+    let mut records = 0;
+    loop {
+        let leases = store.leases().await?;
+        let settled_through = leases.iter().map(|lease| lease.settled_through).min().unwrap_or(Timestamp::EPOCH);
+        let pruned = store.prune(retention, settled_through).await?;
+        records += pruned.records;
+        if !pruned.more {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    store.forget_revisions(before).await?;
+    Ok(records)
+}

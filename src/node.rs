@@ -1,0 +1,180 @@
+//! Composition: opens the store, starts each room, drains them in reverse. Only this room knows all others.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use log::{info, warn};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use crate::api::{Api, Server, Services};
+use crate::catalog::Catalog;
+use crate::clock::{Clock, SystemClock};
+use crate::config::NodeSettings;
+use crate::dispatch::{self, Dispatch, HttpTransport};
+use crate::engine::{self, Engine, Planner, Recurring};
+use crate::journal::{self, Journal};
+use crate::store::Store;
+use crate::store::embedded::Embedded;
+
+/// Serves until the process is asked to end, then drains.
+pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let served = runtime.block_on(async {
+        let node = Node::start(settings).await?;
+        wait_for_signal().await?;
+        node.stop().await;
+        anyhow::Ok(())
+    });
+    // What is still in flight after the grace is settled by the next start.
+    runtime.shutdown_background();
+    served
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    info!("got {name}, draining");
+    Ok(())
+}
+
+/// A running node.
+pub struct Node {
+    api: Api,
+    server: Server,
+    planner: Planner,
+    engine: Engine,
+    dispatch: Dispatch,
+    journal: Journal,
+    store: Arc<dyn Store>,
+    shutdown_grace: Duration,
+}
+
+impl Node {
+    /// Opens the store, binds the port, loads the agenda, and begins to fire.
+    pub async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
+        info!("schedule-service {} starts", env!("CARGO_PKG_VERSION"));
+        // Another TLS provider can only have been installed by a test: it serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(&settings.store.path)?);
+        let api = Api::new(&settings.api);
+        let server = Server::start(api.clone(), &settings.api)?;
+        info!(address:% = server.address(), store:% = settings.store.path.display(); "listening");
+
+        let journal = journal::start(store.clone(), &settings.journal);
+        let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
+        let grace = settings.engine.misfire_grace;
+        let dispatch = dispatch::start(transport, journal.clone(), clock.clone(), &settings.dispatch, grace);
+        let leases = store.take_all(&owner()).await.context("cannot take the leases")?;
+        let mut recovered = engine::recover(store.as_ref(), &journal, &leases, clock.now())
+            .await
+            .context("cannot load the tasks")?;
+        let revisions = std::mem::take(&mut recovered.revisions);
+        let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
+        let engine =
+            engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
+        let catalog =
+            Catalog::new(revisions, store.clone(), engine.clone(), journal.clone(), clock.clone());
+        let planner = Planner::start(recurring(&engine, &dispatch, &store, &settings, &clock)).await?;
+        api.open(Services {
+            catalog,
+            engine: engine.clone(),
+            journal: journal.clone(),
+            store: store.clone(),
+            index_name: settings.api.index_name.as_str().into(),
+        });
+        info!("ready");
+        let shutdown_grace = settings.shutdown_grace;
+        Ok(Self { api, server, planner, engine, dispatch, journal, store, shutdown_grace })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Refuses new requests, hands out nothing more, waits for what is in flight, writes all records.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + self.shutdown_grace;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.api.drain();
+        self.server.stop(left()).await;
+        if let Err(error) = self.planner.stop().await {
+            warn!("the recurring jobs did not end: {error}");
+        }
+        let stopped = self.engine.stop().await;
+        match self.dispatch.drain(left()).await {
+            Ok(drained) if drained.in_flight + drained.waiting > 0 => {
+                let (in_flight, waiting) = (drained.in_flight, drained.waiting);
+                warn!(in_flight, waiting; "the grace ended before all fires did, the next start settles them");
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let flush_grace = left().max(FLUSH_GRACE_MIN);
+        let flushed = tokio::time::timeout(flush_grace, self.journal.flush()).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            warn!("not all records were written, the next start settles their fires");
+        } else if let Ok(stopped) = stopped {
+            let claims = stopped.claims(self.journal.unsettled());
+            if let Err(error) = self.store.release(&claims).await {
+                warn!("the leases were not released: {error}");
+            }
+        }
+        info!("stopped");
+    }
+}
+
+/// Records are written even when fires took the whole grace.
+const FLUSH_GRACE_MIN: Duration = Duration::from_secs(2);
+
+/// Who holds the leases: for people who look into the store.
+fn owner() -> String {
+    format!("pid {}", std::process::id())
+}
+
+/// The service's own recurring jobs.
+fn recurring(
+    engine: &Engine,
+    dispatch: &Dispatch,
+    store: &Arc<dyn Store>,
+    settings: &NodeSettings,
+    clock: &Arc<dyn Clock>,
+) -> Vec<Recurring> {
+    let planned = engine.clone();
+    let plan = Recurring { cron_time: "* * * * * *", run: Arc::new(move || planned.plan()) };
+    let (engine, dispatch) = (engine.clone(), dispatch.clone());
+    let statistics = Recurring { cron_time: "0 * * * * *", run: Arc::new(move || log_statistics(&engine, &dispatch)) };
+    let retention = Recurring { cron_time: "30 * * * * *", run: retention(store, settings, clock) };
+    vec![plan, statistics, retention]
+}
+
+fn log_statistics(engine: &Engine, dispatch: &Dispatch) {
+    let (status, in_flight, waiting) = (engine.status(), dispatch.in_flight(), dispatch.waiting());
+    let (entries, fires, overdue) = (status.entries(), status.fires(), status.plannings_overdue());
+    info!(entries, fires, in_flight, waiting, plannings_overdue = overdue; "statistics");
+}
+
+/// One pruning at a time: a turn that comes while the last one still runs does nothing.
+fn retention(store: &Arc<dyn Store>, settings: &NodeSettings, clock: &Arc<dyn Clock>) -> Arc<dyn Fn() + Send + Sync> {
+    let (store, settings, clock) = (store.clone(), settings.journal.clone(), clock.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let is_running = Arc::new(AtomicBool::new(false));
+    Arc::new(move || {
+        if is_running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (store, settings, clock, is_running) = (store.clone(), settings.clone(), clock.clone(), is_running.clone());
+        runtime.spawn(async move {
+            journal::prune(store.as_ref(), &settings, clock.now()).await;
+            is_running.store(false, Ordering::Release);
+        });
+    })
+}

@@ -1,0 +1,116 @@
+//! The folder: its lock, its file, its connections.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::{BoxError, StoreError};
+
+const DATABASE: &str = "schedule.db";
+const LOCK: &str = "lock";
+/// How long a connection waits for another one's lock. Only checkpoints and the writer can meet, and only for moments.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of the file each connection may map into memory, in bytes.
+const MAPPED_MAX: i64 = 256 * 1024 * 1024;
+/// How many prepared statements a connection keeps.
+const STATEMENTS_MAX: usize = 64;
+
+/// The folder of a store.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Held for the life of the store: the system frees it when the process ends, however it ends.
+    _lock: Option<File>,
+}
+
+impl Folder {
+    /// Makes the folder if there is none, and locks it.
+    pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(path).map_err(|error| cannot("make the folder", path, &error))?;
+        let lock_path = path.join(LOCK);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
+        let mut lock = opened.map_err(|error| cannot("open", &lock_path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, lock)),
+            Err(TryLockError::Error(error)) => return Err(cannot("lock", &lock_path, &error)),
+        }
+        note_owner(&mut lock).map_err(|error| cannot("write", &lock_path, &error))?;
+        Ok(Self { path: path.to_owned(), _lock: Some(lock) })
+    }
+
+    /// A folder that holds a store, for reading.
+    pub(super) fn existing(path: &Path) -> Result<Self, StoreError> {
+        let database = path.join(DATABASE);
+        if !database.is_file() {
+            return Err(StoreError::Refused(format!("there is no store: no file {}", database.display())));
+        }
+        Ok(Self { path: path.to_owned(), _lock: None })
+    }
+
+    pub(super) fn connect_for_writing(&self) -> Result<Connection, StoreError> {
+        let database = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        // FULL: a commit returns after the log has reached the disk. That is what an `ok` promises.
+        let set = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+        database.execute_batch(set).map_err(unreadable)?;
+        Ok(database)
+    }
+
+    pub(super) fn connect_for_reading(&self) -> Result<Connection, StoreError> {
+        // Not SQLITE_OPEN_READ_ONLY: after a crash the first reader has to rebuild the index of the log.
+        let database = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        database.execute_batch("PRAGMA query_only = ON").map_err(unreadable)?;
+        Ok(database)
+    }
+
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let path = self.path.join(DATABASE);
+        let opened = Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let database = opened.map_err(|error| cannot("open", &path, &error))?;
+        database.busy_timeout(BUSY_TIMEOUT).map_err(unreadable)?;
+        database.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        database.pragma_update(None, "mmap_size", MAPPED_MAX).map_err(unreadable)?;
+        Ok(database)
+    }
+
+    /// How many bytes the write-ahead log takes; 0 when there is none.
+    pub(super) fn log_bytes(&self) -> u64 {
+        fs::metadata(self.path.join(format!("{DATABASE}-wal"))).map_or(0, |log| log.len())
+    }
+
+    /// The bytes that the files take.
+    pub(super) fn size(&self) -> Result<u64, StoreError> {
+        let items = fs::read_dir(&self.path).map_err(|error| unavailable("measuring the store", error))?;
+        let sizes = items.map(|item| item?.metadata().map(|metadata| metadata.len()));
+        sizes.sum::<std::io::Result<u64>>().map_err(|error| unavailable("measuring the store", error))
+    }
+}
+
+fn note_owner(lock: &mut File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    write!(lock, "{}", std::process::id())
+}
+
+fn in_use(path: &Path, mut lock: File) -> StoreError {
+    let mut owner = String::new();
+    // Only for the text: a lock whose owner cannot be read is a lock all the same.
+    let _ = lock.read_to_string(&mut owner);
+    let owner = if owner.is_empty() { "another process".to_owned() } else { format!("process {owner}") };
+    let path = path.display();
+    StoreError::Refused(format!("{path} is in use by {owner}; stop it, or set [store] path to another folder"))
+}
+
+fn cannot(what: &str, path: &Path, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Refused(format!("cannot {what} {}: {error} ([store] path)", path.display()))
+}
+
+fn unreadable(error: rusqlite::Error) -> StoreError {
+    StoreError::Corrupt { what: "database".to_owned(), source: error.into() }
+}
+
+pub(super) fn unavailable(doing: &'static str, error: impl Into<BoxError>) -> StoreError {
+    StoreError::Unavailable { doing, source: error.into() }
+}

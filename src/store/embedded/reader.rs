@@ -1,0 +1,91 @@
+//! Reading: a bounded pool of connections, each used by one blocking thread at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::folder::{Folder, unavailable};
+use super::statements;
+use crate::model::{Revision, Timestamp};
+use crate::store::StoreError;
+
+/// How many reads run at once. Further ones wait.
+const READS_MAX: usize = 4;
+/// How many revisions make a page.
+const PAGE_MAX: usize = 1_000;
+/// How many pages are read ahead.
+const PAGES_AHEAD_MAX: usize = 4;
+
+/// The pool. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Readers {
+    folder: Arc<Folder>,
+    places: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
+        Self { folder, places: Arc::new(Semaphore::new(READS_MAX)), idle: Arc::default() }
+    }
+
+    /// Runs a read on a connection of the pool.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let place = self.places.clone().acquire_owned().await.map_err(|error| unavailable(doing, error))?;
+        let readers = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let database = readers.take()?;
+            let result = work(&database);
+            readers.give_back(database);
+            result
+        });
+        read.await.map_err(|error| unavailable(doing, error))?
+    }
+
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| self.folder.connect_for_reading(), Ok)
+    }
+
+    fn give_back(&self, database: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(database);
+    }
+
+    /// Reads all revisions in pages.
+    pub(super) fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
+        let (pages, receiver) = mpsc::channel(PAGES_AHEAD_MAX);
+        let readers = self.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = readers.send_revisions(ended_after, &pages) {
+                // Who asked may have gone.
+                let _ = pages.blocking_send(Err(error));
+            }
+        });
+        receiver
+    }
+
+    fn send_revisions(
+        &self,
+        ended_after: Timestamp,
+        pages: &mpsc::Sender<Result<Vec<Revision>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let database = self.take()?;
+        let mut after = (String::new(), 0);
+        loop {
+            let page = statements::revisions(&database, ended_after, &after, PAGE_MAX)?;
+            let Some(last) = page.last() else { break };
+            after = (last.task.identity.as_str().to_owned(), last.number);
+            if pages.blocking_send(Ok(page)).is_err() {
+                break;
+            }
+        }
+        self.give_back(database);
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Tables, and the steps from one version of them to the next.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::store::{BoxError, StoreError};
+
+/// Marks the file as ours: "schd".
+const APPLICATION_ID: i32 = 0x7363_6864;
+
+/// Step n leads from version n to n + 1. A step that was released is never changed.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE revisions (
+    identity TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    enabled INTEGER NOT NULL,
+    put_at INTEGER NOT NULL,
+    in_force_from INTEGER NOT NULL,
+    in_force_until INTEGER,
+    document TEXT NOT NULL,
+    PRIMARY KEY (identity, number)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX revisions_in_force ON revisions (identity) WHERE in_force_until IS NULL;
+CREATE INDEX revisions_ended ON revisions (in_force_until) WHERE in_force_until IS NOT NULL;
+
+CREATE TABLE leases (
+    shard INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    claimed_through INTEGER NOT NULL,
+    settled_through INTEGER NOT NULL
+);
+
+-- entry, first, last and count are NULL for put, delete and running.
+CREATE TABLE history (
+    seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    identity TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    entry TEXT,
+    first INTEGER,
+    last INTEGER,
+    count INTEGER,
+    time INTEGER NOT NULL,
+    source TEXT NOT NULL
+);
+-- A record's id is a function of these three where they are given: so the same run is never recorded twice.
+CREATE UNIQUE INDEX history_run ON history (identity, entry, last) WHERE entry IS NOT NULL;
+CREATE INDEX history_time ON history (identity, time);
+
+-- Until when, and up to which row, the history of a task was deleted; the empty identity stands for all.
+CREATE TABLE deletions (
+    identity TEXT PRIMARY KEY,
+    through INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+"];
+
+/// Brings a database to the newest version. A file that is not ours, or is newer than this program, is refused.
+pub(super) fn migrate(database: &mut Connection) -> Result<(), StoreError> {
+    let version = known_version(database)?;
+    if version == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let stepped = step_up(database, version);
+    stepped.map_err(|source| StoreError::Unavailable { doing: "preparing the tables", source: source.into() })
+}
+
+fn step_up(database: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    if version == 0 {
+        // Takes effect only before the first table.
+        database.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+    }
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in &MIGRATIONS[version..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    transaction.commit()
+}
+
+/// The version of the tables, 0 for an empty file.
+pub(super) fn known_version(database: &Connection) -> Result<usize, StoreError> {
+    let read = read_marks(database).map_err(|error| StoreError::Corrupt { what: "database".to_owned(), source: error })?;
+    let (application_id, version, tables) = read;
+    if application_id != APPLICATION_ID && (application_id != 0 || tables > 0) {
+        let text = "the database file belongs to another program, set [store] path to another folder";
+        return Err(StoreError::Refused(text.to_owned()));
+    }
+    if version > MIGRATIONS.len() {
+        return Err(StoreError::Refused(format!(
+            "the store was written by a newer version of this program (format {version}, this program knows {}), \
+             use that version or set [store] path to another folder",
+            MIGRATIONS.len()
+        )));
+    }
+    Ok(version)
+}
+
+fn read_marks(database: &Connection) -> Result<(i32, usize, usize), BoxError> {
+    let application_id = database.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = database.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    Ok((application_id, usize::try_from(version)?, usize::try_from(tables)?))
+}

@@ -1,0 +1,40 @@
+//! What the tests stand on: a target that records, a node in a box, a process that can be killed.
+
+mod node;
+mod process;
+mod target;
+
+pub use self::node::BoxedNode;
+pub use self::process::Process;
+pub use self::target::{Arrival, Target};
+
+use serde_json::Value;
+
+/// Posts a JSON text and gives status and answer.
+pub async fn post(base: &str, path: &str, body: impl Into<String>) -> (u16, Value) {
+    let answer = reqwest::Client::new()
+        .post(format!("{base}{path}"))
+        .header("content-type", "application/json")
+        .body(body.into())
+        .send()
+        .await
+        .expect("the service answers");
+    let status = answer.status().as_u16();
+    (status, serde_json::from_str(&answer.text().await.unwrap()).expect("every answer is JSON"))
+}
+
+/// Posts and expects `{"error":0,…}`.
+pub async fn post_ok(base: &str, path: &str, body: impl Into<String>) -> Value {
+    let (status, answer) = post(base, path, body).await;
+    assert_eq!((status, &answer["error"]), (200, &Value::from(0)), "{path}: {answer}");
+    answer
+}
+
+/// A one-entry task.
+pub fn task(identity: &str, cron_time: &str, url: &str) -> String {
+    serde_json::json!({
+        "identity": identity, "time_zone": "UTC", "start": true,
+        "entries": { "e": { "cron_time": cron_time, "url": url } },
+    })
+    .to_string()
+}

@@ -1,0 +1,86 @@
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+
+/// The real program in a process of its own, which can be killed.
+pub struct Process {
+    pub base: String,
+    child: Child,
+}
+
+impl Process {
+    /// The program, with nothing in its environment that could change its configuration.
+    pub fn command(folder: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule-service"));
+        command
+            .current_dir(folder)
+            .env_clear()
+            .env("SCHEDULE__STORE__PATH", folder.join("data"))
+            .env("SCHEDULE__SERVER__PORT", "0")
+            .env("SCHEDULE__LOG__FORMAT", "json")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    pub async fn start(folder: &Path) -> Self {
+        Self::try_start(folder).await.unwrap_or_else(|log| panic!("the service did not start: {log}"))
+    }
+
+    /// Starts it; what it logged, if it ends before it is ready.
+    pub async fn try_start(folder: &Path) -> Result<Self, String> {
+        let mut child = Self::command(folder).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (ready, is_ready) = oneshot::channel();
+        tokio::spawn(async move {
+            let (mut ready, mut log, mut address) = (Some(ready), String::new(), String::new());
+            // Reads to the end, so that the service never waits for a full pipe.
+            while let Ok(Some(line)) = lines.next_line().await {
+                let json: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if let Some(found) = json["address"].as_str() {
+                    address = found.to_owned();
+                }
+                if json["message"] == "ready"
+                    && let Some(ready) = ready.take()
+                {
+                    let _ = ready.send(Ok(address.clone()));
+                }
+                if ready.is_some() {
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            }
+            if let Some(ready) = ready {
+                let _ = ready.send(Err(log));
+            }
+        });
+        let address = tokio::time::timeout(Duration::from_secs(60), is_ready).await.expect("ready within a minute");
+        Ok(Self { base: format!("http://{}", address.unwrap()?), child })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it has not ended")
+    }
+
+    /// kill -9.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Sends a signal by its name.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub async fn wait(mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+}

@@ -1,0 +1,122 @@
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// One request that reached the target.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Arrival {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
+
+/// A server that records every request.
+///
+/// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, all else
+/// with 200 and JSON.
+pub struct Target {
+    pub address: SocketAddr,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    count: watch::Receiver<usize>,
+}
+
+impl Target {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let arrivals = Arc::new(Mutex::new(Vec::new()));
+        let (counted, count) = watch::channel(0);
+        let (counted, recorded) = (Arc::new(counted), arrivals.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (counted, recorded) = (counted.clone(), recorded.clone());
+                let service = service_fn(move |request| record(request, recorded.clone(), counted.clone()));
+                tokio::spawn(async move {
+                    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { address, arrivals, count }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.lock().unwrap().clone()
+    }
+
+    /// The requests whose path begins with `path`.
+    pub fn arrivals_at(&self, path: &str) -> Vec<Arrival> {
+        self.arrivals().into_iter().filter(|arrival| arrival.uri.path().starts_with(path)).collect()
+    }
+
+    /// Waits until `enough` holds of what has arrived.
+    pub async fn wait_until(&self, enough: impl Fn(&[Arrival]) -> bool) -> Vec<Arrival> {
+        let mut count = self.count.clone();
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+            while !enough(&self.arrivals.lock().unwrap()) {
+                count.changed().await.unwrap();
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("only {} requests arrived in a minute", *self.count.borrow()));
+        self.arrivals()
+    }
+
+    /// How often each run arrived, by its idempotency key.
+    pub fn arrivals_by_run(&self) -> HashMap<String, usize> {
+        let mut runs = HashMap::new();
+        for arrival in self.arrivals() {
+            *runs.entry(arrival.header("idempotency-key").to_owned()).or_default() += 1;
+        }
+        runs
+    }
+}
+
+async fn record(
+    request: Request<Incoming>,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    counted: Arc<watch::Sender<usize>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let path = head.uri.path().to_owned();
+    arrivals.lock().unwrap().push(Arrival { method: head.method, uri: head.uri, headers: head.headers, body });
+    counted.send_modify(|count| *count += 1);
+    Ok(answer(&path).await)
+}
+
+async fn answer(path: &str) -> Response<Full<Bytes>> {
+    if path.starts_with("/hang") {
+        std::future::pending::<()>().await;
+    }
+    let status = path.strip_prefix("/status/").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(200);
+    let body = if path.starts_with("/text") {
+        Bytes::from_static(b"plain text")
+    } else if path.starts_with("/big") {
+        Bytes::from("x".repeat(1024 * 1024))
+    } else {
+        Bytes::from_static(br#"{"ok":true}"#)
+    };
+    Response::builder().status(status).body(Full::new(body)).unwrap()
+}
