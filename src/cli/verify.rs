@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use crate::store::embedded::Embedded;
 
 /// What to verify.
 #[derive(Debug, clap::Args)]
-pub struct VerifyArgs {
+pub(super) struct VerifyArgs {
     /// First instant of the range (RFC 3339, for example 2026-03-29T00:00:00Z)
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     from: Timestamp,
@@ -27,9 +27,6 @@ pub struct VerifyArgs {
     /// Only what is missing, doubled or otherwise wrong, and the summary
     #[arg(long)]
     problems: bool,
-    /// Configuration file [default: config.ini, if there is one]
-    #[arg(long, value_name = "PATH")]
-    pub(super) config: Option<PathBuf>,
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
@@ -40,7 +37,7 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 /// Lists every instant of the range with its outcome. Exit code 1 when one has none, more than one, or is unnamed.
 pub(super) fn run(
     args: &VerifyArgs,
-    store: &std::path::Path,
+    store: &Path,
     now: Timestamp,
     output: &mut (impl Write + Send),
 ) -> anyhow::Result<ExitCode> {

@@ -37,6 +37,10 @@ impl OutgoingRequest {
         if let Some(content_type) = body.content_type {
             set(&mut headers, CONTENT_TYPE, &content_type);
         }
+        if body.bytes.is_empty() {
+            // Said outright: a target may wait for the body of a POST without a length.
+            set(&mut headers, CONTENT_LENGTH, "0");
+        }
         add_run_headers(&mut headers, fire, attempt);
         Self { method: Method::POST, url: request.url.to_url(), headers, body: body.bytes }
     }

@@ -8,7 +8,7 @@ pub mod embedded;
 pub mod memory;
 
 #[cfg(test)]
-pub mod conformance;
+mod conformance;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;

@@ -66,7 +66,7 @@ async fn put_until_killed(base: String, url: String, numbers: Arc<AtomicUsize>) 
         let body = task(&identity, cron_time, &url).replace("UTC", zone);
         let sent = client.post(format!("{base}/put")).body(body).send().await;
         let answer = match sent {
-            Ok(answer) => answer.json::<Value>().await.ok(),
+            Ok(answer) => answer.text().await.ok().and_then(|text| serde_json::from_str::<Value>(&text).ok()),
             Err(_) => None,
         };
         match answer {

@@ -11,6 +11,7 @@ use crate::support::{Arrival, BoxedNode, Target, post, post_ok};
 const DIFFERENCES: &[(&str, u8)] = &[
     ("001", 9),
     ("004", 5),
+    ("017", 6),
     ("020", 1),
     ("021", 11),
     ("024", 2),
@@ -39,7 +40,6 @@ const DIFFERENCES: &[(&str, u8)] = &[
     ("067", 3),
     ("068", 3),
     ("069", 12),
-    ("072", 13),
     ("073", 12),
     ("075", 2),
     ("078", 2),

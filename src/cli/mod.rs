@@ -1,0 +1,75 @@
+//! The front door: reads the command line and calls the rooms.
+
+mod check;
+mod serve;
+mod verify;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, ConfigError, NodeSettings};
+
+/// Exit code for a wrong command line or configuration.
+const EXIT_USAGE: u8 = 2;
+
+/// Fires HTTP requests on time and records exactly one outcome for every instant.
+#[derive(Debug, Parser)]
+#[command(
+    name = "schedule-service",
+    version,
+    after_help = "Exit codes: 0 done; 1 failed, or `verify` found an instant without exactly one outcome, or `next` \
+                  could not read an expression; 2 wrong command line or configuration."
+)]
+pub struct Command {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Configuration file [default: config.ini, if there is one]
+    #[arg(long, value_name = "PATH", env = "SCHEDULE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve until SIGTERM or SIGINT (the default)
+    Serve,
+    /// Read the configuration and say what is in force, or every mistake
+    CheckConfig,
+    /// Hold a past range of instants against the history
+    Verify(verify::VerifyArgs),
+}
+
+/// Runs a command.
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let file = command.config.as_deref();
+    let mut output = std::io::BufWriter::new(std::io::stdout());
+    let ended = match command.verb {
+        None | Some(Verb::Serve) => serve::run(load(file)?),
+        Some(Verb::CheckConfig) => check::run(file, &mut output),
+        Some(Verb::Verify(args)) => verify::run(&args, &load(file)?.store.path, SystemClock.now(), &mut output),
+    };
+    output.flush().or_else(ignore_broken_pipe)?;
+    ended
+}
+
+/// The exit code for an error that a command ended with.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<ConfigError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+}
+
+fn load(file: Option<&Path>) -> Result<NodeSettings, ConfigError> {
+    config::load(file, environment())
+}
+
+/// The environment, as far as it is Unicode: none of our variables is anything else.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Who reads the output may have seen enough.
+fn ignore_broken_pipe(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}

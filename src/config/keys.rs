@@ -1,0 +1,112 @@
+//! Every key, once: what it is called, what it holds, what it is for. Hints, the example file and the README's table
+//! come from here.
+
+use std::ops::RangeInclusive;
+
+/// What a key may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// A whole number within a range.
+    Number(RangeInclusive64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Any text; it may be empty where `may_be_empty`.
+    Text { may_be_empty: bool },
+    /// A text that is never shown.
+    Secret,
+}
+
+/// A range of numbers, both ends included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RangeInclusive64 {
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+impl RangeInclusive64 {
+    pub(super) fn range(self) -> RangeInclusive<u64> {
+        self.start..=self.end
+    }
+}
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The section it stands in.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its default, as it would be written.
+    pub default: &'static str,
+    /// What it means, with its unit.
+    pub meaning: &'static str,
+    pub(super) kind: Kind,
+}
+
+const fn number(start: u64, end: u64) -> Kind {
+    Kind::Number(RangeInclusive64 { start, end })
+}
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    meaning: &'static str,
+) -> Key {
+    Key { section, name, default, meaning, kind }
+}
+
+const TEXT: Kind = Kind::Text { may_be_empty: false };
+const OPTIONAL: Kind = Kind::Text { may_be_empty: true };
+const DAY_S: u64 = 86_400;
+
+/// All keys, in the order of the example file.
+pub const KEYS: &[Key] = &[
+    key("server", "host", "127.0.0.1", TEXT, "Address to listen on: 127.0.0.1 is this machine only, 0.0.0.0 all of IPv4"),
+    key("server", "port", "3000", number(0, 65_535), "Port to listen on; 0 lets the system choose"),
+    key("server", "max_body", "1048576", number(1_024, 1 << 30), "Largest request body in bytes, also unpacked; larger: 413"),
+    key("server", "header_timeout_s", "30", number(1, 3_600), "Seconds a client may take for the head of a request, or be idle"),
+    key("server", "body_timeout_s", "30", number(1, 3_600), "Seconds a client may take to send a body; longer: 408"),
+    key("server", "connections_max", "4096", number(1, 1_000_000), "Open connections; further ones wait to be accepted"),
+    key("server", "requests_max", "1024", number(1, 1_000_000), "Requests worked on at once; further ones: 503"),
+    key("server", "shutdown_grace", "30", number(0, 3_600), "Seconds that fires in flight have to end at a stop"),
+    key("store", "path", "./data", TEXT, "Folder of the embedded store; one process at a time"),
+    key("engine", "misfire_grace_s", "30", number(1, DAY_S), "Seconds after which an unfired instant is a misfire"),
+    key("engine", "catch_up_window_s", "3600", number(0, 365 * DAY_S), "Seconds back within which a misfire is caught up"),
+    key("dispatch", "timeout_s", "30", number(1, DAY_S), "Seconds one request may take, to the end of its answer"),
+    key("dispatch", "connect_timeout_s", "10", number(1, 3_600), "Seconds that connecting may take"),
+    key("dispatch", "in_flight_max", "4096", number(1, 1_000_000), "Requests in flight; further fires wait"),
+    key("dispatch", "in_flight_per_host_max", "512", number(1, 1_000_000), "The same for one host and port; others go on"),
+    key("dispatch", "response_max_kib", "64", number(1, 1 << 20), "KiB of an answer that are kept; a longer one is cut"),
+    key("dispatch", "user_agent", DEFAULT_USER_AGENT, TEXT, "User-Agent of requests that set none"),
+    key("history", "retention_days", "30", number(1, 36_500), "Days that records are kept"),
+    key("history", "size_max_mib", "10240", number(16, 1 << 30), "MiB of the store above which the oldest records go"),
+    key("history", "flush_interval_ms", "100", number(1, 60_000), "Milliseconds a record waits for others to be written with"),
+    key("history", "records_waiting_max", "100000", number(100, 10_000_000), "Records that may wait to be written; then fires wait"),
+    key("log", "level", "info", TEXT, "off, error, warn, info, debug, trace, or module=level pairs"),
+    key("log", "format", "text", Kind::Word(&["text", "json"]), "text for people, json for one JSON object a line"),
+    key("elasticsearch", "default_index", "schedule-service", TEXT, "Name of the history, `_index` of a search's hits"),
+    key("elasticsearch", "hosts", "", OPTIONAL, "Hosts of a cluster, separated by commas"),
+    key("elasticsearch", "username", "", OPTIONAL, "User for basic authentication"),
+    key("elasticsearch", "password", "", Kind::Secret, "Password of that user"),
+    key("elasticsearch", "cloud_id", "", OPTIONAL, "Cloud id, in place of hosts"),
+    key("elasticsearch", "api_key", "", Kind::Secret, "API key, in place of user and password"),
+];
+
+const DEFAULT_USER_AGENT: &str = concat!("schedule-service/", env!("CARGO_PKG_VERSION"));
+
+impl Key {
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret)
+    }
+
+    /// What was expected, for the text of a mistake.
+    pub(super) fn expected(&self) -> String {
+        match self.kind {
+            Kind::Number(RangeInclusive64 { start, end }) => format!("a whole number from {start} to {end}"),
+            Kind::Word(words) => format!("one of {}", words.join(", ")),
+            Kind::Text { .. } | Kind::Secret => "a text".to_owned(),
+        }
+    }
+}

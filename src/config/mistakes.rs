@@ -1,0 +1,39 @@
+use std::fmt;
+
+/// All mistakes of a configuration, one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The mistakes.
+    pub mistakes: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.mistakes.len();
+        write!(f, "the configuration has {count} mistake{}", if count == 1 { "" } else { "s" })?;
+        self.mistakes.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// How much of a wrong value is shown, in characters.
+const SHOWN_MAX: usize = 60;
+
+/// A value as it may be shown in one line.
+pub(super) fn shown(value: &str) -> String {
+    let mut short: String = value.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+    if value.chars().nth(SHOWN_MAX).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// `, did you mean …?` for the nearest of the names, if one is near enough.
+pub(super) fn hint<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    const NEAR: f64 = 0.5;
+    let name: String = name.chars().take(SHOWN_MAX).collect();
+    let likeness = names.map(|other| (strsim::normalized_damerau_levenshtein(&name, other), other));
+    let nearest = likeness.filter(|&(likeness, _)| likeness > NEAR).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    nearest.map(|(_, other)| format!(", did you mean `{other}`?")).unwrap_or_default()
+}

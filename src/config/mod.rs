@@ -1,0 +1,43 @@
+//! Reads the configuration whole and complains about it whole.
+//!
+//! A file in INI form, then the environment (`SCHEDULE__SERVER__PORT=3001`), then checks: each mistake names section,
+//! key, value, what was expected, and where it came from.
+
+mod keys;
+mod mistakes;
+mod node_settings;
+mod source;
+
+pub use self::keys::{KEYS, Key};
+pub use self::mistakes::ConfigError;
+pub use self::node_settings::{ElasticsearchSettings, NodeSettings, StoreSettings};
+
+use std::path::Path;
+
+/// The file that is read when none is named and this one is there.
+pub const DEFAULT_FILE: &str = "config.ini";
+
+/// Reads the file (`None`: [`DEFAULT_FILE`], if there is one) and the environment.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<NodeSettings, ConfigError> {
+    let mut mistakes = Vec::new();
+    let values = source::read(file, environment, &mut mistakes);
+    let settings = NodeSettings::from_values(&values, &mut mistakes);
+    if mistakes.is_empty() { Ok(settings) } else { Err(ConfigError { mistakes }) }
+}
+
+/// The settings in force, as lines of `section.key = value`; secrets are masked.
+pub fn effective(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Vec<String>, ConfigError> {
+    let mut mistakes = Vec::new();
+    let values = source::read(file, environment, &mut mistakes);
+    NodeSettings::from_values(&values, &mut mistakes);
+    if mistakes.is_empty() { Ok(values.lines()) } else { Err(ConfigError { mistakes }) }
+}
+
+#[cfg(test)]
+mod tests;

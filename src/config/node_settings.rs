@@ -1,0 +1,235 @@
+//! From values to the settings of each room: typed, checked, units gone.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys::{KEYS, Key, Kind};
+use super::mistakes::shown;
+use super::source::Values;
+use crate::api;
+use crate::dispatch;
+use crate::engine;
+use crate::journal;
+use crate::observe;
+use crate::observe::LogFormat;
+
+/// Where the embedded store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+/// How Elasticsearch is reached. The names are those of the mirrored service.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ElasticsearchSettings {
+    /// Name of the history.
+    pub default_index: String,
+    /// The hosts; empty: the embedded store is used.
+    pub hosts: Vec<String>,
+    /// User for basic authentication.
+    pub username: String,
+    /// Password of that user.
+    pub password: String,
+    /// Cloud id, in place of hosts.
+    pub cloud_id: String,
+    /// API key, in place of user and password.
+    pub api_key: String,
+}
+
+impl std::fmt::Debug for ElasticsearchSettings {
+    /// Secrets are left out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ElasticsearchSettings").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// The settings of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Of the API.
+    pub api: api::Settings,
+    /// Of the engine.
+    pub engine: engine::Settings,
+    /// Of dispatch.
+    pub dispatch: dispatch::Settings,
+    /// Of the journal.
+    pub journal: journal::Settings,
+    /// Of the logs.
+    pub log: observe::Settings,
+    /// Of the embedded store.
+    pub store: StoreSettings,
+    /// Of Elasticsearch.
+    pub elasticsearch: ElasticsearchSettings,
+    /// How long fires in flight have to end at a stop.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        Self::from_values(&Values::default(), &mut Vec::new())
+    }
+}
+
+impl NodeSettings {
+    pub(super) fn from_values(values: &Values, mistakes: &mut Vec<String>) -> Self {
+        let mut reader = Reader { values, mistakes };
+        let elasticsearch = reader.elasticsearch();
+        let dispatch = reader.dispatch();
+        Self {
+            api: reader.api(&elasticsearch),
+            engine: engine::Settings {
+                misfire_grace: reader.seconds("engine", "misfire_grace_s"),
+                catch_up_window: reader.seconds("engine", "catch_up_window_s"),
+            },
+            dispatch,
+            journal: reader.journal(),
+            log: reader.log(),
+            store: StoreSettings { path: reader.text("store", "path").into() },
+            elasticsearch,
+            shutdown_grace: reader.seconds("server", "shutdown_grace"),
+        }
+    }
+}
+
+struct Reader<'a> {
+    values: &'a Values,
+    mistakes: &'a mut Vec<String>,
+}
+
+impl Reader<'_> {
+    fn api(&mut self, elasticsearch: &ElasticsearchSettings) -> api::Settings {
+        let host = self.text("server", "host").parse().unwrap_or_else(|_| {
+            self.wrong("server", "host", "an IP address such as 127.0.0.1, 0.0.0.0 or ::1");
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        });
+        api::Settings {
+            host,
+            port: u16::try_from(self.number("server", "port")).unwrap_or_default(),
+            body_max: self.count("server", "max_body"),
+            header_timeout: self.seconds("server", "header_timeout_s"),
+            body_timeout: self.seconds("server", "body_timeout_s"),
+            connections_max: self.count("server", "connections_max"),
+            requests_max: self.count("server", "requests_max"),
+            index_name: elasticsearch.default_index.clone(),
+        }
+    }
+
+    fn dispatch(&mut self) -> dispatch::Settings {
+        let settings = dispatch::Settings {
+            timeout: self.seconds("dispatch", "timeout_s"),
+            connect_timeout: self.seconds("dispatch", "connect_timeout_s"),
+            in_flight_max: self.count("dispatch", "in_flight_max"),
+            in_flight_per_host_max: self.count("dispatch", "in_flight_per_host_max"),
+            response_max: self.count("dispatch", "response_max_kib") * 1024,
+            user_agent: self.text("dispatch", "user_agent"),
+        };
+        if settings.in_flight_per_host_max > settings.in_flight_max {
+            let expected = format!("at most in_flight_max, which is {}", settings.in_flight_max);
+            self.wrong("dispatch", "in_flight_per_host_max", &expected);
+        }
+        if http::HeaderValue::from_str(&settings.user_agent).is_err() {
+            self.wrong("dispatch", "user_agent", "characters that HTTP allows in a header");
+        }
+        settings
+    }
+
+    fn journal(&mut self) -> journal::Settings {
+        const DAY_S: u64 = 24 * 60 * 60;
+        journal::Settings {
+            flush_interval: Duration::from_millis(self.number("history", "flush_interval_ms")),
+            records_waiting_max: self.count("history", "records_waiting_max"),
+            retention_age: Duration::from_secs(self.number("history", "retention_days") * DAY_S),
+            retention_bytes: self.number("history", "size_max_mib") * 1024 * 1024,
+        }
+    }
+
+    fn log(&mut self) -> observe::Settings {
+        let filter = self.text("log", "level");
+        if !observe::is_filter(&filter) {
+            self.wrong("log", "level", "off, error, warn, info, debug, trace, or module=level pairs");
+        }
+        let format = if self.text("log", "format") == "json" { LogFormat::Json } else { LogFormat::Text };
+        observe::Settings { filter, format }
+    }
+
+    fn elasticsearch(&mut self) -> ElasticsearchSettings {
+        const SECTION: &str = "elasticsearch";
+        let hosts = self.text(SECTION, "hosts");
+        let hosts: Vec<String> = hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
+        let settings = ElasticsearchSettings {
+            default_index: self.text(SECTION, "default_index"),
+            hosts,
+            username: self.text(SECTION, "username"),
+            password: self.text(SECTION, "password"),
+            cloud_id: self.text(SECTION, "cloud_id"),
+            api_key: self.text(SECTION, "api_key"),
+        };
+        const NOT_YET: &str = "nothing: this version stores on the embedded store only";
+        if !settings.hosts.is_empty() {
+            self.wrong(SECTION, "hosts", NOT_YET);
+        }
+        if !settings.cloud_id.is_empty() {
+            self.wrong(SECTION, "cloud_id", NOT_YET);
+        }
+        if !settings.api_key.is_empty() && !settings.username.is_empty() {
+            self.wrong(SECTION, "api_key", "nothing while username is set, or the other way round");
+        }
+        settings
+    }
+
+    fn seconds(&mut self, section: &'static str, name: &'static str) -> Duration {
+        Duration::from_secs(self.number(section, name))
+    }
+
+    fn count(&mut self, section: &'static str, name: &'static str) -> usize {
+        usize::try_from(self.number(section, name)).unwrap_or(usize::MAX)
+    }
+
+    /// A number within the range of its key; the default in place of a mistake.
+    fn number(&mut self, section: &'static str, name: &'static str) -> u64 {
+        let key = key(section, name);
+        let Kind::Number(range) = key.kind else { unreachable!("[{section}] {name} is no number") };
+        let text = self.values.get(key).text;
+        match text.trim().parse::<u64>() {
+            Ok(number) if range.range().contains(&number) => number,
+            Ok(_) | Err(_) => {
+                self.wrong(section, name, &key.expected());
+                key.default.parse().expect("a default is valid")
+            }
+        }
+    }
+
+    /// A text that its key allows; the default in place of a mistake.
+    fn text(&mut self, section: &'static str, name: &'static str) -> String {
+        let key = key(section, name);
+        let text = self.values.get(key).text.trim().to_owned();
+        let is_allowed = match key.kind {
+            Kind::Word(words) => words.contains(&text.as_str()),
+            Kind::Text { may_be_empty } => may_be_empty || !text.is_empty(),
+            Kind::Secret | Kind::Number(_) => true,
+        };
+        if is_allowed {
+            return text;
+        }
+        self.wrong(section, name, &key.expected());
+        key.default.to_owned()
+    }
+
+    fn wrong(&mut self, section: &'static str, name: &'static str, expected: &str) {
+        let key = key(section, name);
+        let given = self.values.get(key);
+        let what = match given.text.trim() {
+            "" => "is empty".to_owned(),
+            _ if key.is_secret() => "is set".to_owned(),
+            text => format!("is `{}`", shown(text)),
+        };
+        self.mistakes.push(format!("{}: [{section}] {name} {what}, expected {expected}", given.origin));
+    }
+}
+
+fn key(section: &str, name: &str) -> &'static Key {
+    let found = KEYS.iter().find(|key| key.section == section && key.name == name);
+    found.unwrap_or_else(|| unreachable!("[{section}] {name} stands in KEYS"))
+}
