@@ -128,6 +128,9 @@ impl Node {
                 warn!("the leases were not released: {error}");
             }
         }
+        if let Err(error) = self.store.close().await {
+            warn!("the store was not closed: {error}");
+        }
         info!("stopped");
     }
 }

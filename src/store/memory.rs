@@ -1,4 +1,4 @@
-//! A store in memory, for tests: clones share their data, so a test can start a second node on what a first one left.
+//! A store in memory, for tests: a second node can be started on what a first one left.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,7 @@ const PAGE_MAX: usize = 100;
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     is_away: Arc<AtomicBool>,
+    is_closed: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +44,11 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// Another node's access to the same data: it is not closed with this one.
+    pub fn reopen(&self) -> Self {
+        Self { tables: self.tables.clone(), is_away: self.is_away.clone(), is_closed: Arc::default() }
+    }
+
     /// From now on every write fails, or none.
     pub fn fail_writes(&self, fail: bool) {
         self.is_away.store(fail, Ordering::SeqCst);
@@ -58,6 +64,9 @@ impl MemoryStore {
     }
 
     fn write(&self) -> Result<MutexGuard<'_, Tables>, StoreError> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(StoreError::Refused("the store is closed".to_owned()));
+        }
         if self.is_away.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable { doing: "writing", source: "the test made it fail".into() });
         }
@@ -277,6 +286,11 @@ impl JournalStore for MemoryStore {
 
     async fn size(&self) -> Result<u64, StoreError> {
         Ok(size_of(&self.read()))
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.is_closed.store(true, Ordering::SeqCst);
+        Ok(())
     }
 }
 

@@ -211,6 +211,10 @@ pub trait JournalStore: Send + Sync {
 
     /// The bytes that the store takes on disk.
     async fn size(&self) -> Result<u64, StoreError>;
+
+    /// Ends the use of the store: what was asked before is written, what is asked later is refused, and another node may
+    /// open it.
+    async fn close(&self) -> Result<(), StoreError>;
 }
 
 /// All of a store.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::Client;
 use serde_json::Value;
 
-use crate::support::{Process, Target, post_ok, task};
+use crate::support::{Process, Target, client, post_ok, task};
 
 /// How often the program is killed.
 const KILLS: usize = 200;
@@ -56,7 +55,7 @@ async fn killed_at_200_random_moments_it_keeps_every_acknowledged_put_and_double
 
 /// Puts tasks, every eighth of them a wrong one, until the service is gone. Every fourth fires each second.
 async fn put_until_killed(base: String, url: String, numbers: Arc<AtomicUsize>) -> Known {
-    let (client, mut known) = (Client::new(), Known::default());
+    let (client, mut known) = (client(), Known::default());
     loop {
         let number = numbers.fetch_add(1, Ordering::Relaxed);
         let identity = if number % 4 == 0 { format!("firing-{}", number % 32) } else { format!("task-{number}") };

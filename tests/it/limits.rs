@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use reqwest::Client;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{BoxedNode, post, post_ok, task};
+use crate::support::{BoxedNode, client, post, post_ok, task};
 
 const NEVER: &str = "0 0 0 1 1 *";
 
@@ -21,7 +20,7 @@ async fn a_body_over_the_limit_is_answered_413_however_it_comes() {
 
     let (announced, _) = post(&node.base, "/put", large.clone()).await;
     let chunks = large.as_bytes().chunks(100).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
-    let chunked = Client::new()
+    let chunked = client()
         .post(format!("{}/put", node.base))
         .body(reqwest::Body::wrap_stream(futures_util::stream::iter(chunks)))
         .send()
@@ -49,7 +48,7 @@ async fn a_gzip_body_is_unpacked() {
 async fn post_gzip(base: &str, body: &str) -> (u16, Value) {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body.as_bytes()).unwrap();
-    let call = Client::new().post(format!("{base}/put")).header("content-encoding", "gzip");
+    let call = client().post(format!("{base}/put")).header("content-encoding", "gzip");
     let answer = call.body(encoder.finish().unwrap()).send().await.unwrap();
     (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
 }
@@ -101,7 +100,7 @@ async fn send_raw(node: &BoxedNode, bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_path_with_another_method_is_405_and_names_the_method() {
     let node = BoxedNode::start().await;
-    let client = Client::new();
+    let client = client();
 
     let put = client.get(format!("{}/put", node.base)).send().await.unwrap();
     let ping = client.post(format!("{}/ping", node.base)).send().await.unwrap();
@@ -118,12 +117,12 @@ async fn a_known_path_with_another_method_is_405_and_names_the_method() {
 async fn the_service_says_that_it_is_alive_and_ready() {
     let node = BoxedNode::start().await;
     for path in ["/ping", "/ping/", "/api/ping", "/api/ping/"] {
-        let answer = reqwest::get(format!("{}{path}", node.base)).await.unwrap();
+        let answer = client().get(format!("{}{path}", node.base)).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, r#"{"status":"OK"}"#));
     }
 
-    let healthz = reqwest::get(format!("{}/healthz", node.base)).await.unwrap();
-    let readyz = reqwest::get(format!("{}/readyz", node.base)).await.unwrap();
+    let healthz = client().get(format!("{}/healthz", node.base)).send().await.unwrap();
+    let readyz = client().get(format!("{}/readyz", node.base)).send().await.unwrap();
 
     assert_eq!((healthz.status().as_u16(), readyz.status().as_u16()), (200, 200));
     let readyz: Value = serde_json::from_str(&readyz.text().await.unwrap()).unwrap();
@@ -196,7 +195,7 @@ async fn more_requests_than_allowed_at_once_are_answered_503_with_retry_after() 
     let mut go_on = [0; 12];
     slow.read_exact(&mut go_on).await.unwrap();
 
-    let refused = Client::new().post(format!("{}/all", node.base)).send().await.unwrap();
+    let refused = client().post(format!("{}/all", node.base)).send().await.unwrap();
     slow.write_all(b"{}").await.unwrap();
     let mut served = vec![0; 64];
     let read = slow.read(&mut served).await.unwrap();

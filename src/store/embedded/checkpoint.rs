@@ -27,7 +27,7 @@ pub(super) fn start(folder: &Arc<Folder>, database: Connection) -> Result<(), St
 
 fn run(folder: &Weak<Folder>, database: &Connection) {
     // A thread of its own, not a task: SQLite blocks.
-    while let Some(open) = folder.upgrade() {
+    while let Some(open) = folder.upgrade().filter(|folder| folder.is_locked()) {
         let bytes = open.log_bytes();
         drop(open);
         let mode = if bytes > BYTES_MAX { "TRUNCATE" } else { "PASSIVE" };

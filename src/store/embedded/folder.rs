@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -21,8 +22,8 @@ const STATEMENTS_MAX: usize = 64;
 /// The folder of a store.
 pub(super) struct Folder {
     path: PathBuf,
-    /// Held for the life of the store: the system frees it when the process ends, however it ends.
-    _lock: Option<File>,
+    /// Held until the store is closed. The system frees it when the process ends, however it ends.
+    lock: Mutex<Option<File>>,
 }
 
 impl Folder {
@@ -38,7 +39,7 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &lock_path, &error)),
         }
         note_owner(&mut lock).map_err(|error| cannot("write", &lock_path, &error))?;
-        Ok(Self { path: path.to_owned(), _lock: Some(lock) })
+        Ok(Self { path: path.to_owned(), lock: Mutex::new(Some(lock)) })
     }
 
     /// A folder that holds a store, for reading.
@@ -47,7 +48,16 @@ impl Folder {
         if !database.is_file() {
             return Err(StoreError::Refused(format!("there is no store: no file {}", database.display())));
         }
-        Ok(Self { path: path.to_owned(), _lock: None })
+        Ok(Self { path: path.to_owned(), lock: Mutex::new(None) })
+    }
+
+    /// Lets another process have the store.
+    pub(super) fn unlock(&self) {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(super) fn connect_for_writing(&self) -> Result<Connection, StoreError> {

@@ -156,4 +156,12 @@ impl JournalStore for Embedded {
     async fn size(&self) -> Result<u64, StoreError> {
         self.folder.size()
     }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.writer.is_some() {
+            self.write(Operation::Close).await?;
+        }
+        self.folder.unlock();
+        Ok(())
+    }
 }

@@ -21,6 +21,8 @@ pub(super) enum Operation {
     Clear(Identity, Timestamp, Answer<()>),
     Prune(Retention, Timestamp, Answer<Pruned>),
     ForgetRevisions(Timestamp, Answer<u64>),
+    /// The last one: the writer ends after it.
+    Close(Answer<()>),
 }
 
 /// Gives a result to who asked for it; the error takes its place if the commit failed.
@@ -32,7 +34,12 @@ impl Operation {
         match self {
             Self::Append(records, _) => records.len() > 1,
             Self::Prune(..) | Self::ForgetRevisions(..) => true,
-            Self::Change(..) | Self::Clear(..) | Self::TakeAll(..) | Self::Claim(..) | Self::Release(..) => false,
+            Self::Change(..)
+            | Self::Clear(..)
+            | Self::TakeAll(..)
+            | Self::Claim(..)
+            | Self::Release(..)
+            | Self::Close(_) => false,
         }
     }
 
@@ -45,9 +52,11 @@ impl Operation {
             Self::ForgetRevisions(_, answer) => drop(answer.send(Err(error))),
             Self::TakeAll(_, answer) => drop(answer.send(Err(error))),
             Self::Prune(_, _, answer) => drop(answer.send(Err(error))),
-            Self::Append(_, answer) | Self::Claim(_, answer) | Self::Release(_, answer) | Self::Clear(_, _, answer) => {
-                drop(answer.send(Err(error)));
-            }
+            Self::Append(_, answer)
+            | Self::Claim(_, answer)
+            | Self::Release(_, answer)
+            | Self::Clear(_, _, answer)
+            | Self::Close(answer) => drop(answer.send(Err(error))),
         }
     }
 
@@ -72,6 +81,7 @@ impl Operation {
                 let prune = |database: &_| statements::prune(database, retention, settled_through);
                 reply(answer, whole(database, prune))
             }
+            Self::Close(answer) => reply(answer, Ok(())),
             Self::ForgetRevisions(before, answer) => {
                 reply(answer, whole(database, |database| statements::forget_revisions(database, before)))
             }

@@ -58,6 +58,10 @@ struct WriterThread {
 impl WriterThread {
     fn run(mut self) {
         while let Some(batch) = self.next_batch() {
+            let is_last = batch.iter().any(|operation| matches!(operation, Operation::Close(_)));
+            if is_last {
+                self.inbox.close();
+            }
             self.write(batch);
         }
     }
@@ -65,6 +69,7 @@ impl WriterThread {
     /// What waits: all short requests and one long one.
     fn next_batch(&mut self) -> Option<Vec<Operation>> {
         let mut batch = Vec::new();
+        // After a close the channel still gives what was sent before.
         if self.bulk.is_empty() {
             let first = self.inbox.blocking_recv()?;
             self.sort(first, &mut batch);

@@ -10,9 +10,16 @@ pub use self::target::{Arrival, Target};
 
 use serde_json::Value;
 
+/// An HTTP client. It brings its TLS provider, as the service does.
+pub fn client() -> reqwest::Client {
+    // Only the first call of a process installs one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 /// Posts a JSON text and gives status and answer.
 pub async fn post(base: &str, path: &str, body: impl Into<String>) -> (u16, Value) {
-    let answer = reqwest::Client::new()
+    let answer = client()
         .post(format!("{base}{path}"))
         .header("content-type", "application/json")
         .body(body.into())
