@@ -192,7 +192,7 @@ async fn more_requests_than_allowed_at_once_are_answered_503_with_retry_after() 
     let mut slow = TcpStream::connect(node.base.strip_prefix("http://").unwrap()).await.unwrap();
     slow.write_all(b"POST /all HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").await.unwrap();
     // The server asks for the body: from now on the only place is taken.
-    let mut go_on = [0; 12];
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
     slow.read_exact(&mut go_on).await.unwrap();
 
     let refused = client().post(format!("{}/all", node.base)).send().await.unwrap();
