@@ -74,15 +74,12 @@ impl Node {
         let grace = settings.engine.misfire_grace;
         let dispatch = dispatch::start(transport, journal.clone(), clock.clone(), &settings.dispatch, grace);
         let leases = store.take_all(&owner()).await.context("cannot take the leases")?;
-        let mut recovered = engine::recover(store.as_ref(), &journal, &leases, clock.now())
-            .await
-            .context("cannot load the tasks")?;
+        let mut recovered =
+            engine::recover(store.as_ref(), &journal, &leases, clock.now()).await.context("cannot load the tasks")?;
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
-        let engine =
-            engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
-        let catalog =
-            Catalog::new(revisions, store.clone(), engine.clone(), journal.clone(), clock.clone());
+        let engine = engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
+        let catalog = Catalog::new(revisions, store.clone(), engine.clone(), journal.clone(), clock.clone());
         let planner = Planner::start(recurring(&engine, &dispatch, &store, &settings, &clock)).await?;
         api.open(Services {
             catalog,

@@ -44,7 +44,9 @@ enum HeadersView<'a> {
 impl Serialize for HeadersView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Plain(headers) => serializer.collect_map(headers.iter().map(|header| (header.name(), header.value()))),
+            Self::Plain(headers) => {
+                serializer.collect_map(headers.iter().map(|header| (header.name(), header.value())))
+            }
             Self::Masked(headers) => MaskedHeaders(headers).serialize(serializer),
         }
     }

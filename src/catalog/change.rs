@@ -96,8 +96,7 @@ impl Rooms {
         next.number = self.write(&held, identity, Some(next.clone()), record).await?;
         let next = Arc::new(next);
         self.set(identity, Some(next.clone()));
-        let settlement =
-            if next.enabled { Settlement::Replaced(next) } else { Settlement::Ended(Cancelled::Stopped) };
+        let settlement = if next.enabled { Settlement::Replaced(next) } else { Settlement::Ended(Cancelled::Stopped) };
         Ok(self.engine.settle(held, settlement).await?)
     }
 

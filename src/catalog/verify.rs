@@ -60,11 +60,7 @@ impl Verdict {
 
 /// Looks at every task that was in force in the range and gives each finding to `tell`, by task, entry and instant.
 /// Instants whose records were cleared or pruned are left out: nothing can be said about them.
-pub async fn verify(
-    store: &dyn Store,
-    range: Range,
-    tell: &mut (dyn FnMut(Finding) + Send),
-) -> Result<(), StoreError> {
+pub async fn verify(store: &dyn Store, range: Range, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<(), StoreError> {
     let leases = store.leases().await?;
     let before = Timestamp::from_millis(range.from.millis() - 1);
     let mut pages = store.revisions(before);

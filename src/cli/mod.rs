@@ -1,6 +1,7 @@
 //! The front door: reads the command line and calls the rooms.
 
 mod check;
+mod next;
 mod serve;
 mod verify;
 
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigError, NodeSettings};
+use crate::model::Timestamp;
 
 /// Exit code for a wrong command line or configuration.
 const EXIT_USAGE: u8 = 2;
@@ -38,6 +40,8 @@ enum Verb {
     Serve,
     /// Read the configuration and say what is in force, or every mistake
     CheckConfig,
+    /// Say what a cron expression means and when it fires
+    Next(next::NextArgs),
     /// Hold a past range of instants against the history
     Verify(verify::VerifyArgs),
 }
@@ -48,6 +52,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut output = std::io::BufWriter::new(std::io::stdout());
     let ended = match command.verb {
         None | Some(Verb::Serve) => serve::run(load(file)?),
+        Some(Verb::Next(args)) => next::run(&args, SystemClock.now(), &mut std::io::stdin().lock(), &mut output),
         Some(Verb::CheckConfig) => check::run(file, &mut output),
         Some(Verb::Verify(args)) => verify::run(&args, &load(file)?.store.path, SystemClock.now(), &mut output),
     };
@@ -62,6 +67,12 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 
 fn load(file: Option<&Path>) -> Result<NodeSettings, ConfigError> {
     config::load(file, environment())
+}
+
+/// An instant on the command line.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text)
+        .ok_or_else(|| "is no RFC 3339 instant, expected one such as 2026-03-29T00:00:00Z".to_owned())
 }
 
 /// The environment, as far as it is Unicode: none of our variables is anything else.

@@ -16,10 +16,10 @@ use crate::store::embedded::Embedded;
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
     /// First instant of the range (RFC 3339, for example 2026-03-29T00:00:00Z)
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    #[arg(long, value_name = "INSTANT", value_parser = super::instant)]
     from: Timestamp,
     /// Last instant of the range [default: now]
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    #[arg(long, value_name = "INSTANT", value_parser = super::instant)]
     to: Option<Timestamp>,
     /// One JSON object a line
     #[arg(long)]
@@ -27,11 +27,6 @@ pub(super) struct VerifyArgs {
     /// Only what is missing, doubled or otherwise wrong, and the summary
     #[arg(long)]
     problems: bool,
-}
-
-fn instant(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse_rfc3339(text)
-        .ok_or_else(|| "is no RFC 3339 instant, expected one such as 2026-03-29T00:00:00Z".to_owned())
 }
 
 /// Lists every instant of the range with its outcome. Exit code 1 when one has none, more than one, or is unnamed.
@@ -121,7 +116,8 @@ impl<W: Write> Report<'_, W> {
         }
         let counts: Vec<String> = self.counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
         let counts = if counts.is_empty() { "no instants".to_owned() } else { counts.join(", ") };
-        let verdict = if ok { "every instant has exactly one outcome" } else { "NOT every instant has exactly one outcome" };
+        let verdict =
+            if ok { "every instant has exactly one outcome" } else { "NOT every instant has exactly one outcome" };
         writeln!(self.output, "{from} to {to}: {counts}; {verdict}")
     }
 }

@@ -157,7 +157,8 @@ impl Reader<'_> {
     fn elasticsearch(&mut self) -> ElasticsearchSettings {
         const SECTION: &str = "elasticsearch";
         let hosts = self.text(SECTION, "hosts");
-        let hosts: Vec<String> = hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
+        let hosts: Vec<String> =
+            hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
         let settings = ElasticsearchSettings {
             default_index: self.text(SECTION, "default_index"),
             hosts,

@@ -55,7 +55,9 @@ pub(super) fn read(
     mistakes: &mut Vec<String>,
 ) -> Values {
     let mut values = Values::default();
-    let chosen = file.map(Path::to_owned).or_else(|| Some(DEFAULT_FILE.into()).filter(|path: &std::path::PathBuf| path.exists()));
+    let chosen = file
+        .map(Path::to_owned)
+        .or_else(|| Some(DEFAULT_FILE.into()).filter(|path: &std::path::PathBuf| path.exists()));
     if let Some(path) = chosen {
         read_file(&path, &mut values, mistakes);
     }
@@ -81,7 +83,8 @@ fn read_file(path: &Path, values: &mut Values, mistakes: &mut Vec<String>) {
         Ok(sections) => sections,
         Err(error) => {
             let why = shown(&error.to_string());
-            return mistakes.push(format!("{origin}: is no INI file ({why}), expected `[section]` and `key = value` lines"));
+            return mistakes
+                .push(format!("{origin}: is no INI file ({why}), expected `[section]` and `key = value` lines"));
         }
     };
     let mut sections: Vec<_> = sections.into_iter().collect();

@@ -1,0 +1,132 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<NodeSettings, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.ini");
+    std::fs::write(&file, text).unwrap();
+    let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    load(Some(&file), environment.collect::<Vec<_>>())
+}
+
+fn mistakes(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    load_text(text, environment).unwrap_err().mistakes
+}
+
+#[test]
+fn the_example_holds_every_key_with_its_default() {
+    let example = include_str!("../../config.example.ini");
+
+    let settings = load_text(example, &[]).unwrap();
+
+    assert_eq!(settings, NodeSettings::default());
+    let mut section = "";
+    let mut named = Vec::new();
+    for line in example.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            named.push((section, key.trim(), value.trim()));
+        }
+    }
+    let known: Vec<(&str, &str, &str)> = KEYS.iter().map(|key| (key.section, key.name, key.default)).collect();
+    assert_eq!(named, known);
+    assert!(KEYS.iter().all(|key| example.contains(key.meaning)), "each key is explained by its meaning");
+}
+
+#[test]
+fn the_readme_lists_every_key_with_its_default() {
+    let readme = include_str!("../../README.md");
+    for key in KEYS {
+        let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+        let row = format!("| `[{}] {}` | {default} | {} |", key.section, key.name, key.meaning);
+        assert!(readme.contains(&row), "README.md lacks {row}");
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_rooms() {
+    let settings = NodeSettings::default();
+
+    assert_eq!(settings.api, crate::api::Settings::default());
+    assert_eq!(settings.engine, crate::engine::Settings::default());
+    assert_eq!(settings.dispatch, crate::dispatch::Settings::default());
+    assert_eq!(settings.journal, crate::journal::Settings::default());
+    assert_eq!(settings.log, crate::observe::Settings::default());
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let settings = load_text("[server]\nport = 1\n", &[("SCHEDULE__SERVER__PORT", "2"), ("PATH", "x")]).unwrap();
+
+    assert_eq!(settings.api.port, 2);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_what_was_expected() {
+    let text = "[server]\nport = 70000\nhost = everywhere\n[log]\nlevel = loud=loud=loud\nformat = xml\n[dispatch]\nin_flight_max = 5\n";
+
+    let found = mistakes(text, &[("SCHEDULE__HISTORY__RETENTION_DAYS", "many")]);
+
+    let ends = [
+        "[dispatch] in_flight_per_host_max is `512`, expected at most in_flight_max, which is 5",
+        "[server] host is `everywhere`, expected an IP address such as 127.0.0.1, 0.0.0.0 or ::1",
+        "[server] port is `70000`, expected a whole number from 0 to 65535",
+        "environment variable SCHEDULE__HISTORY__RETENTION_DAYS: [history] retention_days is `many`, expected a whole number from 1 to 36500",
+        "[log] level is `loud=loud=loud`, expected off, error, warn, info, debug, trace, or module=level pairs",
+        "[log] format is `xml`, expected one of text, json",
+    ];
+    assert_eq!(found.len(), ends.len(), "{found:#?}");
+    for (mistake, end) in found.iter().zip(ends) {
+        assert!(mistake.ends_with(end), "{mistake}\n{end}");
+    }
+}
+
+#[test]
+fn unknown_names_are_mistakes_with_the_nearest_known_one() {
+    let found =
+        mistakes("[servr]\nport = 1\n[server]\nprot = 1\n", &[("SCHEDULE__LOG__LEVLE", "info"), ("SCHEDULE__X", "")]);
+
+    assert!(found[0].ends_with("[server] unknown key `prot`, did you mean `port`?"), "{found:#?}");
+    assert!(found[1].ends_with("unknown section [servr], did you mean `server`?"), "{found:#?}");
+    assert!(found[2].ends_with("[log] unknown key `levle`, did you mean `level`?"), "{found:#?}");
+    assert!(found[3].contains("expected SCHEDULE__SECTION__KEY"), "{found:#?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = load(Some(&folder.path().join("none.ini")), []).unwrap_err();
+    let directory = load(Some(folder.path()), []).unwrap_err();
+
+    assert!(missing.mistakes[0].contains("none.ini: cannot be read"), "{missing}");
+    assert!(directory.mistakes[0].contains("cannot be read"), "{directory}");
+    assert!(mistakes("[server\nport=1", &[])[0].contains("is no INI file"));
+    assert!(mistakes("port = 1\n", &[])[0].contains("stands before the first [section]"));
+    assert!(mistakes("[server]\nport = 1\nPort = 2\n", &[])[0].ends_with("line 3: [server] port is given twice"));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let secret = "s3cret";
+    let text = format!("[elasticsearch]\nusername = a\napi_key = {secret}\npassword = {secret}\n");
+
+    let error = load_text(&text, &[]).unwrap_err().to_string();
+
+    assert!(error.contains("[elasticsearch] api_key is set, expected nothing while username is set"), "{error}");
+    assert!(!error.contains(secret), "{error}");
+    let elasticsearch = ElasticsearchSettings { password: secret.to_owned(), ..ElasticsearchSettings::default() };
+    assert!(!format!("{elasticsearch:?}").contains(secret));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn no_file_makes_it_panic_and_each_mistake_is_one_line(text in "(\\PC{0,20}|\\[[a-z]{0,8}\\]|[a-z_]{0,12} ?= ?\\PC{0,12}|\n){0,12}") {
+        if let Err(error) = load_text(&text, &[]) {
+            prop_assert!(error.mistakes.iter().all(|mistake| !mistake.contains(['\n', '\r'])), "{error:?}");
+        }
+    }
+}

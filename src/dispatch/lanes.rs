@@ -130,8 +130,12 @@ impl Lanes {
     pub(super) fn cancel(&mut self, identity: &Identity) -> Vec<Fire> {
         let mut cancelled = Vec::new();
         for lane in self.lanes.values_mut() {
-            let of_task: Vec<u64> =
-                lane.waiting.iter().filter(|(_, fire)| fire.identity() == identity).map(|(&number, _)| number).collect();
+            let of_task: Vec<u64> = lane
+                .waiting
+                .iter()
+                .filter(|(_, fire)| fire.identity() == identity)
+                .map(|(&number, _)| number)
+                .collect();
             cancelled.extend(of_task.into_iter().filter_map(|number| lane.take(number)));
         }
         self.waiting -= cancelled.len();

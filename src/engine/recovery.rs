@@ -91,7 +91,13 @@ impl Recovery<'_> {
             for fire_time in standing.uncertain {
                 entry.last_fire.note(fire_time);
                 let trigger = Trigger::CatchUp;
-                self.uncertain.push(Fire { revision: revision.clone(), entry: index, fire_time, trigger, redelivered: true });
+                self.uncertain.push(Fire {
+                    revision: revision.clone(),
+                    entry: index,
+                    fire_time,
+                    trigger,
+                    redelivered: true,
+                });
             }
             starts.push(standing.start);
         }

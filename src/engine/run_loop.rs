@@ -319,9 +319,9 @@ impl RunLoop {
 /// Waits for the planning under way; for ever when there is none.
 async fn planned(planning: &mut Option<oneshot::Receiver<Result<Planned, StoreError>>>) -> Result<Planned, StoreError> {
     match planning {
-        Some(planned) => planned.await.unwrap_or_else(|ended| {
-            Err(StoreError::Unavailable { doing: "planning", source: ended.into() })
-        }),
+        Some(planned) => planned
+            .await
+            .unwrap_or_else(|ended| Err(StoreError::Unavailable { doing: "planning", source: ended.into() })),
         None => std::future::pending().await,
     }
 }

@@ -189,14 +189,7 @@ pub fn change_record(kind: RecordKind, identity: &Identity, body: &impl Serializ
         time: time.secs(),
         timestamp: time.to_string(),
     };
-    Record {
-        id: RecordId::random(),
-        identity: identity.clone(),
-        kind,
-        settled: None,
-        time,
-        source: json(&document),
-    }
+    Record { id: RecordId::random(), identity: identity.clone(), kind, settled: None, time, source: json(&document) }
 }
 
 /// Headers as a JSON object whose credentials are masked.

@@ -158,8 +158,13 @@ mod tests {
 
     #[test]
     fn only_http_urls_with_a_host_are_targets() {
-        assert_eq!(TargetUrl::parse("http://127.0.0.1:9/a b?x#y").unwrap().to_url().as_str(), "http://127.0.0.1:9/a%20b?x#y");
-        for text in ["ftp://127.0.0.1/x", "mailto:a@b", "file:///etc/hostname", "http://", "127.0.0.1:9399/ok", "/x", ""] {
+        assert_eq!(
+            TargetUrl::parse("http://127.0.0.1:9/a b?x#y").unwrap().to_url().as_str(),
+            "http://127.0.0.1:9/a%20b?x#y"
+        );
+        for text in
+            ["ftp://127.0.0.1/x", "mailto:a@b", "file:///etc/hostname", "http://", "127.0.0.1:9399/ok", "/x", ""]
+        {
             assert!(TargetUrl::parse(text).is_err(), "{text}");
         }
         let long = format!("http://a/{}", "x".repeat(TargetUrl::LEN_MAX));

@@ -35,9 +35,11 @@ fn quiet(filter: &str) -> String {
     }
 }
 
-/// Whether a text is a filter that the logger understands.
+/// Whether a text is a level, or `module=level` pairs. A word that is no level would be taken for a module.
 pub fn is_filter(text: &str) -> bool {
-    env_filter::Builder::new().try_parse(text).is_ok()
+    let is_level = |word: &str| word.trim().parse::<log::LevelFilter>().is_ok();
+    let is_part = |part: &str| is_level(part.rsplit_once('=').map_or(part, |(_, level)| level));
+    text.split(',').all(is_part) && env_filter::Builder::new().try_parse(text).is_ok()
 }
 
 fn line(format: LogFormat, time: Timestamp, record: &Record<'_>) -> String {
@@ -139,7 +141,10 @@ mod tests {
         let line = written(LogFormat::Json, "fired");
 
         let json: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!((&json["message"], &json["lateness_ms"], &json["level"]), (&"fired".into(), &3.into(), &"info".into()));
+        assert_eq!(
+            (&json["message"], &json["lateness_ms"], &json["level"]),
+            (&"fired".into(), &3.into(), &"info".into())
+        );
     }
 
     #[test]

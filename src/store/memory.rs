@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{
-    CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError,
-};
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError};
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Record, Revision, Shard, Timestamp};
 
 /// How many revisions make a page.

@@ -97,7 +97,10 @@ async fn assert_puts_are_kept(process: &Process, known: &Known) {
     let strange: Vec<_> = stored.iter().filter(|name| !expected(name)).collect();
 
     assert!(known.acknowledged.len() > KILLS, "the kills came too early to prove anything, seed {SEED:#x}");
-    assert!(lost.is_empty() && risen.is_empty() && strange.is_empty(), "seed {SEED:#x}: {lost:?} {risen:?} {strange:?}");
+    assert!(
+        lost.is_empty() && risen.is_empty() && strange.is_empty(),
+        "seed {SEED:#x}: {lost:?} {risen:?} {strange:?}"
+    );
     for (identity, url) in known.acknowledged.iter().filter(|(name, _)| name.starts_with("task-")).take(200) {
         let asked = serde_json::json!({ "identity": identity }).to_string();
         assert_eq!(post_ok(&process.base, "/get", asked).await["data"]["entries"]["e"]["url"], **url);

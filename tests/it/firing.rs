@@ -86,7 +86,8 @@ async fn any_2xx_is_a_success_and_all_else_an_error_with_its_reason() {
     let errors = search_until(&node, "mix", "error", 8).await;
     let successes = search_until(&node, "mix", "success", 4).await;
 
-    let of = |records: &[Value], key: &str| records.iter().find(|record| record["key"] == key).cloned().unwrap_or_default();
+    let of =
+        |records: &[Value], key: &str| records.iter().find(|record| record["key"] == key).cloned().unwrap_or_default();
     assert_eq!(of(&successes, "created")["status"], 201);
     assert_eq!(of(&successes, "text")["response"], "plain text");
     assert_eq!(of(&errors, "moved")["message"], serde_json::json!(["answered with status 302"]));
@@ -132,7 +133,9 @@ async fn after_a_delete_or_a_switch_off_nothing_is_fired_any_more() {
     post_ok(&node.base, "/put", task("gone", "* * * * * *", &target.url("/gone"))).await;
     post_ok(&node.base, "/put", task("off", "* * * * * *", &target.url("/off"))).await;
     post_ok(&node.base, "/put", task("on", "* * * * * *", &target.url("/on"))).await;
-    target.wait_until(|arrivals| ["/gone", "/off"].iter().all(|path| arrivals.iter().any(|a| a.uri.path() == *path))).await;
+    target
+        .wait_until(|arrivals| ["/gone", "/off"].iter().all(|path| arrivals.iter().any(|a| a.uri.path() == *path)))
+        .await;
 
     post_ok(&node.base, "/delete", r#"{"identity":"gone"}"#).await;
     post_ok(&node.base, "/running", r#"{"identity":"off","running":false}"#).await;

@@ -126,7 +126,8 @@ async fn the_service_says_that_it_is_alive_and_ready() {
 
     assert_eq!((healthz.status().as_u16(), readyz.status().as_u16()), (200, 200));
     let readyz: Value = serde_json::from_str(&readyz.text().await.unwrap()).unwrap();
-    let names: Vec<&str> = readyz["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        readyz["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
     assert_eq!((&readyz["ready"], names), (&Value::from(true), vec!["agenda", "store", "leases", "journal"]));
     node.stop().await;
 }
@@ -141,8 +142,16 @@ async fn every_mistake_of_a_put_is_told_at_once_with_its_place() {
 
     assert_eq!(status, 200);
     let text = answer["msg"].as_str().unwrap();
-    let places = ["identity: ", "time_zone: ", "start: ", "entries.a.cron_time: ", "entries.a.url: ",
-        "entries.a.headers: ", "entries.b: ", "entries.c.cron_time: "];
+    let places = [
+        "identity: ",
+        "time_zone: ",
+        "start: ",
+        "entries.a.cron_time: ",
+        "entries.a.url: ",
+        "entries.a.headers: ",
+        "entries.b: ",
+        "entries.c.cron_time: ",
+    ];
     let lines: Vec<&str> = text.lines().collect();
     for (place, line) in places.iter().zip(&lines) {
         assert!(line.starts_with(place), "{place} {line}");
@@ -156,7 +165,8 @@ async fn every_mistake_of_a_put_is_told_at_once_with_its_place() {
 async fn unknown_keys_of_a_put_are_kept_out_and_reported_with_the_nearest_name() {
     let node = BoxedNode::start().await;
     let entry = r#"{"cron_time":"0 0 0 1 1 *","url":"http://127.0.0.1:1/","header":{"a":"b"},"zzz":1}"#;
-    let body = format!(r#"{{"identity":"w","timezone":1,"time_zone":"UTC","start":true,"entries":{{"index":{entry}}}}}"#);
+    let body =
+        format!(r#"{{"identity":"w","timezone":1,"time_zone":"UTC","start":true,"entries":{{"index":{entry}}}}}"#);
 
     let answer = post_ok(&node.base, "/put", body).await;
 
@@ -190,7 +200,9 @@ async fn identities_of_any_unicode_up_to_256_bytes_are_served_and_longer_ones_re
 async fn more_requests_than_allowed_at_once_are_answered_503_with_retry_after() {
     let node = BoxedNode::start_with(|settings| settings.api.requests_max = 1).await;
     let mut slow = TcpStream::connect(node.base.strip_prefix("http://").unwrap()).await.unwrap();
-    slow.write_all(b"POST /all HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+    slow.write_all(b"POST /all HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        .await
+        .unwrap();
     // The server asks for the body: from now on the only place is taken.
     let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
     slow.read_exact(&mut go_on).await.unwrap();

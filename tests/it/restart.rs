@@ -121,5 +121,8 @@ async fn verify_store(store: &std::path::Path, options: &[&str]) -> Vec<Value> {
         .unwrap();
     let (said, complained) = (String::from_utf8_lossy(&verified.stdout), String::from_utf8_lossy(&verified.stderr));
     assert!(verified.status.success(), "{said}{complained}");
-    said.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line: &Value| line["identity"].is_string()).collect()
+    said.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["identity"].is_string())
+        .collect()
 }

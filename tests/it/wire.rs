@@ -185,7 +185,10 @@ const FIRES: &[(&str, &str)] = &[
     ("float", r#"{"body":1e21}"#),
     ("true", r#"{"body":true}"#),
     ("false", r#"{"body":false}"#),
-    ("ct_form_obj", r#"{"headers":{"Content-Type":"application/x-www-form-urlencoded"},"body":{"a":1,"b":"2 3","l":["p","q"]}}"#),
+    (
+        "ct_form_obj",
+        r#"{"headers":{"Content-Type":"application/x-www-form-urlencoded"},"body":{"a":1,"b":"2 3","l":["p","q"]}}"#,
+    ),
     ("ct_form_str", r#"{"headers":{"Content-Type":"application/x-www-form-urlencoded"},"body":"a=1&b=2"}"#),
     ("ct_text_str", r#"{"headers":{"Content-Type":"text/plain"},"body":"hello world"}"#),
     ("ct_text_obj", r#"{"headers":{"Content-Type":"text/plain"},"body":{"a":1}}"#),
@@ -194,7 +197,10 @@ const FIRES: &[(&str, &str)] = &[
     ("ct_json_plain", r#"{"headers":{"Content-Type":"application/json"},"body":"hello world"}"#),
     ("ct_multipart", r#"{"headers":{"Content-Type":"multipart/form-data"},"body":{"a":1}}"#),
     ("ct_html", r#"{"headers":{"Content-Type":"text/html"},"body":"<p>x</p>"}"#),
-    ("hdrs", r#"{"headers":{"Host":"example.test","Authorization":"Bearer t","Cookie":"a=b","x-lower":"v"},"body":{"a":1}}"#),
+    (
+        "hdrs",
+        r#"{"headers":{"Host":"example.test","Authorization":"Bearer t","Cookie":"a=b","x-lower":"v"},"body":{"a":1}}"#,
+    ),
 ];
 
 /// What differs on purpose: the content type and the body that are sent instead.
@@ -212,7 +218,8 @@ const SENT_INSTEAD: &[(&str, &str, &str)] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fire_sends_what_the_mirrored_service_sends_or_differs_on_purpose() {
     let (node, target) = (BoxedNode::start().await, Target::start().await);
-    let entries: BTreeMap<&str, Value> = FIRES.iter().map(|(name, options)| (*name, entry(&target, name, options))).collect();
+    let entries: BTreeMap<&str, Value> =
+        FIRES.iter().map(|(name, options)| (*name, entry(&target, name, options))).collect();
     let task = serde_json::json!({ "identity": "fires", "time_zone": "UTC", "start": true, "entries": entries });
 
     post_ok(&node.base, "/put", task.to_string()).await;
@@ -220,7 +227,8 @@ async fn a_fire_sends_what_the_mirrored_service_sends_or_differs_on_purpose() {
 
     let recorded: Value = serde_json::from_str(include_str!("../data/fire-requests.json")).unwrap();
     for (name, _) in FIRES {
-        let arrival = &target.arrivals_at(&format!("/ok/{name}"))
+        let arrival = &target
+            .arrivals_at(&format!("/ok/{name}"))
             .into_iter()
             .find(|arrival| arrival.header("x-schedule-entry") == *name)
             .unwrap_or_else(|| panic!("{name} did not fire"));

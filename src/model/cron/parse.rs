@@ -17,7 +17,8 @@ struct Bounds {
     expected: &'static str,
 }
 
-const SECOND: Bounds = Bounds { name: "second", min: 0, max: 59, names: &[], expected: "0-59, `*`, ranges, lists or steps" };
+const SECOND: Bounds =
+    Bounds { name: "second", min: 0, max: 59, names: &[], expected: "0-59, `*`, ranges, lists or steps" };
 const MINUTE: Bounds = Bounds { name: "minute", ..SECOND };
 const HOUR: Bounds = Bounds { name: "hour", max: 23, expected: "0-23, `*`, ranges, lists or steps", ..SECOND };
 const DAY: Bounds = Bounds {
@@ -94,14 +95,14 @@ fn go_duration_secs(text: &str) -> Result<u32, &'static str> {
     if rest == "0" {
         return Ok(1);
     }
+    if rest.is_empty() {
+        return Err("it is empty");
+    }
     let mut nanos: u128 = 0;
-    while !rest.is_empty() || nanos == 0 && rest.len() == text.len() {
+    while !rest.is_empty() {
         let (part, after) = duration_part(rest)?;
         nanos = nanos.saturating_add(part);
         rest = after;
-        if rest.is_empty() {
-            break;
-        }
     }
     if nanos > i64::MAX as u128 {
         return Err("too long");
@@ -109,6 +110,9 @@ fn go_duration_secs(text: &str) -> Result<u32, &'static str> {
     let secs = if is_negative { 0 } else { nanos / 1_000_000_000 };
     u32::try_from(secs.max(1)).map_err(|_| "too long")
 }
+
+/// More digits than any duration that fits needs.
+const NUMBER_LEN_MAX: usize = 20;
 
 /// One number with its unit, in nanoseconds, and what follows it.
 fn duration_part(text: &str) -> Result<(u128, &str), &'static str> {
@@ -127,14 +131,13 @@ fn duration_part(text: &str) -> Result<(u128, &str), &'static str> {
         _ => return Err("the unit is not one of h, m, s, ms, us, ns"),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_number = !(whole.is_empty() && fraction.is_empty()) && !fraction.contains('.') && number.len() <= 20;
-    if !is_number {
+    if number.len() > NUMBER_LEN_MAX || fraction.contains('.') || number.chars().all(|letter| letter == '.') {
         return Err("a number is missing or too long");
     }
     let digits = |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u128>() };
     let whole = digits(whole).map_err(|_| "a number is too long")?;
     let below = digits(fraction).map_err(|_| "a number is too long")?;
-    let scale = 10_u128.pow(u32::try_from(fraction.len()).unwrap_or(20));
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).unwrap_or_default());
     Ok((whole * unit_nanos + below * unit_nanos / scale, rest))
 }
 

@@ -148,7 +148,8 @@ fn count_within(fields: &Fields, eras: &[Era], from: i64, end: i64) -> u64 {
         let local_end = end.saturating_add(era.offset).min(era.local_end());
         count += fields.count_local(local_from, local_end);
         let is_begun = era.start >= from;
-        let names_its_start = own <= era.local_start() && fields.count_local(era.local_start(), era.local_start() + 1) > 0;
+        let names_its_start =
+            own <= era.local_start() && fields.count_local(era.local_start(), era.local_start() + 1) > 0;
         if is_begun && !names_its_start && gap_is_named(fields, before, era) {
             count += 1;
         }

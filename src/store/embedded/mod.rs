@@ -21,9 +21,7 @@ use self::folder::Folder;
 use self::operation::Operation;
 use self::reader::Readers;
 use self::writer::Writer;
-use super::{
-    CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError,
-};
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError};
 use crate::model::{Claim, EntryName, Identity, Lease, Record, Revision, Timestamp};
 
 /// The embedded store. Cheap to clone.
@@ -92,7 +90,7 @@ impl LeaseStore for Embedded {
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        self.readers.read("reading leases", |database| statements::leases(database)).await
+        self.readers.read("reading leases", statements::leases).await
     }
 
     async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError> {

@@ -63,14 +63,18 @@ impl Operation {
     /// Carries the request out within the open transaction, whole or not at all.
     pub(super) fn carry_out(self, database: &Connection) -> Reply {
         match self {
-            Self::Change(change, answer) => reply(answer, whole(database, |database| statements::change(database, &change))),
+            Self::Change(change, answer) => {
+                reply(answer, whole(database, |database| statements::change(database, &change)))
+            }
             Self::Append(records, answer) => {
                 reply(answer, whole(database, |database| statements::append(database, &records)))
             }
             Self::TakeAll(owner, answer) => {
                 reply(answer, whole(database, |database| statements::take_all(database, &owner)))
             }
-            Self::Claim(claims, answer) => reply(answer, whole(database, |database| statements::claim(database, &claims))),
+            Self::Claim(claims, answer) => {
+                reply(answer, whole(database, |database| statements::claim(database, &claims)))
+            }
             Self::Release(claims, answer) => {
                 reply(answer, whole(database, |database| statements::release(database, &claims)))
             }
@@ -90,10 +94,7 @@ impl Operation {
 }
 
 /// One request in a savepoint: what it did is undone if it fails, and the others of its transaction stand.
-fn whole<T>(
-    database: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+fn whole<T>(database: &Connection, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let mark = |sql: &str| database.execute_batch(sql).map_err(|error| unavailable("writing", error));
     mark("SAVEPOINT request")?;
     let result = work(database);

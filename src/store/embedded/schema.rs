@@ -82,7 +82,8 @@ fn step_up(database: &mut Connection, version: usize) -> rusqlite::Result<()> {
 
 /// The version of the tables, 0 for an empty file.
 pub(super) fn known_version(database: &Connection) -> Result<usize, StoreError> {
-    let read = read_marks(database).map_err(|error| StoreError::Corrupt { what: "database".to_owned(), source: error })?;
+    let read =
+        read_marks(database).map_err(|error| StoreError::Corrupt { what: "database".to_owned(), source: error })?;
     let (application_id, version, tables) = read;
     if application_id != APPLICATION_ID && (application_id != 0 || tables > 0) {
         let text = "the database file belongs to another program, set [store] path to another folder";

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::folder::unavailable;
 use crate::model::{
-    Claim, EntryName, Epoch, Identity, Lease, Record, RecordId, RecordKind, Revision, Settled, Shard, Stretch, Timestamp,
+    Claim, EntryName, Epoch, Identity, Lease, Record, RecordId, RecordKind, Revision, Settled, Shard, Stretch,
+    Timestamp,
 };
 use crate::store::document;
 use crate::store::{BoxError, Change, Found, Outcome, Pruned, Retention, Search, StoreError};
@@ -266,7 +267,8 @@ pub(super) fn outcomes(
     entry: &EntryName,
     after: Timestamp,
 ) -> Stored<Vec<Outcome>> {
-    let sql = "SELECT kind, first, last, count FROM history WHERE identity = ?1 AND entry = ?2 AND last > ?3 ORDER BY last";
+    let sql =
+        "SELECT kind, first, last, count FROM history WHERE identity = ?1 AND entry = ?2 AND last > ?3 ORDER BY last";
     let mut select = database.prepare_cached(sql).map_err(reading)?;
     let read = |row: &Row<'_>| {
         let stretch = Stretch { first: timestamp(row, 1)?, last: timestamp(row, 2)?, count: row.get(3)? };
@@ -352,8 +354,7 @@ fn prune_old(database: &Connection, before: Timestamp, max: usize, settled_throu
 }
 
 fn used_bytes(database: &Connection) -> Stored<u64> {
-    let pragma = |name: &str| -> Stored<u64> {
-        database.pragma_query_value(None, name, |row| row.get(0)).map_err(writing)
-    };
+    let pragma =
+        |name: &str| -> Stored<u64> { database.pragma_query_value(None, name, |row| row.get(0)).map_err(writing) };
     Ok(pragma("page_count")?.saturating_sub(pragma("freelist_count")?) * pragma("page_size")?)
 }
