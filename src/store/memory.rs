@@ -295,3 +295,11 @@ impl JournalStore for MemoryStore {
 fn size_of(tables: &Tables) -> u64 {
     tables.records.iter().map(|row| row.record.source.len() as u64).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::store_conformance;
+
+    store_conformance!((MemoryStore::new(), ()));
+}

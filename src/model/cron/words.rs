@@ -74,7 +74,7 @@ fn time(fields: &Fields) -> String {
 /// The values of one field: all, each n-th, or listed.
 fn unit(values: &[u32], all: u32, name: &str) -> String {
     let step = values.get(1).map_or(all, |second| second - values[0]);
-    let is_even = values[0] == 0 && all % step == 0 && values.len() as u32 == all / step;
+    let is_even = values[0] == 0 && all.is_multiple_of(step) && values.len() as u32 == all / step;
     match values.len() as u32 {
         count if count == all => format!("every {name}"),
         1 => format!("{name} {}", values[0]),

@@ -163,3 +163,6 @@ impl JournalStore for Embedded {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

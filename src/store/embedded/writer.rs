@@ -20,7 +20,8 @@ const SHARED_MAX: usize = 1_024;
 #[derive(Clone)]
 pub(super) struct Writer {
     requests: mpsc::Sender<Operation>,
-    commits: Arc<AtomicU64>,
+    /// How often it has committed.
+    pub(super) commits: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -38,12 +39,6 @@ impl Writer {
         let stopped = || unavailable("writing", "the writer has stopped");
         self.requests.send(make(answer)).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
-    }
-
-    /// How often it has committed.
-    #[cfg(test)]
-    pub(super) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
     }
 }
 

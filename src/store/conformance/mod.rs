@@ -1,0 +1,139 @@
+//! One suite of sentences that every store fulfils. Each implementation runs it with `store_conformance!`.
+
+mod catalog;
+mod journal;
+mod leases;
+
+pub(crate) use self::catalog::*;
+pub(crate) use self::journal::*;
+pub(crate) use self::leases::*;
+
+use std::sync::Arc;
+
+use crate::journal::{change_record, skipped_record};
+use crate::model::cron::CronExpr;
+use crate::model::{
+    Entry, EntryName, Epoch, Identity, LastFire, Record, RecordKind, Request, Revision, RunId, Settled, Shard, Stretch,
+    TargetUrl, Task, TimeZone, Timestamp,
+};
+use crate::store::{Change, Search, Store};
+
+/// Runs the suite on what `$open` gives: a store and whatever has to live as long.
+macro_rules! store_conformance {
+    ($open:expr) => {
+        $crate::store::conformance::store_conformance!($open,
+            a_change_needs_the_epoch_of_the_lease,
+            a_change_on_a_stale_revision_is_refused_and_changes_nothing,
+            a_replaced_revision_ends_where_the_next_begins,
+            a_deleted_task_is_no_longer_in_force_and_its_numbers_go_on,
+            every_part_of_a_task_comes_back,
+            ended_revisions_are_given_as_far_back_as_asked_and_forgotten_before,
+            a_note_is_found_by_a_search,
+            taking_leases_makes_earlier_epochs_stale,
+            claims_never_move_back_and_a_release_may,
+            claims_are_written_all_or_none,
+            a_record_replaces_the_earlier_one_of_its_run,
+            a_search_matches_the_identity_exactly,
+            a_search_gives_the_newest_first_in_pages,
+            a_search_keeps_to_kind_and_seconds,
+            a_cleared_log_is_empty_but_its_outcomes_stay_known,
+            a_record_after_a_clear_is_found,
+            outcomes_are_given_by_their_last_instant,
+            the_last_fire_is_the_newest_that_was_sent,
+            pruning_takes_the_oldest_and_what_was_cleared_but_nothing_unsettled,
+            pruning_stops_after_a_step,
+            a_closed_store_refuses_writes
+        );
+    };
+    ($open:expr, $($rule:ident),+) => {
+        $(
+            #[tokio::test]
+            async fn $rule() {
+                let (store, _kept) = $open;
+                $crate::store::conformance::$rule(&store).await;
+            }
+        )+
+    };
+}
+pub(crate) use store_conformance;
+
+pub(super) const T0: i64 = 1_800_000_000_000;
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(T0 + seconds * 1_000)
+}
+
+pub(super) fn identity(name: &str) -> Identity {
+    Identity::parse(name).unwrap()
+}
+
+pub(super) fn entry_name() -> EntryName {
+    EntryName::parse("e").unwrap()
+}
+
+pub(super) fn revision(name: &str, from: Timestamp) -> Revision {
+    let entry = Entry {
+        name: entry_name(),
+        cron_time: "0 0 0 1 1 *".into(),
+        cron: CronExpr::parse("0 0 0 1 1 *").unwrap(),
+        request: Request { url: TargetUrl::parse("http://127.0.0.1/x").unwrap(), headers: None, body: None },
+        last_fire: LastFire::never(),
+    };
+    let task = Task { identity: identity(name), time_zone: TimeZone::UTC, entries: [entry].into() };
+    let task = Arc::new(task);
+    Revision { task, number: 0, enabled: true, put_at: from, in_force_from: from, in_force_until: None }
+}
+
+pub(super) fn note(kind: RecordKind, name: &str, time: Timestamp) -> Record {
+    change_record(kind, &identity(name), &"body", time)
+}
+
+/// The outcome of one instant.
+pub(super) fn outcome(kind: RecordKind, name: &str, fire_time: Timestamp) -> Record {
+    let id = RunId::planned(&identity(name), &entry_name(), fire_time).into();
+    let settled = Some(Settled { entry: entry_name(), stretch: Stretch::one(fire_time) });
+    Record {
+        id,
+        identity: identity(name),
+        kind,
+        settled,
+        time: fire_time,
+        source: format!("{{\"{}\":1}}", kind.as_str()).into(),
+    }
+}
+
+pub(super) fn stretch(name: &str, first: Timestamp, last: Timestamp, count: u64) -> Record {
+    skipped_record(&identity(name), &entry_name(), Stretch { first, last, count }, "fire_once", last)
+}
+
+/// Takes all leases and gives the epoch of a task's shard.
+pub(super) async fn take(store: &impl Store, name: &str) -> Epoch {
+    store.take_all("test").await.unwrap()[Shard::of(&identity(name)).index()].epoch
+}
+
+pub(super) fn put(epoch: Epoch, name: &str, replaces: Option<u64>, when: Timestamp) -> Change {
+    let (next, record) = (Some(revision(name, when)), note(RecordKind::Put, name, when));
+    Change { identity: identity(name), replaces, epoch, at: when, next, record }
+}
+
+pub(super) fn delete(epoch: Epoch, name: &str, replaces: u64, when: Timestamp) -> Change {
+    let record = note(RecordKind::Delete, name, when);
+    Change { identity: identity(name), replaces: Some(replaces), epoch, at: when, next: None, record }
+}
+
+pub(super) async fn revisions(store: &impl Store, ended_after: Timestamp) -> Vec<Revision> {
+    let mut pages = store.revisions(ended_after);
+    let mut all = Vec::new();
+    while let Some(page) = pages.recv().await {
+        all.extend(page.unwrap());
+    }
+    all
+}
+
+pub(super) fn all_of(name: &str) -> Search {
+    Search { identity: identity(name), kind: None, since_secs: None, until_secs: None, limit: 100, skip: 0 }
+}
+
+pub(super) async fn kinds(store: &impl Store, search: Search) -> Vec<RecordKind> {
+    store.search(search).await.unwrap().records.into_iter().map(|record| record.kind).collect()
+}

@@ -1,0 +1,99 @@
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::model::RecordKind;
+use crate::store::conformance::{self, store_conformance};
+
+fn open_new() -> (Embedded, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (Embedded::open(folder.path()).unwrap(), folder)
+}
+
+store_conformance!(open_new());
+
+fn refusal(path: &Path) -> String {
+    Embedded::open(path).err().expect("it is refused").to_string()
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_reopen() {
+    let (store, folder) = open_new();
+    store.note(conformance::note(RecordKind::Put, "a", conformance::at(0))).await.unwrap();
+    store.close().await.unwrap();
+
+    let store = Embedded::open(folder.path()).unwrap();
+
+    assert_eq!(conformance::kinds(&store, conformance::all_of("a")).await, [RecordKind::Put]);
+}
+
+#[tokio::test]
+async fn a_second_opening_is_refused_with_the_process_that_has_it() {
+    let (_store, folder) = open_new();
+
+    let refusal = refusal(folder.path());
+
+    assert!(refusal.contains(&format!("is in use by process {}", std::process::id())), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_reader_works_beside_the_writer_and_cannot_write() {
+    let (store, folder) = open_new();
+    let reader = Embedded::open_read_only(folder.path()).unwrap();
+
+    store.note(conformance::note(RecordKind::Put, "a", conformance::at(0))).await.unwrap();
+
+    assert_eq!(conformance::kinds(&reader, conformance::all_of("a")).await, [RecordKind::Put]);
+    assert!(matches!(reader.append(Vec::new()).await, Err(StoreError::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_or_of_another_program_is_refused() {
+    let (store, folder) = open_new();
+    store.close().await.unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("schedule.db")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    assert!(refusal(folder.path()).contains("newer version of this program (format 99"), "{}", refusal(folder.path()));
+
+    database.pragma_update(None, "application_id", 7).unwrap();
+    assert!(refusal(folder.path()).contains("belongs to another program"));
+}
+
+#[test]
+fn a_file_that_is_no_database_and_a_folder_that_cannot_be_made_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schedule.db"), "this is no database, but it is longer than its header").unwrap();
+
+    assert_eq!(refusal(folder.path()), "stored database cannot be read");
+    assert!(refusal(&folder.path().join("schedule.db/x")).contains("cannot make the folder"));
+    assert!(matches!(Embedded::open_read_only(&folder.path().join("none")), Err(StoreError::Refused(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_at_the_same_time_share_commits() {
+    let (store, _folder) = open_new();
+    let epoch = conformance::take(&store, "a").await;
+    let Some(writer) = &store.writer else { unreachable!() };
+    let before = writer.commits.load(Ordering::Relaxed);
+    let put = |number: usize| {
+        let store = store.clone();
+        async move { store.change(conformance::put(epoch, &format!("t{number}"), None, conformance::at(0))).await }
+    };
+
+    let results = futures_util::future::join_all((0..1_000).map(put)).await;
+
+    assert!(results.iter().all(Result::is_ok));
+    let commits = writer.commits.load(Ordering::Relaxed) - before;
+    assert!(commits <= 500, "{commits} commits for 1,000 changes");
+}
+
+#[tokio::test]
+async fn one_failed_request_does_not_undo_the_others_of_its_transaction() {
+    let (store, _folder) = open_new();
+    let epoch = conformance::take(&store, "a").await;
+    let change = |name: &str, replaces| store.change(conformance::put(epoch, name, replaces, conformance::at(0)));
+
+    let (good, bad, other) = futures_util::join!(change("a", None), change("b", Some(9)), change("c", None));
+
+    assert!(good.is_ok() && other.is_ok() && matches!(bad, Err(StoreError::Conflict { .. })));
+    assert_eq!(conformance::revisions(&store, Timestamp::EPOCH).await.len(), 2);
+}
