@@ -14,3 +14,6 @@ pub use self::planner::{Planner, PlannerError, Recurring};
 pub use self::recovery::{Recovered, recover};
 pub use self::run_loop::start;
 pub use self::settings::Settings;
+
+#[cfg(test)]
+mod tests;
