@@ -1,0 +1,127 @@
+//! What is measured.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::load::{put_all, task};
+use super::service::{Service, Target};
+
+pub(crate) const NAMES: &[&str] = &["put", "idle", "lateness"];
+
+/// Fires once a year: idle while it is measured.
+const YEARLY: &str = "0 0 0 1 1 *";
+const SECONDLY: &str = "* * * * * *";
+/// Clients that put at once.
+const CLIENTS: usize = 16;
+
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+}
+
+fn figure(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
+    Figure { name: name.into(), value, unit }
+}
+
+pub(crate) async fn run(name: &str) -> Vec<Figure> {
+    let folder = tempfile::tempdir().expect("a folder");
+    match name {
+        "put" => put(folder.path()).await,
+        "idle" => idle(folder.path()).await,
+        _ => lateness(folder.path()).await,
+    }
+}
+
+/// One-entry tasks, durable, and whether it gets slower with their number.
+async fn put(folder: &Path) -> Vec<Figure> {
+    const SAMPLE: usize = 10_000;
+    let (service, target) = (Service::start(folder), Target::start());
+    let body = {
+        let base = target.base.clone();
+        move |number| task(number, 1, YEARLY, &base)
+    };
+    put_all(&service.base, 0..1_000, CLIENTS, body.clone()).await;
+    let few = put_all(&service.base, 1_000..1_000 + SAMPLE, CLIENTS, body.clone()).await;
+    put_all(&service.base, 1_000 + SAMPLE..100_000, CLIENTS, body.clone()).await;
+    let many = put_all(&service.base, 100_000..100_000 + SAMPLE, CLIENTS, body).await;
+    service.kill();
+    let rate = |took: Duration| SAMPLE as f64 / took.as_secs_f64();
+    vec![
+        figure("durable puts, 16 at once, from 1,000 tasks on", rate(few), "/s"),
+        figure("durable puts, 16 at once, from 100,000 tasks on", rate(many), "/s"),
+        figure("the second in parts of the first", rate(many) / rate(few), ""),
+    ]
+}
+
+/// A million entries that do nothing.
+async fn idle(folder: &Path) -> Vec<Figure> {
+    const TASKS: usize = 100_000;
+    const ENTRIES: usize = 10;
+    let target = Target::start();
+    let service = Service::start(folder);
+    let empty = service.resident_bytes();
+    let base = target.base.clone();
+    put_all(&service.base, 0..TASKS, CLIENTS, move |number| task(number, ENTRIES, YEARLY, &base)).await;
+    let base = target.base.clone();
+    put_all(&service.base, TASKS..TASKS + 1, 1, move |number| task(number, 1, SECONDLY, &base)).await;
+    let after_puts = service.resident_bytes();
+    service.kill();
+
+    let service = Service::start(folder);
+    let ready = service.ready_after;
+    target.report().await;
+    let begun = tokio::time::Instant::now();
+    while target.report().await["count"] == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let first_fire = ready + begun.elapsed();
+    let after_start = service.resident_bytes();
+    let used = service.cpu();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let idle = (service.cpu() - used).as_secs_f64() / 20.0;
+    service.kill();
+    let each = |bytes: u64| (bytes.saturating_sub(empty)) as f64 / (TASKS * ENTRIES) as f64;
+    vec![
+        figure("resident bytes an entry after a restart, 1,000,000 entries", each(after_start), "B"),
+        figure("resident bytes an entry after the puts", each(after_puts), "B"),
+        figure("processor while idle (one entry fires each second)", idle * 100.0, "% of a core"),
+        figure("process start to ready", ready.as_secs_f64(), "s"),
+        figure("process start to first fire", first_fire.as_secs_f64(), "s"),
+    ]
+}
+
+/// Arrival at the target minus the instant.
+async fn lateness(folder: &Path) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (firing, seconds) in [(1_000, 20), (10_000, 20)] {
+        let target = Target::start();
+        let folder = folder.join(firing.to_string());
+        std::fs::create_dir(&folder).expect("a folder");
+        let service = Service::start(&folder);
+        let base = target.base.clone();
+        let idle_tasks = (100_000 - firing) / 10;
+        put_all(&service.base, 0..idle_tasks, CLIENTS, move |number| task(number, 10, YEARLY, &base)).await;
+        let base = target.base.clone();
+        let last = idle_tasks + firing;
+        put_all(&service.base, idle_tasks..last, CLIENTS, move |number| task(number, 1, SECONDLY, &base)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        target.report().await;
+        let used = service.cpu();
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let (report, cpu) = (target.report().await, service.cpu() - used);
+        let of = |key: &str| report[key].as_f64().expect("a number");
+        let name = |what: &str| format!("{firing} fires each second among 100,000 entries: {what}");
+        figures.extend([
+            figure(name("p50"), of("p50_ms"), "ms"),
+            figure(name("p99"), of("p99_ms"), "ms"),
+            figure(name("max"), of("max_ms"), "ms"),
+            figure(name("fires a second that arrived"), of("count") / seconds as f64, "/s"),
+            figure(name("arrived more than once"), of("count") - of("runs"), ""),
+            figure(name("processor"), cpu.as_secs_f64() / seconds as f64 * 100.0, "% of a core"),
+            figure(name("resident"), service.resident_bytes() as f64 / 1e6, "MB"),
+        ]);
+        service.kill();
+    }
+    figures
+}
