@@ -2,6 +2,8 @@
 //!
 //! `scripts/bench [SCENARIO]…` runs it. Figures come as one line each, and as JSON with `--json`.
 
+#![expect(clippy::print_stdout, reason = "its figures are its output")]
+
 mod load;
 mod scenarios;
 mod service;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::load::{put_all, task};
 use super::service::{Service, Target};
 
-pub(crate) const NAMES: &[&str] = &["put", "idle", "lateness"];
+pub(crate) const NAMES: &[&str] = &["put", "idle", "bound", "lateness"];
 
 /// Fires once a year: idle while it is measured.
 const YEARLY: &str = "0 0 0 1 1 *";
@@ -29,6 +29,7 @@ pub(crate) async fn run(name: &str) -> Vec<Figure> {
     match name {
         "put" => put(folder.path()).await,
         "idle" => idle(folder.path()).await,
+        "bound" => bound().await,
         _ => lateness(folder.path()).await,
     }
 }
@@ -89,6 +90,45 @@ async fn idle(folder: &Path) -> Vec<Figure> {
         figure("process start to ready", ready.as_secs_f64(), "s"),
         figure("process start to first fire", first_fire.as_secs_f64(), "s"),
     ]
+}
+
+/// The least that lateness can be here: a bare timer and the same HTTP client, sending the same number of requests.
+async fn bound() -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for firing in [1_000, 10_000] {
+        let (target, client) = (Target::start(), reqwest::Client::new());
+        for second in 0..12 {
+            if second == 2 {
+                target.report().await;
+            }
+            burst(&client, &target.base, firing).await;
+        }
+        let report = target.report().await;
+        for key in ["p50", "p99", "max"] {
+            let value = report[format!("{key}_ms")].as_f64().expect("a number");
+            figures.push(figure(format!("{firing} requests at one instant by a bare loop: {key}"), value, "ms"));
+        }
+    }
+    figures
+}
+
+/// Sends so many requests at the next full second and waits for their answers.
+async fn burst(client: &reqwest::Client, base: &str, count: usize) {
+    let now = chrono::DateTime::from_timestamp_micros(super::target::now_us()).expect("a date");
+    let next = chrono::DateTime::from_timestamp(now.timestamp() + 1, 0).expect("a date");
+    let planned = next.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    tokio::time::sleep((next - now).to_std().expect("it comes")).await;
+    let sends: Vec<_> = (0..count)
+        .map(|number| {
+            let request =
+                client.post(format!("{base}/tasks/{number:08}/entries/00")).header("x-schedule-fire-time", &planned);
+            let request = request.header("idempotency-key", format!("{planned} {number}"));
+            tokio::spawn(async move { request.body("{}").send().await.expect("it answers").bytes().await })
+        })
+        .collect();
+    for sent in sends {
+        let _ = sent.await.expect("no panic");
+    }
 }
 
 /// Arrival at the target minus the instant.

@@ -38,7 +38,7 @@ pub(crate) async fn serve() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures from outside")]
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros()).expect("before 290000")
 }
 

@@ -180,3 +180,6 @@ fn unserved(path: &FullPath) -> ApiError {
         ApiError::NotFound
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,3 +115,55 @@ fn multipart(fields: &Map<String, Value>, run_id: RunId) -> EncodedBody {
     body.push_str(&format!("--{boundary}--\r\n"));
     EncodedBody { bytes: body.into_bytes(), content_type: Some(format!("{MULTIPART}; boundary={boundary}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::model::{EntryName, Identity, Timestamp};
+
+    fn encoded(body: &str, given_type: Option<&str>) -> (String, Option<String>) {
+        let raw: &RawValue = serde_json::from_str(body).unwrap();
+        let (identity, entry) = (Identity::parse("i").unwrap(), EntryName::parse("e").unwrap());
+        let run_id = RunId::planned(&identity, &entry, Timestamp::EPOCH);
+        let encoded = encode(JsonText::from_raw(raw).as_ref(), given_type, run_id);
+        (String::from_utf8(encoded.bytes).unwrap(), encoded.content_type)
+    }
+
+    #[test]
+    fn only_what_needs_no_encoding_is_taken_for_a_form() {
+        let is_taken_for = |string: &str| encoded(&serde_json::to_string(string).unwrap(), None).1.unwrap();
+
+        for form in ["a=1", "a=1&b=2", "a=", "a=%20+x", "a.b[0]=c:d"] {
+            assert_eq!(is_taken_for(form), FORM, "{form}");
+        }
+        for text in ["a", "=1", "a=1&", "a=1&b", "a=%zz", "a=b c", "a=é", "a=1\n"] {
+            assert_eq!(is_taken_for(text), TEXT, "{text}");
+        }
+    }
+
+    #[test]
+    fn form_fields_are_escaped_and_arrays_repeat_their_field() {
+        let body = r#"{"b":["x y",null,{"c":1}],"a&":"=é","t":true}"#;
+
+        let (text, content_type) = encoded(body, Some("Application/X-WWW-Form-Urlencoded; charset=utf-8"));
+
+        assert_eq!(text, "a%26=%3D%C3%A9&b=x+y&b=&b=%7B%22c%22%3A1%7D&t=true");
+        assert_eq!(content_type, None);
+    }
+
+    #[test]
+    fn the_name_of_a_part_cannot_break_out_of_its_header() {
+        let (text, _) = encoded("{\"a\\\"\\r\\nX: y\":\"1\"}", Some(MULTIPART));
+
+        assert!(text.contains("name=\"a%22%0D%0AX: y\"\r\n\r\n1\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_body_deeper_than_the_reader_goes_is_sent_as_it_is() {
+        let deep = format!("{}1{}", "[".repeat(1_000), "]".repeat(1_000));
+
+        assert_eq!(encoded(&deep, None), (deep.clone(), Some(JSON.to_owned())));
+    }
+}

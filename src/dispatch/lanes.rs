@@ -180,3 +180,113 @@ impl Lane {
         Some(fire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cron::CronExpr;
+    use crate::model::{Entry, EntryName, LastFire, Request, Revision, TargetUrl, Task, TimeZone, Trigger};
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn task(identity: &str) -> Arc<Revision> {
+        let entry = Entry {
+            name: EntryName::parse("e").unwrap(),
+            cron_time: "* * * * * *".into(),
+            cron: CronExpr::parse("* * * * * *").unwrap(),
+            request: Request { url: TargetUrl::parse("http://a/").unwrap(), headers: None, body: None },
+            last_fire: LastFire::never(),
+        };
+        let identity = Identity::parse(identity).unwrap();
+        let task = Arc::new(Task { identity, time_zone: TimeZone::UTC, entries: [entry].into() });
+        let since = Timestamp::EPOCH;
+        let (put_at, in_force_from) = (since, since);
+        Arc::new(Revision { task, number: 1, enabled: true, put_at, in_force_from, in_force_until: None })
+    }
+
+    fn fire(revision: &Arc<Revision>, second: i64) -> Fire {
+        let (fire_time, trigger) = (Timestamp::from_secs(second), Trigger::Schedule);
+        Fire { revision: revision.clone(), entry: 0, fire_time, trigger, redelivered: false }
+    }
+
+    fn lanes(in_flight_max: usize, in_flight_per_host_max: usize) -> Lanes {
+        Lanes::new(Limits { in_flight_max, in_flight_per_host_max, misfire_grace: GRACE })
+    }
+
+    fn started(fires: Vec<(HostKey, Fire)>) -> Vec<(String, i64)> {
+        fires.into_iter().map(|(host, fire)| (host.to_string(), fire.fire_time.secs())).collect()
+    }
+
+    #[test]
+    fn a_full_lane_makes_its_fires_wait_in_order_and_leaves_others_alone() {
+        let (mut lanes, task, now) = (lanes(10, 1), task("t"), Timestamp::from_secs(1));
+        let (slow, quick): (HostKey, HostKey) = ("slow".into(), "quick".into());
+
+        assert!(lanes.admit(slow.clone(), fire(&task, 1), now).start.is_some());
+        assert!(lanes.admit(slow.clone(), fire(&task, 2), now).start.is_none());
+        assert!(lanes.admit(slow.clone(), fire(&task, 3), now).start.is_none());
+        assert!(lanes.admit(quick.clone(), fire(&task, 4), now).start.is_some());
+        assert_eq!((lanes.in_flight(), lanes.waiting()), (2, 2));
+
+        assert_eq!(started(lanes.ended(&quick)), []);
+        assert_eq!(started(lanes.ended(&slow)), [("slow".to_owned(), 2)]);
+        assert_eq!(started(lanes.ended(&slow)), [("slow".to_owned(), 3)]);
+        assert_eq!(started(lanes.ended(&slow)), []);
+        assert_eq!((lanes.in_flight(), lanes.waiting()), (0, 0));
+        assert!(lanes.lanes.is_empty(), "nothing is kept of hosts without a fire");
+    }
+
+    #[test]
+    fn hosts_take_turns_when_the_limit_in_all_is_reached() {
+        let (mut lanes, task, now) = (lanes(1, 1), task("t"), Timestamp::from_secs(1));
+        let (a, b): (HostKey, HostKey) = ("a".into(), "b".into());
+        lanes.admit(a.clone(), fire(&task, 1), now);
+        for second in 2..4 {
+            lanes.admit(a.clone(), fire(&task, second), now);
+            lanes.admit(b.clone(), fire(&task, second + 10), now);
+        }
+
+        let mut order = Vec::new();
+        let mut ended = a.clone();
+        while let Some((host, fire)) = lanes.ended(&ended).pop() {
+            order.push((host.to_string(), fire.fire_time.secs()));
+            ended = host;
+        }
+
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        assert_eq!(order, [(b.clone(), 12), (a.clone(), 2), (b, 13), (a, 3)]);
+    }
+
+    #[test]
+    fn a_fire_that_waited_longer_than_the_grace_gives_way_to_a_newer_one_of_its_entry() {
+        let (mut lanes, task, other) = (lanes(1, 1), task("t"), task("other"));
+        let host: HostKey = "a".into();
+        let admit = |lanes: &mut Lanes, fire: Fire| {
+            let now = fire.fire_time;
+            lanes.admit(host.clone(), fire, now).superseded.map(|fire| fire.fire_time.secs())
+        };
+        admit(&mut lanes, fire(&other, 0));
+
+        let superseded: Vec<Option<i64>> = (1..40).map(|second| admit(&mut lanes, fire(&task, second))).collect();
+
+        assert!(superseded[..31].iter().all(Option::is_none));
+        assert_eq!(superseded[31..], [Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), Some(7), Some(8)]);
+        assert_eq!(lanes.waiting(), 31);
+    }
+
+    #[test]
+    fn cancelled_fires_leave_and_a_closed_lane_starts_nothing() {
+        let (mut lanes, task, other, now) = (lanes(1, 1), task("t"), task("other"), Timestamp::from_secs(1));
+        let host: HostKey = "a".into();
+        lanes.admit(host.clone(), fire(&task, 1), now);
+        lanes.admit(host.clone(), fire(&task, 2), now);
+        lanes.admit(host.clone(), fire(&other, 3), now);
+
+        let cancelled = lanes.cancel(&task.task.identity);
+        assert_eq!(cancelled.iter().map(|fire| fire.fire_time.secs()).collect::<Vec<_>>(), [2]);
+        lanes.close();
+
+        assert_eq!(started(lanes.ended(&host)), []);
+        assert_eq!((lanes.in_flight(), lanes.waiting()), (0, 1));
+    }
+}

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
 use super::body;
-use crate::model::{Fire, Header, Request};
+use crate::model::{Fire, Header, Request, RunId};
 
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct OutgoingRequest {
     pub body: Vec<u8>,
 }
 
+/// How many headers a run brings itself.
+const OWN_HEADERS: usize = 10;
+
 /// Headers that the transport computes; an entry's own are left out, as the mirrored service does.
 const COMPUTED: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 
@@ -28,12 +31,12 @@ const COMPUTED: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 const IN_HEADER: &AsciiSet = &CONTROLS.add(b'%');
 
 impl OutgoingRequest {
-    /// Builds attempt number `attempt` of a fire.
-    pub fn of(fire: &Fire, attempt: u32) -> Self {
+    /// Builds attempt number `attempt` of the run of a fire.
+    pub fn of(fire: &Fire, run_id: RunId, attempt: u32) -> Self {
         let request = &fire.entry().request;
         let mut headers = own_headers(request);
         let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let body = body::encode(request.body.as_ref(), given_type, fire.run_id());
+        let body = body::encode(request.body.as_ref(), given_type, run_id);
         if let Some(content_type) = body.content_type {
             set(&mut headers, CONTENT_TYPE, &content_type);
         }
@@ -41,13 +44,13 @@ impl OutgoingRequest {
             // Said outright: a target may wait for the body of a POST without a length.
             set(&mut headers, CONTENT_LENGTH, "0");
         }
-        add_run_headers(&mut headers, fire, attempt);
+        add_run_headers(&mut headers, fire, run_id, attempt);
         Self { method: Method::POST, url: request.url.to_url(), headers, body: body.bytes }
     }
 }
 
 fn own_headers(request: &Request) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(OWN_HEADERS + request.headers.as_ref().map_or(0, |own| own.len()));
     for header in request.headers.iter().flatten() {
         let (name, value) = parsed(header);
         if !COMPUTED.contains(&name) {
@@ -64,10 +67,10 @@ fn parsed(header: &Header) -> (HeaderName, HeaderValue) {
 }
 
 /// What every fire carries. The entry's own `Idempotency-Key` and `traceparent` stand; `X-Schedule-*` are ours.
-fn add_run_headers(headers: &mut HeaderMap, fire: &Fire, attempt: u32) {
+fn add_run_headers(headers: &mut HeaderMap, fire: &Fire, run_id: RunId, attempt: u32) {
     const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
     const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-    let run_id = fire.run_id().to_string();
+    let run_id = run_id.to_string();
     if !headers.contains_key(IDEMPOTENCY_KEY) {
         set(headers, IDEMPOTENCY_KEY, &run_id);
     }

@@ -119,7 +119,7 @@ pub fn start(
     let gauges = Arc::new(Gauges::default());
     let run_loop = RunLoop {
         lanes: Lanes::new(limits),
-        sender: Sender { transport, journal, clock, ended },
+        sender: Arc::new(Sender { transport, journal, clock, ended }),
         gauges: gauges.clone(),
     };
     tokio::spawn(run_loop.run(inbox, endings));
@@ -128,7 +128,7 @@ pub fn start(
 
 struct RunLoop {
     lanes: Lanes,
-    sender: Sender,
+    sender: Arc<Sender>,
     gauges: Arc<Gauges>,
 }
 
@@ -166,7 +166,7 @@ impl RunLoop {
     async fn admit(&mut self, fires: Vec<Fire>) {
         let now = self.sender.clock.now();
         for fire in fires {
-            let host = HostKey::from(host_key(&fire));
+            let host = HostKey::from(fire.entry().request.url.origin());
             let Admission { start, superseded } = self.lanes.admit(host, fire, now);
             if let Some((host, fire)) = start {
                 self.sender.start(host, fire);
@@ -208,14 +208,7 @@ impl RunLoop {
     }
 }
 
-fn host_key(fire: &Fire) -> String {
-    let url = fire.entry().request.url.to_url();
-    let port = url.port_or_known_default().unwrap_or_default();
-    format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
-}
-
 /// Sends fires and records how they end.
-#[derive(Clone)]
 struct Sender {
     transport: Arc<dyn Transport>,
     journal: Journal,
@@ -239,7 +232,7 @@ impl Drop for Ending {
 }
 
 impl Sender {
-    fn start(&self, host: HostKey, fire: Fire) {
+    fn start(self: &Arc<Self>, host: HostKey, fire: Fire) {
         let sender = self.clone();
         tokio::spawn(async move {
             let _ending = Ending { host: Some(host), ended: sender.ended.clone() };
@@ -249,7 +242,7 @@ impl Sender {
 
     async fn run(&self, fire: Fire) {
         let (started_at, begun) = (self.clock.now(), Instant::now());
-        let answer = self.transport.send(OutgoingRequest::of(&fire, 1)).await;
+        let answer = self.transport.send(OutgoingRequest::of(&fire, fire.run_id(), 1)).await;
         let outcome = outcome(answer, started_at, begun.elapsed());
         let lateness_ms = u64::try_from(started_at.since(fire.fire_time).as_millis()).unwrap_or(u64::MAX);
         let (identity, entry) = (fire.identity().as_str(), fire.entry().name.as_str());

@@ -60,6 +60,16 @@ impl TargetUrl {
         &self.0
     }
 
+    /// Scheme, host and port as they were given, without user and password: what limits per host go by.
+    pub fn origin(&self) -> &str {
+        let (scheme_end, text) = (self.0.find("://").map_or(0, |at| at + 3), &*self.0);
+        let end = text[scheme_end..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| scheme_end + at);
+        match text[scheme_end..end].rfind('@') {
+            Some(at) => &text[scheme_end + at + 1..end],
+            None => &text[..end],
+        }
+    }
+
     /// The parsed form, in which odd characters are percent-encoded.
     pub fn to_url(&self) -> Url {
         Url::parse(&self.0).expect("was parsed when it was made")
@@ -169,6 +179,16 @@ mod tests {
         }
         let long = format!("http://a/{}", "x".repeat(TargetUrl::LEN_MAX));
         assert_eq!(TargetUrl::parse(&long).unwrap_err().to_string(), "is 8201 bytes long, expected at most 8192");
+    }
+
+    #[test]
+    fn the_origin_of_a_url_is_its_scheme_host_and_port() {
+        let origin = |text: &str| TargetUrl::parse(text).unwrap().origin().to_owned();
+
+        assert_eq!(origin("https://example.com:8443/a/b?c"), "https://example.com:8443");
+        assert_eq!(origin("http://example.com?x@y"), "http://example.com");
+        assert_eq!(origin("http://user:secret@example.com/a@b"), "example.com");
+        assert_eq!(origin("http://[::1]:80"), "http://[::1]:80");
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn entry_document(entry: &Entry) -> EntryDocument<'_> {
     }
 }
 
-/// Reads a task's definition as [`write`] wrote it.
+/// Reads a task's definition as [`write()`] wrote it.
 pub fn read(identity: &Identity, text: &str) -> Result<Task, BoxError> {
     let document: TaskDocument<'_> = serde_json::from_str(text)?;
     let entries: Result<Box<[Entry]>, BoxError> =

@@ -58,9 +58,10 @@ async fn put_until_killed(base: String, url: String, numbers: Arc<AtomicUsize>) 
     let (client, mut known) = (client(), Known::default());
     loop {
         let number = numbers.fetch_add(1, Ordering::Relaxed);
-        let identity = if number % 4 == 0 { format!("firing-{}", number % 32) } else { format!("task-{number}") };
-        let (zone, cron_time) = if number % 4 == 0 { ("UTC", "* * * * * *") } else { ("UTC", "0 0 0 1 1 *") };
-        let zone = if number % 8 == 3 { "Mars/Base" } else { zone };
+        let is_firing = number.is_multiple_of(4);
+        let identity = if is_firing { format!("firing-{}", number % 32) } else { format!("task-{number}") };
+        let cron_time = if is_firing { "* * * * * *" } else { "0 0 0 1 1 *" };
+        let zone = if number % 8 == 3 { "Mars/Base" } else { "UTC" };
         let url = format!("{url}/{number}");
         let body = task(&identity, cron_time, &url).replace("UTC", zone);
         let sent = client.post(format!("{base}/put")).body(body).send().await;

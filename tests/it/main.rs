@@ -1,5 +1,6 @@
 //! One test binary for everything that crosses rooms: real sockets, real files, real processes.
 
+mod command_line;
 mod durability;
 mod firing;
 mod house;

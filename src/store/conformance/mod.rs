@@ -10,11 +10,10 @@ pub(crate) use self::leases::*;
 
 use std::sync::Arc;
 
-use crate::journal::{change_record, skipped_record};
 use crate::model::cron::CronExpr;
 use crate::model::{
-    Entry, EntryName, Epoch, Identity, LastFire, Record, RecordKind, Request, Revision, RunId, Settled, Shard, Stretch,
-    TargetUrl, Task, TimeZone, Timestamp,
+    Entry, EntryName, Epoch, Identity, LastFire, Record, RecordId, RecordKind, Request, Revision, RunId, Settled,
+    Shard, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
 use crate::store::{Change, Search, Store};
 
@@ -84,26 +83,25 @@ pub(super) fn revision(name: &str, from: Timestamp) -> Revision {
     Revision { task, number: 0, enabled: true, put_at: from, in_force_from: from, in_force_until: None }
 }
 
+/// A log document of a change.
 pub(super) fn note(kind: RecordKind, name: &str, time: Timestamp) -> Record {
-    change_record(kind, &identity(name), &"body", time)
+    let source = format!("{{\"type\":\"{}\"}}", kind.as_str()).into();
+    Record { id: RecordId::random(), identity: identity(name), kind, settled: None, time, source }
 }
 
 /// The outcome of one instant.
 pub(super) fn outcome(kind: RecordKind, name: &str, fire_time: Timestamp) -> Record {
-    let id = RunId::planned(&identity(name), &entry_name(), fire_time).into();
-    let settled = Some(Settled { entry: entry_name(), stretch: Stretch::one(fire_time) });
-    Record {
-        id,
-        identity: identity(name),
-        kind,
-        settled,
-        time: fire_time,
-        source: format!("{{\"{}\":1}}", kind.as_str()).into(),
-    }
+    settling(kind, name, Stretch::one(fire_time))
 }
 
 pub(super) fn stretch(name: &str, first: Timestamp, last: Timestamp, count: u64) -> Record {
-    skipped_record(&identity(name), &entry_name(), Stretch { first, last, count }, "fire_once", last)
+    settling(RecordKind::Skipped, name, Stretch { first, last, count })
+}
+
+fn settling(kind: RecordKind, name: &str, stretch: Stretch) -> Record {
+    let id = RunId::planned(&identity(name), &entry_name(), stretch.last).into();
+    let settled = Some(Settled { entry: entry_name(), stretch });
+    Record { id, settled, ..note(kind, name, stretch.last) }
 }
 
 /// Takes all leases and gives the epoch of a task's shard.

@@ -13,8 +13,10 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use log::debug;
 use tokio::sync::mpsc;
 
 use self::folder::Folder;
@@ -156,8 +158,9 @@ impl JournalStore for Embedded {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        if self.writer.is_some() {
+        if let Some(writer) = &self.writer {
             self.write(Operation::Close).await?;
+            debug!(commits = writer.commits.load(Ordering::Relaxed); "the store is closed");
         }
         self.folder.unlock();
         Ok(())

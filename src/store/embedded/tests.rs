@@ -1,5 +1,3 @@
-use std::sync::atomic::Ordering;
-
 use super::*;
 use crate::model::RecordKind;
 use crate::store::conformance::{self, store_conformance};

@@ -4,21 +4,21 @@ mod node;
 mod process;
 mod target;
 
-pub use self::node::BoxedNode;
-pub use self::process::Process;
-pub use self::target::{Arrival, Target};
+pub(crate) use self::node::BoxedNode;
+pub(crate) use self::process::Process;
+pub(crate) use self::target::{Arrival, Target};
 
 use serde_json::Value;
 
 /// An HTTP client. It brings its TLS provider, as the service does.
-pub fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     // Only the first call of a process installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
 }
 
 /// Posts a JSON text and gives status and answer.
-pub async fn post(base: &str, path: &str, body: impl Into<String>) -> (u16, Value) {
+pub(crate) async fn post(base: &str, path: &str, body: impl Into<String>) -> (u16, Value) {
     let answer = client()
         .post(format!("{base}{path}"))
         .header("content-type", "application/json")
@@ -31,14 +31,14 @@ pub async fn post(base: &str, path: &str, body: impl Into<String>) -> (u16, Valu
 }
 
 /// Posts and expects `{"error":0,…}`.
-pub async fn post_ok(base: &str, path: &str, body: impl Into<String>) -> Value {
+pub(crate) async fn post_ok(base: &str, path: &str, body: impl Into<String>) -> Value {
     let (status, answer) = post(base, path, body).await;
     assert_eq!((status, &answer["error"]), (200, &Value::from(0)), "{path}: {answer}");
     answer
 }
 
 /// A one-entry task.
-pub fn task(identity: &str, cron_time: &str, url: &str) -> String {
+pub(crate) fn task(identity: &str, cron_time: &str, url: &str) -> String {
     serde_json::json!({
         "identity": identity, "time_zone": "UTC", "start": true,
         "entries": { "e": { "cron_time": cron_time, "url": url } },

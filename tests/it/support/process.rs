@@ -7,14 +7,14 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 /// The real program in a process of its own, which can be killed.
-pub struct Process {
-    pub base: String,
+pub(crate) struct Process {
+    pub(crate) base: String,
     child: Child,
 }
 
 impl Process {
     /// The program, with nothing in its environment that could change its configuration.
-    pub fn command(folder: &Path) -> Command {
+    pub(crate) fn command(folder: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_schedule-service"));
         command
             .current_dir(folder)
@@ -28,12 +28,12 @@ impl Process {
     }
 
     /// Starts it and waits until it says that it is ready.
-    pub async fn start(folder: &Path) -> Self {
+    pub(crate) async fn start(folder: &Path) -> Self {
         Self::try_start(folder).await.unwrap_or_else(|log| panic!("the service did not start: {log}"))
     }
 
     /// Starts it; what it logged, if it ends before it is ready.
-    pub async fn try_start(folder: &Path) -> Result<Self, String> {
+    pub(crate) async fn try_start(folder: &Path) -> Result<Self, String> {
         let mut child = Self::command(folder).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (ready, is_ready) = oneshot::channel();
@@ -63,24 +63,24 @@ impl Process {
         Ok(Self { base: format!("http://{}", address.unwrap()?), child })
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it has not ended")
     }
 
     /// kill -9.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
     /// Sends a signal by its name.
-    pub async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
         assert!(sent.success());
     }
 
     /// Waits for its end.
-    pub async fn wait(mut self) -> ExitStatus {
+    pub(crate) async fn wait(mut self) -> ExitStatus {
         self.child.wait().await.unwrap()
     }
 }

@@ -16,15 +16,15 @@ use tokio::sync::watch;
 
 /// One request that reached the target.
 #[derive(Clone, Debug)]
-pub struct Arrival {
-    pub method: Method,
-    pub uri: Uri,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Arrival {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Arrival {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 }
@@ -33,14 +33,14 @@ impl Arrival {
 ///
 /// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, all else
 /// with 200 and JSON.
-pub struct Target {
-    pub address: SocketAddr,
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     count: watch::Receiver<usize>,
 }
 
 impl Target {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let arrivals = Arc::new(Mutex::new(Vec::new()));
@@ -58,21 +58,21 @@ impl Target {
         Self { address, arrivals, count }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn arrivals(&self) -> Vec<Arrival> {
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
         self.arrivals.lock().unwrap().clone()
     }
 
     /// The requests whose path begins with `path`.
-    pub fn arrivals_at(&self, path: &str) -> Vec<Arrival> {
+    pub(crate) fn arrivals_at(&self, path: &str) -> Vec<Arrival> {
         self.arrivals().into_iter().filter(|arrival| arrival.uri.path().starts_with(path)).collect()
     }
 
     /// Waits until `enough` holds of what has arrived.
-    pub async fn wait_until(&self, enough: impl Fn(&[Arrival]) -> bool) -> Vec<Arrival> {
+    pub(crate) async fn wait_until(&self, enough: impl Fn(&[Arrival]) -> bool) -> Vec<Arrival> {
         let mut count = self.count.clone();
         let waited = tokio::time::timeout(Duration::from_secs(60), async {
             while !enough(&self.arrivals.lock().unwrap()) {
@@ -84,7 +84,7 @@ impl Target {
     }
 
     /// How often each run arrived, by its idempotency key.
-    pub fn arrivals_by_run(&self) -> HashMap<String, usize> {
+    pub(crate) fn arrivals_by_run(&self) -> HashMap<String, usize> {
         let mut runs = HashMap::new();
         for arrival in self.arrivals() {
             *runs.entry(arrival.header("idempotency-key").to_owned()).or_default() += 1;
