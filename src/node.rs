@@ -80,7 +80,7 @@ impl Node {
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
         let catalog = Catalog::new(revisions, store.clone(), engine.clone(), journal.clone(), clock.clone());
-        let planner = Planner::start(recurring(&engine, &dispatch, &store, &settings, &clock)).await?;
+        // Nothing is awaited between the start of the engine and this: a fire to the service itself finds it open.
         api.open(Services {
             catalog,
             engine: engine.clone(),
@@ -88,6 +88,7 @@ impl Node {
             store: store.clone(),
             index_name: settings.api.index_name.as_str().into(),
         });
+        let planner = Planner::start(recurring(&engine, &dispatch, &store, &settings, &clock)).await?;
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
         Ok(Self { api, server, planner, engine, dispatch, journal, store, shutdown_grace })

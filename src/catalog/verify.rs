@@ -173,3 +173,87 @@ fn instants(named: &[(&Revision, &Entry)], span: Span) -> impl Iterator<Item = T
             .take_while(move |&fire_time| fire_time <= until)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::cron::CronExpr;
+    use crate::model::{LastFire, Request, Stretch, TargetUrl, Task, TimeZone};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000 + second)
+    }
+
+    /// In force from `from` to `until`, an instant every ten seconds counted from `from`.
+    fn revision(from: i64, until: Option<i64>, enabled: bool) -> Revision {
+        let entry = Entry {
+            name: EntryName::parse("e").unwrap(),
+            cron_time: "@every 10s".into(),
+            cron: CronExpr::parse("@every 10s").unwrap(),
+            request: Request { url: TargetUrl::parse("http://a/").unwrap(), headers: None, body: None },
+            last_fire: LastFire::never(),
+        };
+        let identity = Identity::parse("t").unwrap();
+        let task = Arc::new(Task { identity, time_zone: TimeZone::UTC, entries: [entry].into() });
+        let in_force_until = until.map(at);
+        Revision { task, number: 1, enabled, put_at: at(from), in_force_from: at(from), in_force_until }
+    }
+
+    fn outcome(kind: RecordKind, first: i64, last: i64, count: u64) -> Outcome {
+        Outcome { kind, stretch: Stretch { first: at(first), last: at(last), count } }
+    }
+
+    fn found(revisions: &[Revision], outcomes: &[Outcome], settled_through: i64) -> Vec<(i64, Verdict)> {
+        let named: Vec<(&Revision, &Entry)> = revisions.iter().map(|it| (it, &it.task.entries[0])).collect();
+        let span = Span { after: at(0), until: at(60), settled_through: at(settled_through) };
+        let found = compare(&named, outcomes, span);
+        found.into_iter().map(|(first, _, _, verdict)| (first.secs() - at(0).secs(), verdict)).collect()
+    }
+
+    use RecordKind::{Skipped, Success};
+    use Verdict::{Doubled, Miscounted, Missing, Open, Settled, Unnamed};
+
+    #[test]
+    fn each_instant_with_one_outcome_is_settled() {
+        let outcomes = [outcome(Success, 10, 10, 1), outcome(Skipped, 20, 50, 4), outcome(Success, 60, 60, 1)];
+
+        let expected = [(10, Settled(Success)), (20, Settled(Skipped)), (60, Settled(Success))];
+        assert_eq!(found(&[revision(0, None, true)], &outcomes, 60), expected);
+    }
+
+    #[test]
+    fn an_instant_without_one_is_missing_or_open_where_the_shard_is_not_settled() {
+        let outcomes = [outcome(Skipped, 10, 40, 4)];
+
+        let expected = [(10, Settled(Skipped)), (50, Missing), (60, Open)];
+        assert_eq!(found(&[revision(0, None, true)], &outcomes, 59), expected);
+    }
+
+    #[test]
+    fn an_instant_with_two_is_doubled_and_a_stretch_with_another_count_is_told() {
+        let outcomes = [outcome(Skipped, 10, 40, 3), outcome(Success, 30, 30, 1), outcome(Skipped, 50, 60, 2)];
+
+        let expected = [(10, Miscounted(Skipped)), (30, Doubled), (30, Settled(Success)), (50, Settled(Skipped))];
+        let mut found = found(&[revision(0, None, true)], &outcomes, 60);
+        found.sort_by_key(|&(second, verdict)| (second, format!("{verdict:?}")));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn each_revision_names_instants_in_its_own_time_and_none_while_switched_off() {
+        let revisions = [revision(0, Some(20), true), revision(20, Some(33), false), revision(33, None, true)];
+        let outcomes = [
+            outcome(Success, 10, 10, 1),
+            outcome(Success, 20, 20, 1),
+            outcome(Success, 30, 30, 1),
+            outcome(Success, 43, 43, 1),
+            outcome(Success, 53, 53, 1),
+        ];
+
+        let settled = |second| (second, Settled(Success));
+        let expected = [settled(10), settled(20), (30, Unnamed(Success)), settled(43), settled(53)];
+        assert_eq!(found(&revisions, &outcomes, 60), expected);
+    }
+}

@@ -13,3 +13,6 @@ pub use self::prune::prune;
 pub use self::settings::Settings;
 pub use self::unsettled::Unsettled;
 pub use self::writer::{Journal, JournalStopped, start};
+
+#[cfg(test)]
+mod tests;

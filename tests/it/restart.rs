@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{BoxedNode, Process, Target, post_ok, task};
+use crate::support::{Arrival, BoxedNode, Process, Target, post_ok, task};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_loses_no_task_no_switch_and_no_history() {
@@ -23,6 +23,39 @@ async fn a_restart_loses_no_task_no_switch_and_no_history() {
     assert_eq!(history["data"]["hits"]["total"]["value"], 2);
     target.wait_until(|arrivals| arrivals.len() >= arrived + 2).await;
     assert!(target.arrivals_by_run().values().all(|&count| count == 1));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_the_answers_in_flight_and_records_them() {
+    let (node, target) = (BoxedNode::start().await, Target::start().await);
+    post_ok(&node.base, "/put", task("slow", "* * * * * *", &target.url("/slow"))).await;
+    target.wait_until(|arrivals| arrivals.len() >= 2).await;
+
+    let folder = node.stop().await;
+
+    let runs = target.arrivals_by_run();
+    let verified = verify_store(folder.path(), &["--json"]).await;
+    assert_eq!(verified.len(), runs.len(), "{verified:?}");
+    assert!(verified.iter().all(|line| line["verdict"] == "success"), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_do_not_come_within_the_grace_are_settled_by_the_next_start() {
+    let target = Target::start().await;
+    let node = BoxedNode::start_with(|settings| settings.shutdown_grace = std::time::Duration::from_millis(50)).await;
+    post_ok(&node.base, "/put", task("hang", "* * * * * *", &target.url("/hang"))).await;
+    target.wait_until(|arrivals| !arrivals.is_empty()).await;
+    let run = target.arrivals()[0].header("idempotency-key").to_owned();
+
+    let folder = node.stop().await;
+    let node =
+        BoxedNode::start_in(folder, |settings| settings.shutdown_grace = std::time::Duration::from_millis(50)).await;
+    let again = |arrivals: &[Arrival]| arrivals.iter().filter(|it| it.header("idempotency-key") == run).count() == 2;
+    let arrivals = target.wait_until(again).await;
+
+    let last = arrivals.iter().rfind(|it| it.header("idempotency-key") == run).unwrap();
+    assert_eq!(last.header("x-schedule-trigger"), "catch_up");
     node.stop().await;
 }
 

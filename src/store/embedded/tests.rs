@@ -95,3 +95,15 @@ async fn one_failed_request_does_not_undo_the_others_of_its_transaction() {
     assert!(good.is_ok() && other.is_ok() && matches!(bad, Err(StoreError::Conflict { .. })));
     assert_eq!(conformance::revisions(&store, Timestamp::EPOCH).await.len(), 2);
 }
+
+#[test]
+fn a_commit_waits_for_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Folder::lock(folder.path()).unwrap().connect_for_writing().unwrap();
+    let pragma =
+        |name: &str| database.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
+
+    // 2 is FULL: in WAL mode the log is synced before each commit returns.
+    assert_eq!(pragma("synchronous"), rusqlite::types::Value::Integer(2));
+    assert_eq!(pragma("journal_mode"), rusqlite::types::Value::Text("wal".to_owned()));
+}

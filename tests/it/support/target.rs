@@ -31,7 +31,7 @@ impl Arrival {
 
 /// A server that records every request.
 ///
-/// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, all else
+/// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, `/slow…` late, all else
 /// with 200 and JSON.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -109,6 +109,9 @@ async fn record(
 async fn answer(path: &str) -> Response<Full<Bytes>> {
     if path.starts_with("/hang") {
         std::future::pending::<()>().await;
+    }
+    if path.starts_with("/slow") {
+        tokio::time::sleep(Duration::from_millis(700)).await;
     }
     let status = path.strip_prefix("/status/").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(200);
     let body = if path.starts_with("/text") {

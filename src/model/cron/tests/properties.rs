@@ -173,6 +173,26 @@ proptest! {
     }
 }
 
+#[test]
+fn in_every_zone_each_change_from_1990_to_2060_keeps_the_order() {
+    let exprs =
+        ["0 30 2 * * *", "0 0 0 * * *", "0 */20 1-3 * * *", "0 0 * * * *"].map(|expr| CronExpr::parse(expr).unwrap());
+    for tz in TZ_VARIANTS {
+        let zone = TimeZone::parse(tz.name()).unwrap();
+        for era in offsets::eras(zone).iter().filter(|era| SECONDS.contains(&era.start)) {
+            for expr in &exprs {
+                let ticks = expr.ticks(zone, Timestamp::EPOCH);
+                let mut last = Timestamp::from_secs(era.start - 7_200);
+                while last.secs() < era.start + 7_200 {
+                    let next = ticks.next(last).unwrap();
+                    assert!(next > last, "{next} after {last} in {zone}");
+                    last = next;
+                }
+            }
+        }
+    }
+}
+
 fn local(zone: TimeZone, second: i64) -> DateTime<chrono_tz::Tz> {
     let tz = chrono_tz::Tz::from_str(zone.name()).unwrap();
     DateTime::<Utc>::from_timestamp(second, 0).unwrap().with_timezone(&tz)
