@@ -66,18 +66,13 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn load(file: Option<&Path>) -> Result<NodeSettings, ConfigError> {
-    config::load(file, environment())
+    config::load(file, std::env::vars_os())
 }
 
 /// An instant on the command line.
 fn instant(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text)
         .ok_or_else(|| "is no RFC 3339 instant, expected one such as 2026-03-29T00:00:00Z".to_owned())
-}
-
-/// The environment, as far as it is Unicode: none of our variables is anything else.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Who reads the output may have seen enough.

@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Word(&'static [&'static str]),
     /// Any text; it may be empty where `may_be_empty`.
     Text { may_be_empty: bool },
+    /// Addresses that may hold a user and a password.
+    Hosts,
     /// A text that is never shown.
     Secret,
 }
@@ -141,7 +143,7 @@ pub const KEYS: &[Key] = &[
     key("log", "level", "info", TEXT, "off, error, warn, info, debug, trace, or module=level pairs"),
     key("log", "format", "text", Kind::Word(&["text", "json"]), "text for people, json for one JSON object a line"),
     key("elasticsearch", "default_index", "schedule-service", TEXT, "Name of the history, `_index` of a search's hits"),
-    key("elasticsearch", "hosts", "", OPTIONAL, "Hosts of a cluster, separated by commas"),
+    key("elasticsearch", "hosts", "", Kind::Hosts, "Hosts of a cluster, separated by commas"),
     key("elasticsearch", "username", "", OPTIONAL, "User for basic authentication"),
     key("elasticsearch", "password", "", Kind::Secret, "Password of that user"),
     key("elasticsearch", "cloud_id", "", OPTIONAL, "Cloud id, in place of hosts"),
@@ -155,12 +157,22 @@ impl Key {
         matches!(self.kind, Kind::Secret)
     }
 
+    /// Its value as it may be shown.
+    pub(super) fn masked(&self, text: &str) -> String {
+        match self.kind {
+            Kind::Secret if !text.is_empty() => "***".to_owned(),
+            // All that stands before the last `@` is hidden: a password may hold a comma or a slash.
+            Kind::Hosts => text.rsplit_once('@').map_or(text.to_owned(), |(_, host)| format!("***@{host}")),
+            Kind::Number(_) | Kind::Word(_) | Kind::Text { .. } | Kind::Secret => text.to_owned(),
+        }
+    }
+
     /// What was expected, for the text of a mistake.
     pub(super) fn expected(&self) -> String {
         match self.kind {
             Kind::Number(RangeInclusive64 { start, end }) => format!("a whole number from {start} to {end}"),
             Kind::Word(words) => format!("one of {}", words.join(", ")),
-            Kind::Text { .. } | Kind::Secret => "a text".to_owned(),
+            Kind::Text { .. } | Kind::Hosts | Kind::Secret => "a text".to_owned(),
         }
     }
 }

@@ -20,13 +20,25 @@ impl std::error::Error for ConfigError {}
 /// How much of a wrong value is shown, in characters.
 const SHOWN_MAX: usize = 60;
 
-/// A value as it may be shown in one line.
+/// A value as it may be shown in one line, cut where it is long.
 pub(super) fn shown(value: &str) -> String {
-    let mut short: String = value.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
-    if value.chars().nth(SHOWN_MAX).is_some() {
-        short.push('…');
+    let cut = value.char_indices().nth(SHOWN_MAX).map(|(index, _)| index);
+    match cut {
+        Some(index) => one_line(&value[..index]) + "…",
+        None => one_line(value),
     }
-    short
+}
+
+/// A text without anything that would break its line or could not be seen.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\\' | '"' | '\'' => line.push(letter),
+            _ => line.extend(letter.escape_debug()),
+        }
+    }
+    line
 }
 
 /// `, did you mean …?` for the nearest of the names, if one is near enough.

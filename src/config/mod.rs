@@ -4,6 +4,7 @@
 //! key, value, what was expected, and where it came from.
 
 mod keys;
+mod lines;
 mod mistakes;
 mod node_settings;
 mod source;
@@ -12,6 +13,7 @@ pub use self::keys::{KEYS, Key};
 pub use self::mistakes::ConfigError;
 pub use self::node_settings::{ElasticsearchSettings, NodeSettings, StoreSettings};
 
+use std::ffi::OsString;
 use std::path::Path;
 
 /// The file that is read when none is named and this one is there.
@@ -20,7 +22,7 @@ pub const DEFAULT_FILE: &str = "config.ini";
 /// Reads the file (`None`: [`DEFAULT_FILE`], if there is one) and the environment.
 pub fn load(
     file: Option<&Path>,
-    environment: impl IntoIterator<Item = (String, String)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<NodeSettings, ConfigError> {
     let mut mistakes = Vec::new();
     let values = source::read(file, environment, &mut mistakes);
@@ -31,7 +33,7 @@ pub fn load(
 /// The settings in force, as lines of `section.key = value`; secrets are masked.
 pub fn effective(
     file: Option<&Path>,
-    environment: impl IntoIterator<Item = (String, String)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<String>, ConfigError> {
     let mut mistakes = Vec::new();
     let values = source::read(file, environment, &mut mistakes);

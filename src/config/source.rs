@@ -1,14 +1,17 @@
 //! From a file and the environment to values, each with the place it came from.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat, Map};
 
 use super::DEFAULT_FILE;
 use super::keys::{KEYS, Key};
-use super::mistakes::{hint, shown};
+use super::lines;
+use super::mistakes::{hint, one_line, shown};
 
 /// Names of environment variables that are read begin with this.
 const PREFIX: &str = "SCHEDULE__";
@@ -16,6 +19,8 @@ const PREFIX: &str = "SCHEDULE__";
 const SEPARATOR: &str = "__";
 /// The largest file that is read, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// What was given, by section and key. Only known keys are in it.
 #[derive(Debug, Default)]
@@ -41,8 +46,7 @@ impl Values {
     pub(super) fn lines(&self) -> Vec<String> {
         let line = |key: &Key| {
             let Given { text, origin } = self.get(key);
-            let text = if key.is_secret() && !text.is_empty() { "***".to_owned() } else { text };
-            format!("{}.{} = {text}  ({origin})", key.section, key.name)
+            format!("{}.{} = {}  ({origin})", key.section, key.name, one_line(&key.masked(&text)))
         };
         KEYS.iter().map(line).collect()
     }
@@ -51,32 +55,37 @@ impl Values {
 /// Reads both sources. The environment wins.
 pub(super) fn read(
     file: Option<&Path>,
-    environment: impl IntoIterator<Item = (String, String)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
     mistakes: &mut Vec<String>,
 ) -> Values {
     let mut values = Values::default();
-    let chosen = file
-        .map(Path::to_owned)
-        .or_else(|| Some(DEFAULT_FILE.into()).filter(|path: &std::path::PathBuf| path.exists()));
-    if let Some(path) = chosen {
+    if let Some(path) = file.map(Path::to_owned).or_else(default_file) {
         read_file(&path, &mut values, mistakes);
     }
-    let mut variables: Vec<(String, String)> =
-        environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut variables: Vec<(OsString, OsString)> =
+        environment.into_iter().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())).collect();
     variables.sort();
     for (name, text) in variables {
-        take_variable(&name, text, &mut values, mistakes);
+        take_variable(&name.to_string_lossy(), text, &mut values, mistakes);
     }
     values
 }
 
+/// Only a file that is not there may be passed over: one that cannot be read, or a link to nowhere, is a mistake.
+fn default_file() -> Option<PathBuf> {
+    match fs::symlink_metadata(DEFAULT_FILE) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Ok(_) | Err(_) => Some(DEFAULT_FILE.into()),
+    }
+}
+
 fn read_file(path: &Path, values: &mut Values, mistakes: &mut Vec<String>) {
-    let origin = path.display().to_string();
+    let origin = one_line(&path.display().to_string());
     let text = match read_text(path) {
         Ok(text) => text,
         Err(why) => return mistakes.push(format!("{origin}: {why}")),
     };
-    tell_of_repetitions(&text, &origin, mistakes);
+    let text = lines::checked(&text, &origin, mistakes);
     let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Ini)).build();
     let sections = parsed.and_then(|parsed| parsed.try_deserialize::<Map<String, config::Value>>());
     let sections = match sections {
@@ -95,29 +104,15 @@ fn read_file(path: &Path, values: &mut Values, mistakes: &mut Vec<String>) {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
-    if size > FILE_MAX {
-        return Err(format!("is {size} bytes long, expected at most {FILE_MAX}"));
+    let mut bytes = Vec::new();
+    // The size is not asked for beforehand: a pipe or a device has none.
+    let file = fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
+    let size = file.map_err(|error| format!("cannot be read: {error}"))?;
+    if size as u64 > FILE_MAX {
+        return Err(format!("is too long, expected at most {FILE_MAX} bytes"));
     }
-    let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
-}
-
-/// The parser takes the last of two equal keys; a person would not notice.
-fn tell_of_repetitions(text: &str, origin: &str, mistakes: &mut Vec<String>) {
-    let (mut section, mut seen) = (String::new(), HashSet::new());
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name.trim().to_lowercase();
-        } else if let Some((key, _)) = line.split_once('=').filter(|_| !line.starts_with(['#', ';'])) {
-            let key = key.trim().to_lowercase();
-            if !seen.insert((section.clone(), key.clone())) {
-                let (section, key) = (shown(&section), shown(&key));
-                mistakes.push(format!("{origin}: line {number}: [{section}] {key} is given twice"));
-            }
-        }
-    }
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text).to_owned())
 }
 
 fn take_section(section: &str, value: config::Value, origin: &str, values: &mut Values, mistakes: &mut Vec<String>) {
@@ -133,12 +128,13 @@ fn take_section(section: &str, value: config::Value, origin: &str, values: &mut 
     }
 }
 
-fn take_variable(variable: &str, text: String, values: &mut Values, mistakes: &mut Vec<String>) {
+fn take_variable(variable: &str, text: OsString, values: &mut Values, mistakes: &mut Vec<String>) {
     let path = variable.strip_prefix(PREFIX).unwrap_or_default().to_lowercase();
-    let given = Given { text, origin: format!("environment variable {variable}") };
-    match path.split_once(SEPARATOR) {
-        Some((section, name)) => take(section, name, given, values, mistakes),
-        None => mistakes.push(format!("environment variable {variable}: expected {PREFIX}SECTION{SEPARATOR}KEY")),
+    let origin = format!("environment variable {}", one_line(variable));
+    match (path.split_once(SEPARATOR), text.into_string()) {
+        (Some((section, name)), Ok(text)) => take(section, name, Given { text, origin }, values, mistakes),
+        (Some(_), Err(_)) => mistakes.push(format!("{origin}: is not UTF-8")),
+        (None, _) => mistakes.push(format!("{origin}: expected {PREFIX}SECTION{SEPARATOR}KEY")),
     }
 }
 

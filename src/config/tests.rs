@@ -6,7 +6,7 @@ fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<NodeSettings, C
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("test.ini");
     std::fs::write(&file, text).unwrap();
-    let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
     load(Some(&file), environment.collect::<Vec<_>>())
 }
 
@@ -102,7 +102,11 @@ fn a_file_that_cannot_be_read_is_told() {
 
     assert!(missing.mistakes[0].contains("none.ini: cannot be read"), "{missing}");
     assert!(directory.mistakes[0].contains("cannot be read"), "{directory}");
-    assert!(mistakes("[server\nport=1", &[])[0].contains("is no INI file"));
+    let broken = mistakes("[server\nport=1", &[]);
+    assert!(
+        broken.len() == 1 && broken[0].ends_with("line 1: expected `[section]` and nothing behind it"),
+        "{broken:?}"
+    );
     assert!(mistakes("port = 1\n", &[])[0].contains("stands before the first [section]"));
     assert!(mistakes("[server]\nport = 1\nPort = 2\n", &[])[0].ends_with("line 3: [server] port is given twice"));
 }
@@ -120,6 +124,86 @@ fn secrets_are_never_shown() {
     assert!(!format!("{elasticsearch:?}").contains(secret));
 }
 
+#[test]
+fn a_section_that_is_given_twice_is_a_mistake_since_the_parser_would_forget_the_first() {
+    let found = mistakes("[server]\nport = 1\n[log]\nlevel = warn\n[server]\nhost = ::1\n", &[]);
+
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].ends_with("line 5: [server] is given twice, first in line 1"), "{found:#?}");
+}
+
+#[test]
+fn a_key_is_given_twice_whatever_stands_behind_it() {
+    assert!(mistakes("[server]\nport: 1\nport = 2\n", &[])[0].ends_with("line 3: [server] port is given twice"));
+}
+
+#[test]
+fn a_line_without_a_key_is_a_mistake_of_its_own_and_hides_no_other() {
+    let found = mistakes("[server]\n  api_key s3cret\nport = many\n  = 1\n[log] # x\nhost", &[]);
+
+    let complaint = "expected `key = value`, `[section]` or `# comment`";
+    let ends = [
+        format!("line 2: {complaint}"),
+        format!("line 4: {complaint}"),
+        "line 5: expected `[section]` and nothing behind it".to_owned(),
+        format!("line 6: {complaint}"),
+        "[server] port is `many`, expected a whole number from 0 to 65535".to_owned(),
+    ];
+    assert_eq!(found.len(), ends.len(), "{found:#?}");
+    assert!(found.iter().zip(&ends).all(|(mistake, end)| mistake.ends_with(end)), "{found:#?}");
+}
+
+#[test]
+fn values_stand_for_themselves_but_for_a_pair_of_quotes_around_them() {
+    let written = [
+        (r"C:\temp\new", r"C:\temp\new"),
+        (r"ends\", r"ends\"),
+        ("\"a b\"", "a b"),
+        ("'a b'", "a b"),
+        ("\"open", "\"open"),
+        ("it's", "it's"),
+        ("a=b:c;d#e", "a=b:c;d#e"),
+    ];
+    for (text, meant) in written {
+        let settings = load_text(&format!("[elasticsearch]\n  # note\npassword = {text}\n[log]\n"), &[]).unwrap();
+        assert_eq!(settings.elasticsearch.password, meant);
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_other_line_ends_are_read() {
+    assert_eq!(load_text("\u{feff}[server]\r\nport = 7\r\n", &[]).unwrap().api.port, 7);
+}
+
+#[test]
+fn an_endless_file_is_told_as_too_long() {
+    let error = load(Some(Path::new("/dev/zero")), []).unwrap_err();
+
+    assert_eq!(error.mistakes, ["/dev/zero: is too long, expected at most 1048576 bytes"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_a_mistake() {
+    use std::os::unix::ffi::OsStringExt;
+    let environment = [("SCHEDULE__STORE__PATH".into(), OsString::from_vec(vec![0xff]))];
+    let (folder, text) = (tempfile::tempdir().unwrap(), "");
+    let file = folder.path().join("test.ini");
+    std::fs::write(&file, text).unwrap();
+
+    let error = load(Some(&file), environment).unwrap_err();
+
+    assert_eq!(error.mistakes, ["environment variable SCHEDULE__STORE__PATH: is not UTF-8"]);
+}
+
+#[test]
+fn a_password_within_a_host_is_never_shown() {
+    for hosts in ["http://user:s3,cr/et@es:9200", "http://a:s3,cret@es:9200, http://b:s3,cret@es:9201"] {
+        let error = load_text(&format!("[elasticsearch]\nhosts = {hosts}\n"), &[]).unwrap_err().to_string();
+        assert!(error.contains("[elasticsearch] hosts is `***@es:920") && !error.contains("s3"), "{error}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -128,5 +212,27 @@ proptest! {
         if let Err(error) = load_text(&text, &[]) {
             prop_assert!(error.mistakes.iter().all(|mistake| !mistake.contains(['\n', '\r'])), "{error:?}");
         }
+    }
+    #[test]
+    fn no_slip_in_the_example_makes_it_panic_and_each_mistake_is_one_line(
+        slips in prop::collection::vec((any::<prop::sample::Index>(), "(|\\PC|[=\n\r\\[\\]\"'\\\\#]){0,3}"), 1..6),
+    ) {
+        let mut letters: Vec<String> = include_str!("../../config.example.ini").chars().map(String::from).collect();
+        for (index, slip) in &slips {
+            *index.get_mut(&mut letters) = slip.clone();
+        }
+        if let Err(error) = load_text(&letters.concat(), &[]) {
+            prop_assert!(error.mistakes.iter().all(|mistake| !mistake.contains(['\n', '\r'])), "{error:?}");
+            prop_assert!(!error.to_string().contains("is no INI file"), "the lines are checked before: {error}");
+        }
+    }
+
+    #[test]
+    fn every_value_is_read_as_it_is_written(value in "[\\PC\r\t]{0,20}") {
+        let value = value.trim();
+        prop_assume!(!value.starts_with(['"', '\'']));
+        let settings = load_text(&format!("[elasticsearch]\npassword = {value}\n[log]\nlevel = warn\n"), &[]).unwrap();
+        prop_assert_eq!(settings.elasticsearch.password, value);
+        prop_assert_eq!(settings.log.filter, "warn");
     }
 }
