@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use log::{info, warn};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::api::{Api, Server, Services};
@@ -24,8 +24,10 @@ use crate::store::embedded::Embedded;
 pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let served = runtime.block_on(async {
+        // Before anything is started: a signal that comes while tasks are loaded drains, too.
+        let signals = Signals::listen()?;
         let node = Node::start(settings).await?;
-        wait_for_signal().await?;
+        signals.wait().await;
         node.stop().await;
         anyhow::Ok(())
     });
@@ -34,15 +36,26 @@ pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
     served
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    info!("got {name}, draining");
-    Ok(())
+/// The signals that ask the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn wait(mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        info!("got {name}, draining");
+    }
 }
 
 /// A running node.

@@ -52,8 +52,10 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut output = std::io::BufWriter::new(std::io::stdout());
     let ended = match command.verb {
         None | Some(Verb::Serve) => serve::run(load(file)?),
-        Some(Verb::Next(args)) => next::run(&args, SystemClock.now(), &mut std::io::stdin().lock(), &mut output),
-        Some(Verb::CheckConfig) => check::run(file, &mut output),
+        Some(Verb::Next(args)) => {
+            or_seen_enough(next::run(&args, SystemClock.now(), &mut std::io::stdin().lock(), &mut output))
+        }
+        Some(Verb::CheckConfig) => or_seen_enough(check::run(file, &mut output)),
         Some(Verb::Verify(args)) => verify::run(&args, &load(file)?.store.path, SystemClock.now(), &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;
@@ -73,6 +75,19 @@ fn load(file: Option<&Path>) -> Result<NodeSettings, ConfigError> {
 fn instant(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text)
         .ok_or_else(|| "is no RFC 3339 instant, expected one such as 2026-03-29T00:00:00Z".to_owned())
+}
+
+/// Who reads the output may have seen enough: that is no failure of a command that only shows.
+fn or_seen_enough(ended: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    let is_broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        let plain = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let in_json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        plain.or(in_json) == Some(std::io::ErrorKind::BrokenPipe)
+    };
+    match ended {
+        Err(error) if error.chain().any(is_broken_pipe) => Ok(ExitCode::SUCCESS),
+        Ok(_) | Err(_) => ended,
+    }
 }
 
 /// Who reads the output may have seen enough.

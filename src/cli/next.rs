@@ -86,11 +86,12 @@ impl<'a> Preview<'a> {
         Self {
             expr: text,
             zone: effective.name(),
-            after: after.rfc3339_in(effective),
+            after: after.rfc3339_in(zone),
             description: expr.describe(),
-            next: instants.iter().map(|instant| instant.rfc3339_in(effective)).collect(),
+            // In the zone that was asked for, as a task shows its dates; a prefix only says how the fields are read.
+            next: instants.iter().map(|instant| instant.rfc3339_in(zone)).collect(),
             remarks: expr.dst_remarks(zone, after, after.plus(REMARKS_AHEAD)),
-            weekdays: instants.iter().map(|&instant| weekday(instant, effective)).collect(),
+            weekdays: instants.iter().map(|&instant| weekday(instant, zone)).collect(),
         }
     }
 

@@ -45,7 +45,7 @@ impl TimeZoneError {
             Some(zone) => format!("; did you mean `{}`?", zone.name()),
             None => String::new(),
         };
-        Self { name: name.chars().take(Self::SHOWN_MAX).collect(), hint }
+        Self { name: name.chars().take(Self::SHOWN_MAX).flat_map(char::escape_debug).collect(), hint }
     }
 }
 

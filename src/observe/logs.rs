@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use env_logger::{Builder, Target, WriteStyle};
 use log::kv::{Error, Key, Value, VisitSource};
-use log::{Record, error};
+use log::{LevelFilter, Record, error};
 use serde_json::Map;
 
 use super::{LogFormat, Settings};
@@ -14,7 +14,8 @@ use crate::model::Timestamp;
 /// Installs the logger. `RUST_LOG`, where it is set, wins over the settings. Only the first call counts.
 pub fn init(settings: &Settings, now: impl Fn() -> Timestamp + Send + Sync + 'static) {
     let format = settings.format;
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.filter.clone());
+    let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty());
+    let filter = filter.unwrap_or_else(|| settings.filter.clone());
     let mut builder = Builder::new();
     builder.parse_filters(&quiet(&filter)).target(Target::Stderr).write_style(WriteStyle::Never);
     builder.format(move |out, record| writeln!(out, "{}", line(format, now(), record)));
@@ -28,16 +29,15 @@ pub fn init(settings: &Settings, now: impl Fn() -> Timestamp + Send + Sync + 'st
 
 /// Our own level does not open the libraries' floodgates: they warn at most, unless they are named.
 fn quiet(filter: &str) -> String {
-    if filter.contains('=') || matches!(filter, "off" | "error") {
-        filter.to_owned()
-    } else {
-        format!("warn,schedule_service={filter}")
+    match filter.trim().parse::<LevelFilter>() {
+        Ok(level) if level > LevelFilter::Warn => format!("warn,schedule_service={level}"),
+        Ok(_) | Err(_) => filter.to_owned(),
     }
 }
 
 /// Whether a text is a level, or `module=level` pairs. A word that is no level would be taken for a module.
 pub fn is_filter(text: &str) -> bool {
-    let is_level = |word: &str| word.trim().parse::<log::LevelFilter>().is_ok();
+    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
     let is_part = |part: &str| is_level(part.rsplit_once('=').map_or(part, |(_, level)| level));
     text.split(',').all(is_part) && env_filter::Builder::new().try_parse(text).is_ok()
 }
@@ -153,6 +153,14 @@ mod tests {
             let line = written(format, "a\nb\r\u{1b}[31m\u{0}");
             assert!(!line.contains(['\n', '\r', '\u{1b}', '\u{0}']), "{line}");
         }
+    }
+
+    #[test]
+    fn a_bare_level_is_ours_and_lets_the_libraries_warn_at_most() {
+        assert_eq!(quiet("debug"), "warn,schedule_service=DEBUG");
+        assert_eq!(quiet("OFF"), "OFF");
+        assert_eq!(quiet("hyper=trace,info"), "hyper=trace,info");
+        assert_eq!(quiet("schedule_service"), "schedule_service");
     }
 
     #[test]

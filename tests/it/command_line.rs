@@ -68,6 +68,19 @@ async fn verify_without_a_store_says_so() {
 }
 
 #[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = tokio::process::Command::new("bash");
+    let script = r#""$0" next '* * * * * *' --count 10000 | head -n 1; exit "${PIPESTATUS[0]}""#;
+    let ended = shell.args(["-c", script, env!("CARGO_BIN_EXE_schedule-service")]).current_dir(folder.path()).output();
+
+    let Output { status, stdout, stderr } = ended.await.unwrap();
+
+    assert_eq!((status.code(), String::from_utf8(stderr).unwrap().as_str()), (Some(0), ""));
+    assert_eq!(String::from_utf8(stdout).unwrap(), "every second, in UTC\n");
+}
+
+#[tokio::test]
 async fn an_idle_service_ends_at_once_on_sigterm_and_sigint() {
     let folder = tempfile::tempdir().unwrap();
     for signal in ["TERM", "INT"] {

@@ -209,10 +209,12 @@ fn range(text: &str, bounds: Bounds) -> Result<(u64, bool), CronError> {
         None if step_text.is_some() => bounds.max,
         None => start,
     };
-    let is_weekday = bounds.name == WEEKDAY.name;
-    // 7 is Sunday. At the end of a range it stands after Saturday, elsewhere before Monday.
-    let start = if is_weekday && start == 7 { 0 } else { start };
-    let end = if is_weekday && end == 7 && last.is_none() { if step_text.is_some() { 6 } else { 0 } } else { end };
+    // The weekday 7 is Sunday: as a start it stands before Monday, as an end after Saturday.
+    let (start, end) = match (bounds.name == WEEKDAY.name, start, end) {
+        (true, 7, 7) => (0, 0),
+        (true, 7, end) => (0, end),
+        (_, start, end) => (start, end),
+    };
     let span = bounds.max - bounds.min + 1;
     let length = if end >= start { end - start } else { end + span - start };
     Ok((run(start, length, step, bounds), false))

@@ -60,7 +60,8 @@ impl<'a> Ticks<'a> {
 
     /// How many instants are later than `after` and not later than `until`.
     pub fn count(&self, after: Timestamp, until: Timestamp) -> u64 {
-        let (from, end) = (after.secs() + 1, (until.secs() + 1).min(horizon()));
+        // Counting goes month by month: it begins with the calendar.
+        let (from, end) = ((after.secs() + 1).max(day_number(1, 1, 1) * DAY_S), (until.secs() + 1).min(horizon()));
         if from >= end {
             return 0;
         }

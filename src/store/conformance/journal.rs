@@ -76,6 +76,17 @@ pub(crate) async fn a_record_after_a_clear_is_found(store: &impl Store) {
     assert_eq!(kinds(store, all_of("a")).await, [RecordKind::Running]);
 }
 
+pub(crate) async fn a_record_after_a_clear_and_a_pruning_is_found(store: &impl Store) {
+    store.append(vec![note(RecordKind::Put, "a", at(1)), note(RecordKind::Put, "a", at(2))]).await.unwrap();
+    store.clear(&identity("a"), at(2)).await.unwrap();
+    let retention = Retention { before: at(0), bytes_max: u64::MAX, step_max: 100 };
+    assert_eq!(store.prune(retention, at(9)).await.unwrap().records, 2);
+
+    store.append(vec![note(RecordKind::Running, "a", at(3))]).await.unwrap();
+
+    assert_eq!(kinds(store, all_of("a")).await, [RecordKind::Running]);
+}
+
 pub(crate) async fn outcomes_are_given_by_their_last_instant(store: &impl Store) {
     let records = vec![
         outcome(RecordKind::Success, "a", at(9)),

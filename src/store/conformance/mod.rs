@@ -37,6 +37,7 @@ macro_rules! store_conformance {
             a_search_keeps_to_kind_and_seconds,
             a_cleared_log_is_empty_but_its_outcomes_stay_known,
             a_record_after_a_clear_is_found,
+            a_record_after_a_clear_and_a_pruning_is_found,
             outcomes_are_given_by_their_last_instant,
             the_last_fire_is_the_newest_that_was_sent,
             pruning_takes_the_oldest_and_what_was_cleared_but_nothing_unsettled,

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// start again.
 const BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// A log of this many bytes is also cut off; for that moment writers wait.
-const BYTES_MAX: u64 = 256 * 1024 * 1024;
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Starts the thread. It ends with the store.
 pub(super) fn start(folder: &Arc<Folder>, database: Connection) -> Result<(), StoreError> {

@@ -76,6 +76,8 @@ impl Readers {
         pages: &mpsc::Sender<Result<Vec<Revision>, StoreError>>,
     ) -> Result<(), StoreError> {
         let database = self.take()?;
+        // One view for all pages: a task that changes meanwhile is not seen in two states at once.
+        let view = database.unchecked_transaction().map_err(statements::reading)?;
         let mut after = (String::new(), 0);
         loop {
             let page = statements::revisions(&database, ended_after, &after, PAGE_MAX)?;
@@ -85,6 +87,7 @@ impl Readers {
                 break;
             }
         }
+        view.finish().map_err(statements::reading)?;
         self.give_back(database);
         Ok(())
     }

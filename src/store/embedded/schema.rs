@@ -33,7 +33,8 @@ CREATE TABLE leases (
 
 -- entry, first, last and count are NULL for put, delete and running.
 CREATE TABLE history (
-    seq INTEGER PRIMARY KEY,
+    -- Never used again: the mark of a clear hides every row up to it.
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id BLOB NOT NULL,
     identity TEXT NOT NULL,
     kind INTEGER NOT NULL,

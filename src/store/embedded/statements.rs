@@ -296,7 +296,7 @@ pub(super) fn last_fire(
 /// longer a history is, and outcomes that a crash would ask for stay known.
 pub(super) fn clear(database: &Connection, identity: &Identity, at: Timestamp) -> Stored<()> {
     let sql = "INSERT INTO deletions (identity, through, seq)
-               VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM history))
+               VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'history'))
                ON CONFLICT (identity) DO UPDATE SET through = max(through, excluded.through), seq = excluded.seq";
     let mut mark = database.prepare_cached(sql).map_err(writing)?;
     mark.execute(params![identity.as_str(), at.millis()]).map(drop).map_err(writing)

@@ -26,6 +26,9 @@ fn the_forms_of_quartz_mean_what_they_mean_there() {
     assert_eq!(days("0 0 12 ? * MON#2"), ["2026-01-12", "2026-02-09", "2026-03-09"]);
     assert_eq!(days("0 0 12 ? * 1#5"), ["2026-03-30", "2026-06-29", "2026-08-31"]);
     assert_eq!(days("0 0 12 ? * 7"), ["2026-01-04", "2026-01-11", "2026-01-18"]);
+    assert_eq!(days("0 0 12 ? * 7-7"), ["2026-01-04", "2026-01-11", "2026-01-18"]);
+    assert_eq!(days("0 0 12 ? * 7-1"), ["2026-01-04", "2026-01-05", "2026-01-11"]);
+    assert_eq!(days("0 0 12 ? * 6-7"), ["2026-01-03", "2026-01-04", "2026-01-10"]);
     assert_eq!(days("0 0 12 ? * FRI-SUN"), ["2026-01-02", "2026-01-03", "2026-01-04"]);
     assert_eq!(days("0 0 12 1 NOV-FEB ?"), ["2026-01-01", "2026-02-01", "2026-11-01"]);
 }
@@ -102,6 +105,7 @@ fn a_refusal_names_the_field_the_text_and_what_was_expected() {
     assert!(refusal("0 0 0 1 1 * 2027").starts_with("has 7 fields"));
     assert!(refusal("@every 1d").contains("`1d` is no duration"));
     assert!(refusal("@Daily").starts_with("unknown descriptor `@Daily`"));
+    assert!(!refusal("TZ=a\nb 0 0 0 * * *").contains('\n'));
     assert!(refusal("TZ=Mars/Base @daily").contains("unknown time zone `Mars/Base`"));
     assert!(refusal(&"*".repeat(600)).starts_with("is 600 bytes long"));
 }
