@@ -78,6 +78,10 @@ async fn idle(folder: &Path) -> Vec<Figure> {
     }
     let first_fire = ready + begun.elapsed();
     let after_start = service.resident_bytes();
+    let delete = format!("{}/delete", service.base);
+    let body = format!(r#"{{"identity":"task-{TASKS:08}"}}"#);
+    reqwest::Client::new().post(delete).body(body).send().await.expect("it answers");
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let used = service.cpu();
     tokio::time::sleep(Duration::from_secs(20)).await;
     let idle = (service.cpu() - used).as_secs_f64() / 20.0;
@@ -86,7 +90,7 @@ async fn idle(folder: &Path) -> Vec<Figure> {
     vec![
         figure("resident bytes an entry after a restart, 1,000,000 entries", each(after_start), "B"),
         figure("resident bytes an entry after the puts", each(after_puts), "B"),
-        figure("processor while idle (one entry fires each second)", idle * 100.0, "% of a core"),
+        figure("processor while idle", idle * 100.0, "% of a core"),
         figure("process start to ready", ready.as_secs_f64(), "s"),
         figure("process start to first fire", first_fire.as_secs_f64(), "s"),
     ]
@@ -134,7 +138,7 @@ async fn burst(client: &reqwest::Client, base: &str, count: usize) {
 /// Arrival at the target minus the instant.
 async fn lateness(folder: &Path) -> Vec<Figure> {
     let mut figures = Vec::new();
-    for (firing, seconds) in [(1_000, 20), (10_000, 20)] {
+    for (firing, seconds) in [(10, 20), (1_000, 20), (10_000, 20)] {
         let target = Target::start();
         let folder = folder.join(firing.to_string());
         std::fs::create_dir(&folder).expect("a folder");

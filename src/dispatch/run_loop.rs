@@ -12,7 +12,7 @@ use super::attempt::{Answer, Transport, TransportError};
 use super::lanes::{Admission, HostKey, Lanes, Limits};
 use super::{OutgoingRequest, Settings};
 use crate::clock::Clock;
-use crate::journal::{FireOutcome, Journal, fire_record, skipped_record};
+use crate::journal::{FireOutcome, Journal, skipped_record};
 use crate::model::{Fire, Identity, Record, Stretch, Timestamp};
 
 /// How many batches of fires may wait to be taken in. A full queue makes the engine wait.
@@ -251,15 +251,21 @@ impl Sender {
         } else {
             debug!(identity, entry, fire_time:% = fire.fire_time, lateness_ms; "fire of `{identity}` failed");
         }
-        self.settle(fire_record(&fire, &outcome)).await;
+        if self.journal.settle_fire(fire, outcome).await.is_err() {
+            warn_of_stopped_journal();
+        }
     }
 
     async fn settle(&self, record: Record) {
         if self.journal.settle(record).await.is_err() {
-            // Only when the node goes down: the next start finds the fire without an outcome and settles it.
-            warn!("an outcome came after the journal had stopped");
+            warn_of_stopped_journal();
         }
     }
+}
+
+/// Only when the node goes down: the next start finds the fire without an outcome and settles it.
+fn warn_of_stopped_journal() {
+    warn!("an outcome came after the journal had stopped");
 }
 
 fn outcome(answer: Result<Answer, TransportError>, started_at: Timestamp, duration: Duration) -> FireOutcome {

@@ -60,7 +60,7 @@ struct FireDocument<'a> {
 }
 
 /// The record of a fire that was sent.
-pub fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
+pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
     let (entry, run_id) = (fire.entry(), fire.run_id());
     let kind = if outcome.messages.is_empty() { RecordKind::Success } else { RecordKind::Error };
     let time = outcome.started_at.plus(outcome.duration);

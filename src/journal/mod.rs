@@ -8,7 +8,7 @@ mod settings;
 mod unsettled;
 mod writer;
 
-pub use self::documents::{FireOutcome, MaskedHeaders, change_record, fire_record, missed_record, skipped_record};
+pub use self::documents::{FireOutcome, MaskedHeaders, change_record, missed_record, skipped_record};
 pub use self::prune::prune;
 pub use self::settings::Settings;
 pub use self::unsettled::Unsettled;

@@ -8,8 +8,9 @@ use log::{error, info};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::documents::{FireOutcome, fire_record};
 use super::{Settings, Unsettled};
-use crate::model::{Record, Shard, Timestamp};
+use crate::model::{Fire, Record, Shard, Timestamp};
 use crate::store::{JournalStore, StoreError};
 
 /// How many records go into one write. More wait for the next one.
@@ -32,6 +33,8 @@ enum Settles {
 enum Order {
     /// Write this record soon.
     Record(Box<Record>, Settles),
+    /// Write the record of this fire soon.
+    Fire(Box<(Fire, FireOutcome)>),
     /// Write all records given so far, now, and tell when they are durable.
     Flush(oneshot::Sender<()>),
 }
@@ -53,6 +56,12 @@ impl Journal {
     /// Gives the outcome of a fire that was noted in [`Unsettled::open`]. Waits while the journal is full.
     pub async fn settle(&self, outcome: Record) -> Result<(), JournalStopped> {
         self.give(outcome, Settles::Fire).await
+    }
+
+    /// Gives how a fire ended that was noted in [`Unsettled::open`]. Its record is composed later, beside the requests that
+    /// still have to go out. Waits while the journal is full.
+    pub async fn settle_fire(&self, fire: Fire, outcome: FireOutcome) -> Result<(), JournalStopped> {
+        self.orders.send(Order::Fire(Box::new((fire, outcome)))).await.map_err(|_| JournalStopped)
     }
 
     async fn give(&self, record: Record, settles: Settles) -> Result<(), JournalStopped> {
@@ -101,6 +110,7 @@ pub fn start(store: Arc<dyn JournalStore>, settings: &Settings) -> Journal {
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
+    outcomes: Vec<(Fire, FireOutcome)>,
     fires: Vec<(Shard, Timestamp)>,
     waiters: Vec<oneshot::Sender<()>>,
 }
@@ -114,8 +124,28 @@ impl Batch {
                 }
                 self.records.push(*record);
             }
+            Order::Fire(ended) => {
+                self.fires.push((ended.0.revision.shard(), ended.0.fire_time));
+                self.outcomes.push(*ended);
+            }
             Order::Flush(waiter) => self.waiters.push(waiter),
         }
+    }
+
+    fn len(&self) -> usize {
+        self.records.len() + self.outcomes.len()
+    }
+
+    /// All records, those of fires composed now.
+    async fn compose(&mut self) -> Vec<Record> {
+        let mut records = std::mem::take(&mut self.records);
+        let outcomes = std::mem::take(&mut self.outcomes);
+        if !outcomes.is_empty() {
+            // Thousands at once: not on a thread that requests go out from.
+            let compose = move || outcomes.iter().map(|(fire, outcome)| fire_record(fire, outcome)).collect::<Vec<_>>();
+            records.extend(tokio::task::spawn_blocking(compose).await.expect("composing a record does not panic"));
+        }
+        records
     }
 }
 
@@ -129,9 +159,9 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self) {
-        while let Some(batch) = self.next_batch().await {
-            if !batch.records.is_empty() {
-                self.write(batch.records).await;
+        while let Some(mut batch) = self.next_batch().await {
+            if batch.len() > 0 {
+                self.write(batch.compose().await).await;
                 self.unsettled.settle(batch.fires);
             }
             for waiter in batch.waiters {
@@ -149,7 +179,7 @@ impl Writer {
         let mut next = Some(first);
         while let Some(order) = next.take() {
             batch.add(order);
-            if batch.records.len() < BATCH_MAX {
+            if batch.len() < BATCH_MAX {
                 next = match self.inbox.try_recv() {
                     Ok(order) => Some(order),
                     Err(_) if !batch.waiters.is_empty() => None,
