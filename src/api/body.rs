@@ -10,23 +10,41 @@ use futures_util::{Stream, StreamExt};
 use super::Settings;
 use super::reply::ApiError;
 
+/// How much of a body that is too large is still read, in bytes, and for how long: a client that is still sending would
+/// otherwise lose the answer with the connection. Beyond it the connection ends.
+const DISCARDED_MAX: usize = 16 * 1024 * 1024;
+const DISCARDING_MAX: Duration = Duration::from_secs(5);
+
+/// What the head of a request says of its body.
+#[derive(Debug)]
+pub(super) struct BodyHead {
+    pub(super) length: Option<u64>,
+    pub(super) encoding: Option<String>,
+    /// The client waits for a word before it sends.
+    pub(super) expects_word: bool,
+}
+
 /// Collects a body.
-pub(super) async fn collect<S, B>(
-    stream: S,
-    length: Option<u64>,
-    encoding: Option<String>,
-    settings: &Settings,
-) -> Result<Bytes, ApiError>
+pub(super) async fn collect<S, B>(stream: S, head: BodyHead, settings: &Settings) -> Result<Bytes, ApiError>
 where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
     let max = settings.body_max;
-    if length.is_some_and(|length| length > max as u64) {
+    let mut stream = std::pin::pin!(stream);
+    let is_announced_too_large = head.length.is_some_and(|length| length > max as u64);
+    if is_announced_too_large && head.expects_word {
         return Err(ApiError::TooLarge { max });
     }
-    let bytes = within(settings.body_timeout, gather(stream, max)).await?;
-    match encoding.as_deref().map(str::trim) {
+    let gathered = match is_announced_too_large {
+        true => Err(ApiError::TooLarge { max }),
+        false => within(settings.body_timeout, gather(&mut stream, max)).await,
+    };
+    if let Err(ApiError::TooLarge { .. }) = gathered {
+        discard(&mut stream).await;
+    }
+    let bytes = gathered?;
+    match head.encoding.as_deref().map(str::trim) {
         None | Some("" | "identity") => Ok(bytes),
         Some(name) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => gunzip(&bytes, max),
         Some(name) => Err(ApiError::Encoding(name.chars().take(32).collect())),
@@ -38,12 +56,11 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, ApiEr
     tokio::time::timeout(timeout, work).await.map_err(too_slow)?
 }
 
-async fn gather<S, B>(stream: S, max: usize) -> Result<Bytes, ApiError>
+async fn gather<S, B>(stream: &mut S, max: usize) -> Result<Bytes, ApiError>
 where
-    S: Stream<Item = Result<B, warp::Error>>,
+    S: Stream<Item = Result<B, warp::Error>> + Unpin,
     B: Buf,
 {
-    let mut stream = std::pin::pin!(stream);
     let mut gathered = BytesMut::new();
     while let Some(chunk) = stream.next().await {
         let mut chunk = chunk.map_err(|error| ApiError::Unreadable(error.to_string()))?;
@@ -53,6 +70,25 @@ where
         gathered.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
     }
     Ok(gathered.freeze())
+}
+
+/// Reads what a client is still sending, within limits.
+async fn discard<S, B>(stream: &mut S)
+where
+    S: Stream<Item = Result<B, warp::Error>> + Unpin,
+    B: Buf,
+{
+    let read = async {
+        let mut discarded = 0;
+        while let Some(Ok(chunk)) = stream.next().await {
+            discarded += chunk.remaining();
+            if discarded > DISCARDED_MAX {
+                break;
+            }
+        }
+    };
+    // At the end of the time the answer goes out all the same.
+    let _ = tokio::time::timeout(DISCARDING_MAX, read).await;
 }
 
 fn gunzip(bytes: &[u8], max: usize) -> Result<Bytes, ApiError> {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use warp::reply::Response;
 
 use super::{Api, reply};
+use crate::observe::with_causes;
 
 #[derive(Serialize)]
 struct Alive {
@@ -54,7 +55,7 @@ pub(super) async fn readyz(api: &Api) -> Response {
         None => checks.push(Check::new("agenda", Some("tasks are still being loaded".to_owned()))),
         Some(services) => {
             checks.push(Check::new("agenda", None));
-            let store = services.store.size().await.err().map(|error| reply::with_causes(&error));
+            let store = services.store.size().await.err().map(|error| with_causes(&error));
             checks.push(Check::new("store", store));
             let status = services.engine.status();
             let fenced = status.is_fenced().then(|| "another process has taken the leases".to_owned());

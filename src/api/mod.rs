@@ -23,6 +23,7 @@ use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
+use self::body::BodyHead;
 use self::reply::{ApiError, into_reply};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
@@ -132,20 +133,15 @@ where
         .and(with(api))
         .and(warp::header::optional("content-length"))
         .and(warp::header::optional("content-encoding"))
+        .and(warp::header::optional::<String>("expect"))
         .and(warp::body::stream())
-        .then(move |api, length, encoding, stream| {
-            let handler = handler.clone();
-            async move { into_reply(answer(api, length, encoding, stream, handler).await) }
+        .then(move |api, length, encoding, expect: Option<String>, stream| {
+            let (handler, head) = (handler.clone(), BodyHead { length, encoding, expects_word: expect.is_some() });
+            async move { into_reply(answer(api, head, stream, handler).await) }
         })
 }
 
-async fn answer<S, B, H, F>(
-    api: Api,
-    length: Option<u64>,
-    encoding: Option<String>,
-    stream: S,
-    handler: H,
-) -> Result<Response, ApiError>
+async fn answer<S, B, H, F>(api: Api, head: BodyHead, stream: S, handler: H) -> Result<Response, ApiError>
 where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
@@ -155,7 +151,7 @@ where
     let services = api.services()?;
     let busy = |_| ApiError::Busy("too many requests are being worked on".to_owned());
     let _place = api.places.try_acquire().map_err(busy)?;
-    let body = body::collect(stream, length, encoding, &api.settings).await?;
+    let body = body::collect(stream, head, &api.settings).await?;
     handler(services, body).await
 }
 

@@ -9,6 +9,7 @@ use warp::reply::Response;
 use super::wire::Misunderstood;
 use crate::catalog::CatalogError;
 use crate::engine::EngineError;
+use crate::observe::with_causes;
 use crate::store::StoreError;
 
 /// Why a request is not answered with what it asked for.
@@ -81,18 +82,6 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         CatalogError::Store(error).into()
     }
-}
-
-/// The error and its causes in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[derive(Serialize)]

@@ -1,12 +1,11 @@
 //! Sending one request and taking in its answer.
 
-use std::error::Error;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::redirect;
 
 use super::{OutgoingRequest, Settings};
+use crate::observe::with_causes;
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,20 +81,9 @@ impl Transport for HttpTransport {
     async fn send(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
         match tokio::time::timeout(self.settings.timeout, self.send_whole(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(TransportError(describe(&error.without_url()))),
+            // The URL stays out: it may carry a credential, and the record has it anyway.
+            Ok(Err(error)) => Err(TransportError(with_causes(&error.without_url()))),
             Err(_) => Err(TransportError(format!("no whole answer within {} s", self.settings.timeout.as_secs_f64()))),
         }
     }
-}
-
-/// The error and its causes in one line. The URL stays out: it may carry a credential, and the record has it anyway.
-fn describe(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

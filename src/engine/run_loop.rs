@@ -16,6 +16,7 @@ use crate::clock::{Clock, nap_until};
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
 use crate::model::{Claim, Epoch, Fire, Identity, Revision, Shard, Timestamp};
+use crate::observe::with_causes;
 use crate::store::{Store, StoreError};
 
 /// How far ahead of now a planning claims: the second that the planning job covers, and one more for a late tick.
@@ -295,8 +296,7 @@ impl RunLoop {
             }
             Err(error) => {
                 if self.status.is_claiming.swap(false, Ordering::Relaxed) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    error!(cause:%; "the next window cannot be claimed, nothing is fired: {error}");
+                    error!("the next window cannot be claimed, nothing is fired: {}", with_causes(&error));
                 }
                 self.plan_not_before = self.latest.plus(PLAN_AGAIN_AFTER);
             }

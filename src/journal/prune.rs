@@ -6,6 +6,7 @@ use log::{info, warn};
 
 use super::Settings;
 use crate::model::Timestamp;
+use crate::observe::with_causes;
 use crate::store::{Retention, Store, StoreError};
 
 /// How many records one step deletes.
@@ -18,7 +19,7 @@ pub async fn prune(store: &dyn Store, settings: &Settings, now: Timestamp) {
     match prune_all(store, settings, now).await {
         Ok(0) => {}
         Ok(records) => info!(records; "retention deleted old records"),
-        Err(error) => warn!("retention stopped, it goes on at its next turn: {error}"),
+        Err(error) => warn!("retention stopped, it goes on at its next turn: {}", with_causes(&error)),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::documents::{FireOutcome, fire_record};
 use super::{Settings, Unsettled};
 use crate::model::{Fire, Record, Shard, Timestamp};
+use crate::observe::with_causes;
 use crate::store::{JournalStore, StoreError};
 
 /// How many records go into one write. More wait for the next one.
@@ -205,8 +206,7 @@ impl Writer {
 
     fn note_failure(&self, error: &StoreError, records: usize) {
         if self.is_writing.swap(false, Ordering::Relaxed) {
-            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            error!(records, cause:%; "the journal cannot write, records wait: {error}");
+            error!(records; "the journal cannot write, records wait: {}", with_causes(error));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What people and machines see of the inside: log lines.
 
+mod causes;
 mod logs;
 mod settings;
 
+pub use self::causes::with_causes;
 pub use self::logs::{init, is_filter};
 pub use self::settings::{LogFormat, Settings};

@@ -35,6 +35,22 @@ async fn a_body_over_the_limit_is_answered_413_however_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_still_sending_gets_its_413() {
+    let node = BoxedNode::start().await;
+    let large = "x".repeat(12 * 1024 * 1024);
+
+    for _ in 0..10 {
+        let (status, _) = post(&node.base, "/put", large.clone()).await;
+        assert_eq!(status, 413);
+    }
+    let head = "POST /put HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 12000000\r\n\r\n";
+    let waiting = send_raw(&node, head.as_bytes()).await;
+
+    assert!(waiting.starts_with("HTTP/1.1 413 "), "nobody is asked to send what is refused: {waiting}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gzip_body_is_unpacked() {
     let node = BoxedNode::start().await;
 

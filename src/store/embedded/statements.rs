@@ -324,13 +324,22 @@ pub(super) fn prune(database: &Connection, retention: Retention, settled_through
     Ok(Pruned { records: (cleared + old) as u64, more })
 }
 
-/// Deletes rows that a clear has hidden.
+/// Deletes rows that a clear has hidden. Once none is left its mark is lifted: it would be looked for at every turn.
 fn prune_cleared(database: &Connection, max: usize, settled_through: Timestamp) -> Stored<usize> {
     let sql = "DELETE FROM history WHERE seq IN (
                    SELECT history.seq FROM deletions JOIN history ON history.identity = deletions.identity
-                   WHERE history.seq <= deletions.seq AND (entry IS NULL OR last <= ?1) LIMIT ?2)";
+                   WHERE deletions.seq > 0 AND history.seq <= deletions.seq AND (entry IS NULL OR last <= ?1) LIMIT ?2)";
     let mut delete = database.prepare_cached(sql).map_err(writing)?;
-    delete.execute(params![settled_through.millis(), max]).map_err(writing)
+    let deleted = delete.execute(params![settled_through.millis(), max]).map_err(writing)?;
+    if deleted < max {
+        // What a clear has hidden was recorded before it, so its instants were settled up to then.
+        let lift = "UPDATE deletions SET seq = 0 WHERE seq > 0 AND through <= ?1";
+        database.execute(lift, [settled_through.millis()]).map_err(writing)?;
+        let forget = "DELETE FROM deletions WHERE seq = 0 AND identity <> ?1
+                      AND through <= (SELECT coalesce(max(through), -1) FROM deletions WHERE identity = ?1)";
+        database.execute(forget, [ALL_TASKS]).map_err(writing)?;
+    }
+    Ok(deleted)
 }
 
 /// Deletes the oldest rows. A record is never older than its instants: so all that lies after the newest one deleted is

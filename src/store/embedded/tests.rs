@@ -107,3 +107,22 @@ fn a_commit_waits_for_the_disk() {
     assert_eq!(pragma("synchronous"), rusqlite::types::Value::Integer(2));
     assert_eq!(pragma("journal_mode"), rusqlite::types::Value::Text("wal".to_owned()));
 }
+
+#[tokio::test]
+async fn a_clear_leaves_no_mark_once_its_rows_are_gone() {
+    let (store, folder) = open_new();
+    let (a, at) = (conformance::identity("a"), conformance::at);
+    store.append(vec![conformance::outcome(RecordKind::Success, "a", at(1))]).await.unwrap();
+    store.clear(&a, at(5)).await.unwrap();
+    let database = Folder::existing(folder.path()).unwrap().connect_for_reading().unwrap();
+    let marks =
+        || database.query_row("SELECT count(*) FROM deletions WHERE seq > 0", [], |row| row.get::<_, u64>(0)).unwrap();
+    let retention = Retention { before: at(0), bytes_max: u64::MAX, step_max: 100 };
+
+    assert_eq!(store.prune(retention, at(0)).await.unwrap().records, 0);
+    assert_eq!(marks(), 1);
+    assert_eq!(store.prune(retention, at(5)).await.unwrap().records, 1);
+    assert_eq!(marks(), 0);
+
+    assert_eq!(store.deleted_through(&a).await.unwrap(), at(5));
+}
