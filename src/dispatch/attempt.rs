@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::redirect;
+use log::warn;
+use reqwest::{Certificate, redirect};
 
 use super::{OutgoingRequest, Settings};
 use crate::observe::with_causes;
@@ -39,18 +40,11 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// Builds the pool. Nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .user_agent(&settings.user_agent)
-            .connect_timeout(settings.connect_timeout)
-            .pool_max_idle_per_host(settings.in_flight_per_host_max)
-            // The mirrored service writes `Content-Type`, not `content-type`: old targets may compare letters.
-            .http1_title_case_headers()
-            .tcp_nodelay(true)
-            .referer(false)
-            .redirect(redirect::Policy::none())
-            // A retry is a policy of the entry, never a habit of the client.
-            .retry(reqwest::retry::never())
-            .build()?;
+        let client = builder(settings).build().or_else(|error| {
+            // A small container often has no certificates: targets over http must be reached from it all the same.
+            warn!("the certificates of the system cannot be used, those built in are: {}", with_causes(&error));
+            builder(settings).tls_certs_only(built_in_certificates()).build()
+        })?;
         Ok(Self { client, settings: settings.clone() })
     }
 
@@ -74,6 +68,25 @@ impl HttpTransport {
         }
         Ok(Answer { status, body, is_truncated })
     }
+}
+
+fn builder(settings: &Settings) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(&settings.user_agent)
+        .connect_timeout(settings.connect_timeout)
+        .pool_max_idle_per_host(settings.in_flight_per_host_max)
+        // The mirrored service writes `Content-Type`, not `content-type`: old targets may compare letters.
+        .http1_title_case_headers()
+        .tcp_nodelay(true)
+        .referer(false)
+        .redirect(redirect::Policy::none())
+        // A retry is a policy of the entry, never a habit of the client.
+        .retry(reqwest::retry::never())
+}
+
+/// Mozilla's list, as it was when the program was built.
+fn built_in_certificates() -> impl Iterator<Item = Certificate> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok())
 }
 
 #[async_trait]

@@ -71,6 +71,18 @@ async fn a_second_process_on_the_same_folder_is_refused_and_told_who_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_system_without_certificates_is_no_reason_not_to_fire() {
+    let (folder, target) = (tempfile::tempdir().unwrap(), Target::start().await);
+    let none = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+    let process = Process::try_start_with(folder.path(), &none).await.unwrap();
+
+    post_ok(&process.base, "/put", task("plain", "* * * * * *", &target.url("/ok"))).await;
+    target.wait_until(|arrivals| !arrivals.is_empty()).await;
+
+    process.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_process_catches_up_and_every_instant_has_one_outcome() {
     let (folder, target) = (tempfile::tempdir().unwrap(), Target::start().await);
     let process = Process::start(folder.path()).await;

@@ -34,7 +34,14 @@ impl Process {
 
     /// Starts it; what it logged, if it ends before it is ready.
     pub(crate) async fn try_start(folder: &Path) -> Result<Self, String> {
-        let mut child = Self::command(folder).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        Self::try_start_with(folder, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) async fn try_start_with(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        let mut command = Self::command(folder);
+        let mut child =
+            command.envs(environment.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (ready, is_ready) = oneshot::channel();
         tokio::spawn(async move {
