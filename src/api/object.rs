@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::model::nearest_name;
+
 /// How many mistakes are told at once. Further ones are counted.
 const MISTAKES_MAX: usize = 20;
 /// How much of a wrong value is shown, in characters.
@@ -148,7 +150,7 @@ impl<'a> Object<'a> {
     pub(super) fn warn_of_unknown(&self, known: &[&str], mistakes: &mut Mistakes) {
         for (key, _) in self.members.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
             let shown: String = key.chars().take(SHOWN_MAX).collect();
-            match nearest(key, known) {
+            match nearest_name(key, known.iter().copied()) {
                 Some(near) => mistakes.warn(&self.path, format_args!("unknown key `{shown}`, did you mean `{near}`?")),
                 None => mistakes.warn(&self.path, format_args!("unknown key `{shown}`, it is not kept")),
             }
@@ -192,15 +194,6 @@ pub(super) fn integer(
 fn join(path: &str, key: &str) -> String {
     let key: String = key.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
     if path.is_empty() { key } else { format!("{path}.{key}") }
-}
-
-/// The known key that is near enough to be meant.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    const NEAR: f64 = 0.5;
-    let short: String = key.chars().take(SHOWN_MAX).collect::<String>().to_lowercase();
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&short, name);
-    let near = known.iter().map(|&name| (likeness(name), name)).filter(|&(likeness, _)| likeness > NEAR);
-    near.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

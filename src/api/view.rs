@@ -88,15 +88,11 @@ impl<'a> EntryView<'a> {
             cron_time: &entry.cron_time,
             url: entry.request.url.as_str(),
             headers: entry.request.headers.as_deref().map(headers),
-            body: entry.request.body.as_ref().map(raw),
+            body: entry.request.body.as_ref().map(JsonText::as_raw),
             next_date: date(dates.next, zone),
             last_date: date(dates.last, zone),
         }
     }
-}
-
-fn raw(text: &JsonText) -> &RawValue {
-    serde_json::from_str(text.as_str()).expect("a JsonText is JSON")
 }
 
 fn date(instant: Option<Timestamp>, zone: TimeZone) -> String {

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::model::nearest_name;
+
 /// All mistakes of a configuration, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -43,9 +45,5 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// `, did you mean …?` for the nearest of the names, if one is near enough.
 pub(super) fn hint<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
-    const NEAR: f64 = 0.5;
-    let name: String = name.chars().take(SHOWN_MAX).collect();
-    let likeness = names.map(|other| (strsim::normalized_damerau_levenshtein(&name, other), other));
-    let nearest = likeness.filter(|&(likeness, _)| likeness > NEAR).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    nearest.map(|(_, other)| format!(", did you mean `{other}`?")).unwrap_or_default()
+    nearest_name(name, names).map(|other| format!(", did you mean `{other}`?")).unwrap_or_default()
 }

@@ -70,7 +70,7 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
         key: entry.name.as_str(),
         url: entry.request.url.as_str(),
         header: entry.request.headers.as_deref().map(MaskedHeaders),
-        body: entry.request.body.as_ref().map(raw),
+        body: entry.request.body.as_ref().map(JsonText::as_raw),
         response: outcome.response.as_deref().map(response_value),
         message: &outcome.messages,
         time: time.secs(),
@@ -212,10 +212,6 @@ fn response_value(bytes: &[u8]) -> Box<RawValue> {
         Ok(value) => value.to_owned(),
         Err(_) => to_raw_value(&String::from_utf8_lossy(bytes)).expect("a string can be written as JSON"),
     }
-}
-
-fn raw(text: &JsonText) -> &RawValue {
-    serde_json::from_str(text.as_str()).expect("a JsonText is JSON")
 }
 
 fn json(document: &impl Serialize) -> Box<str> {

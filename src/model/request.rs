@@ -123,6 +123,11 @@ impl JsonText {
         }
     }
 
+    /// The text for a place in another JSON text.
+    pub fn as_raw(&self) -> &RawValue {
+        serde_json::from_str(&self.0).expect("a JsonText is JSON")
+    }
+
     /// The JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
