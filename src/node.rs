@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use log::{info, warn};
+use log::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
@@ -15,18 +15,23 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport};
-use crate::engine::{self, Engine, Planner, Recurring};
-use crate::journal::{self, Journal};
-use crate::store::Store;
+use crate::engine::{self, Engine, Planner, Recovered, Recurring};
+use crate::journal::{self, Journal, Spill};
+use crate::observe::with_causes;
+use crate::store::elastic::{self, Elastic};
 use crate::store::embedded::Embedded;
+use crate::store::{Store, StoreError};
 
 /// Serves until the process is asked to end, then drains.
 pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let served = runtime.block_on(async {
-        // Before anything is started: a signal that comes while tasks are loaded drains, too.
-        let signals = Signals::listen()?;
-        let node = Node::start(settings).await?;
+        // Before anything is started: a start may wait for Elasticsearch, and must not wait for ever.
+        let mut signals = Signals::listen()?;
+        let node = tokio::select! {
+            started = Node::start(settings) => started?,
+            () = signals.wait() => return Ok(()),
+        };
         signals.wait().await;
         node.stop().await;
         anyhow::Ok(())
@@ -49,7 +54,7 @@ impl Signals {
         Ok(Self { terminate, interrupt })
     }
 
-    async fn wait(mut self) {
+    async fn wait(&mut self) {
         let name = tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -77,18 +82,29 @@ impl Node {
         // Another TLS provider can only have been installed by a test: it serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(&settings.store.path)?);
+        let embedded = match settings.elasticsearch {
+            None => Some(Embedded::open(&settings.store.path)?),
+            Some(_) => None,
+        };
         let api = Api::new(&settings.api);
         let server = Server::start(api.clone(), &settings.api)?;
-        info!(address:% = server.address(), store:% = settings.store.path.display(); "listening");
+        info!(address:% = server.address(), store:% = store_name(&settings); "listening");
+        let (store, spill): (Arc<dyn Store>, _) = match (embedded, &settings.elasticsearch) {
+            (Some(embedded), _) => (Arc::new(embedded), None),
+            (None, Some(cluster)) => {
+                let folder = settings.store.path.join(SPILL_FOLDER);
+                let spill = Spill::open(&folder, settings.journal.spill_bytes_max)
+                    .with_context(|| format!("cannot use {} ([store] path)", folder.display()))?;
+                (Arc::new(connect(cluster, &clock, &api).await?), Some(spill))
+            }
+            (None, None) => unreachable!("without a cluster the embedded store is open"),
+        };
 
-        let journal = journal::start(store.clone(), &settings.journal);
+        let journal = journal::start(store.clone(), &settings.journal, spill);
         let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
         let grace = settings.engine.misfire_grace;
         let dispatch = dispatch::start(transport, journal.clone(), clock.clone(), &settings.dispatch, grace);
-        let leases = store.take_all(&owner()).await.context("cannot take the leases")?;
-        let mut recovered =
-            engine::recover(store.as_ref(), &journal, &leases, clock.now()).await.context("cannot load the tasks")?;
+        let mut recovered = recover(&store, &journal, &clock, &api).await?;
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
@@ -143,6 +159,66 @@ impl Node {
             warn!("the store was not closed: {error}");
         }
         info!("stopped");
+    }
+}
+
+/// Where records wait while Elasticsearch is away, within the folder of the node.
+const SPILL_FOLDER: &str = "spill";
+/// How long a start that waits for Elasticsearch waits before it tries again, at first and at most.
+const TRY_AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+fn store_name(settings: &NodeSettings) -> String {
+    match &settings.elasticsearch {
+        Some(cluster) => format!("elasticsearch index {}", cluster.index),
+        None => settings.store.path.display().to_string(),
+    }
+}
+
+/// Opens the cluster's store. One that is away is waited for: `/readyz` says so.
+async fn connect(settings: &elastic::Settings, clock: &Arc<dyn Clock>, api: &Api) -> anyhow::Result<Elastic> {
+    patiently(api, "cannot use Elasticsearch", || Elastic::open(settings, clock.clone())).await
+}
+
+/// Takes the leases and loads the agenda. What an earlier run left on the disk is written first: recovery looks for it.
+async fn recover(
+    store: &Arc<dyn Store>,
+    journal: &Journal,
+    clock: &Arc<dyn Clock>,
+    api: &Api,
+) -> anyhow::Result<Recovered> {
+    journal.flush().await?;
+    let recover = || async {
+        let leases = store.take_all(&owner()).await?;
+        engine::recover(store.as_ref(), journal, &leases, clock.now()).await
+    };
+    patiently(api, "cannot load the tasks", recover).await
+}
+
+/// Tries until the store is there. What no waiting will mend ends the start.
+async fn patiently<T, F>(api: &Api, what: &'static str, mut attempt: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = TRY_AGAIN_AFTER.0;
+    let mut told = String::new();
+    loop {
+        match attempt().await {
+            Ok(value) => {
+                api.note_wait(None);
+                return Ok(value);
+            }
+            Err(error @ StoreError::Unavailable { .. }) => {
+                let text = with_causes(&error);
+                if text != told {
+                    error!("{what} yet, the start waits: {text}");
+                    api.note_wait(Some(format!("the start waits for the store: {text}")));
+                    told = text;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(TRY_AGAIN_AFTER.1);
+            }
+            Err(error) => return Err(error).context(what),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use warp::reply::Response;
 
 use super::{Api, reply};
+use crate::journal::Journal;
 use crate::observe::with_causes;
 
 #[derive(Serialize)]
@@ -48,22 +49,31 @@ impl Check {
     }
 }
 
+fn journal_problem(journal: &Journal) -> Option<String> {
+    let (status, waiting) = (journal.status(), journal.waiting());
+    let (spilled, dropped) = (status.spilled(), status.dropped());
+    if status.is_full() {
+        return Some(format!("{spilled} records wait on the disk, there is no room for more, nothing is fired"));
+    }
+    let why = status.problem()?;
+    let lost = if dropped > 0 { format!(", {dropped} were dropped for want of room") } else { String::new() };
+    Some(format!("{waiting} records wait in memory, {spilled} on the disk{lost}: {why}"))
+}
+
 /// `/readyz`: the store is reachable, the leases are held, the agenda is loaded, records are written.
 pub(super) async fn readyz(api: &Api) -> Response {
     let mut checks = Vec::new();
     match api.services.get() {
-        None => checks.push(Check::new("agenda", Some("tasks are still being loaded".to_owned()))),
+        None => checks.push(Check::new("agenda", Some(api.loading()))),
         Some(services) => {
             checks.push(Check::new("agenda", None));
-            let store = services.store.size().await.err().map(|error| with_causes(&error));
+            let store = services.store.check().await.err().map(|error| with_causes(&error));
             checks.push(Check::new("store", store));
             let status = services.engine.status();
             let fenced = status.is_fenced().then(|| "another process has taken the leases".to_owned());
             let claiming = (!status.is_claiming()).then(|| "windows cannot be claimed, see the log".to_owned());
             checks.push(Check::new("leases", fenced.or(claiming)));
-            let waiting = services.journal.waiting();
-            let journal = (!services.journal.is_writing()).then(|| format!("{waiting} records wait, see the log"));
-            checks.push(Check::new("journal", journal));
+            checks.push(Check::new("journal", journal_problem(&services.journal)));
         }
     }
     if api.is_draining() {

@@ -14,7 +14,7 @@ mod wire;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
@@ -52,6 +52,7 @@ pub struct Services {
 #[derive(Clone)]
 pub struct Api {
     services: Arc<OnceLock<Services>>,
+    waits_for: Arc<Mutex<Option<String>>>,
     is_draining: Arc<AtomicBool>,
     places: Arc<Semaphore>,
     settings: Arc<Settings>,
@@ -62,10 +63,22 @@ impl Api {
     pub fn new(settings: &Settings) -> Self {
         Self {
             services: Arc::new(OnceLock::new()),
+            waits_for: Arc::default(),
             is_draining: Arc::new(AtomicBool::new(false)),
             places: Arc::new(Semaphore::new(settings.requests_max)),
             settings: Arc::new(settings.clone()),
         }
+    }
+
+    /// Says what the start waits for, if it waits for something.
+    pub fn note_wait(&self, reason: Option<String>) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// What is missing before requests can be served.
+    fn loading(&self) -> String {
+        let waits_for = self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        waits_for.unwrap_or_else(|| "tasks are still being loaded".to_owned())
     }
 
     /// From now on requests are served. Only the first call counts.
@@ -87,8 +100,7 @@ impl Api {
         if self.is_draining() {
             return Err(ApiError::Busy("the service is going down".to_owned()));
         }
-        let loading = || ApiError::Busy("tasks are still being loaded".to_owned());
-        self.services.get().cloned().ok_or_else(loading)
+        self.services.get().cloned().ok_or_else(|| ApiError::Busy(self.loading()))
     }
 }
 

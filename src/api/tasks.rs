@@ -68,12 +68,9 @@ pub(super) async fn all(services: Services, _body: Bytes) -> Result<Response, Ap
 }
 
 async fn dates(services: &Services, revision: &Revision) -> Result<Vec<Dates>, ApiError> {
-    let mut dates = Vec::with_capacity(revision.task.entries.len());
-    for entry in &revision.task.entries {
-        let next = services.catalog.next_fire(revision, entry);
-        dates.push(Dates { next, last: services.catalog.last_fire(revision, entry).await? });
-    }
-    Ok(dates)
+    let last_fires = services.catalog.last_fires(revision).await?;
+    let dates = |(entry, last)| Dates { next: services.catalog.next_fire(revision, entry), last };
+    Ok(revision.task.entries.iter().zip(last_fires).map(dates).collect())
 }
 
 fn request_body(body: &serde_json::Value) -> Box<RawValue> {

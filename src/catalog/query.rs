@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Catalog, CatalogError};
 use crate::engine::EngineError;
-use crate::model::{Entry, Identity, Revision, Timestamp};
+use crate::model::{Entry, EntryName, Identity, Revision, Timestamp};
 use crate::store::{Found, Search, StoreError};
 
 impl Catalog {
@@ -34,18 +34,22 @@ impl Catalog {
         revision.ticks(entry).next(now).filter(|_| revision.enabled)
     }
 
-    /// The newest instant that an entry has fired since it was put.
-    pub async fn last_fire(&self, revision: &Revision, entry: &Entry) -> Result<Option<Timestamp>, StoreError> {
-        if let Some(known) = entry.last_fire.get() {
-            return Ok(known);
+    /// The newest instant that each entry has fired since the task was put.
+    pub async fn last_fires(&self, revision: &Revision) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        let entries = &revision.task.entries;
+        let unknown: Vec<&Entry> = entries.iter().filter(|entry| entry.last_fire.get().is_none()).collect();
+        if !unknown.is_empty() {
+            // Loaded from the store and not fired since: the journal knows, and is asked once.
+            let names: Vec<&EntryName> = unknown.iter().map(|entry| &entry.name).collect();
+            let stored = self.rooms.store.last_fires(&revision.task.identity, &names, revision.put_at).await?;
+            for (entry, stored) in unknown.iter().zip(stored) {
+                match stored {
+                    Some(fire_time) => entry.last_fire.note(fire_time),
+                    None => entry.last_fire.note_never(),
+                }
+            }
         }
-        // Loaded from the store and not fired since: the journal knows, and is asked once.
-        let stored = self.rooms.store.last_fire(&revision.task.identity, &entry.name, revision.put_at).await?;
-        match stored {
-            Some(fire_time) => entry.last_fire.note(fire_time),
-            None => entry.last_fire.note_never(),
-        }
-        Ok(entry.last_fire.get().flatten())
+        Ok(entries.iter().map(|entry| entry.last_fire.get().flatten()).collect())
     }
 
     /// Finds records of a task.

@@ -89,7 +89,8 @@ async fn verify_task(
     let after = Timestamp::from_millis(range.from.millis() - 1).max(deleted_through);
     let settled_through = leases.get(Shard::of(identity).index()).map(|lease| lease.settled_through);
     for (name, named) in by_entry(revisions) {
-        let outcomes = store.outcomes(identity, name, after).await?;
+        let entry = [(identity.clone(), name.clone())];
+        let outcomes = store.outcomes(&entry, after).await?.pop().unwrap_or_default();
         let span = Span { after, until: range.to, settled_through: settled_through.unwrap_or(Timestamp::EPOCH) };
         for (first, last, count, verdict) in compare(&named, &outcomes, span) {
             tell(Finding { identity: identity.clone(), entry: name.clone(), first, last, count, verdict });

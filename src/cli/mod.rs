@@ -56,7 +56,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
             or_seen_enough(next::run(&args, SystemClock.now(), &mut std::io::stdin().lock(), &mut output))
         }
         Some(Verb::CheckConfig) => or_seen_enough(check::run(file, &mut output)),
-        Some(Verb::Verify(args)) => verify::run(&args, &load(file)?.store.path, SystemClock.now(), &mut output),
+        Some(Verb::Verify(args)) => verify::run(&args, &load(file)?, SystemClock.now(), &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;
     ended

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
 
 use crate::catalog::verify::{Finding, Range, Verdict, verify};
+use crate::clock::SystemClock;
+use crate::config::NodeSettings;
 use crate::model::{RecordKind, Timestamp};
+use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
+use crate::store::{Store, StoreError};
 
 /// What to verify.
 #[derive(Debug, clap::Args)]
@@ -32,7 +36,7 @@ pub(super) struct VerifyArgs {
 /// Lists every instant of the range with its outcome. Exit code 1 when one has none, more than one, or is unnamed.
 pub(super) fn run(
     args: &VerifyArgs,
-    store: &Path,
+    settings: &NodeSettings,
     now: Timestamp,
     output: &mut (impl Write + Send),
 ) -> anyhow::Result<ExitCode> {
@@ -40,11 +44,22 @@ pub(super) fn run(
     if range.to < range.from {
         bail!("--to {} is before --from {}", range.to, range.from);
     }
-    let store = Embedded::open_read_only(store).context("cannot open the store")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report { args, output, counts: BTreeMap::new(), broken: 0, failed: None };
-    runtime.block_on(verify(&store, range, &mut |finding| report.tell(&finding)))?;
+    runtime.block_on(async {
+        let store = open_read_only(settings).await.context("cannot open the store")?;
+        verify(store.as_ref(), range, &mut |finding| report.tell(&finding)).await?;
+        anyhow::Ok(())
+    })?;
     report.end(range)
+}
+
+/// The store that the configuration names, beside a service that may use it.
+async fn open_read_only(settings: &NodeSettings) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match &settings.elasticsearch {
+        Some(cluster) => Box::new(Elastic::open_read_only(cluster, Arc::new(SystemClock)).await?),
+        None => Box::new(Embedded::open_read_only(&settings.store.path)?),
+    })
 }
 
 struct Report<'a, W> {

@@ -3,6 +3,7 @@
 //! A file in INI form, then the environment (`SCHEDULE__SERVER__PORT=3001`), then checks: each mistake names section,
 //! key, value, what was expected, and where it came from.
 
+mod cluster;
 mod keys;
 mod lines;
 mod mistakes;
@@ -11,7 +12,7 @@ mod source;
 
 pub use self::keys::{KEYS, Key};
 pub use self::mistakes::ConfigError;
-pub use self::node_settings::{ElasticsearchSettings, NodeSettings, StoreSettings};
+pub use self::node_settings::{NodeSettings, StoreSettings};
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -13,36 +13,13 @@ use crate::engine;
 use crate::journal;
 use crate::observe;
 use crate::observe::LogFormat;
+use crate::store::elastic;
 
-/// Where the embedded store is.
+/// Where this node keeps files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// Its folder.
+    /// The folder of the embedded store, or of what waits for Elasticsearch.
     pub path: PathBuf,
-}
-
-/// How Elasticsearch is reached. The names are those of the mirrored service.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct ElasticsearchSettings {
-    /// Name of the history.
-    pub default_index: String,
-    /// The hosts; empty: the embedded store is used.
-    pub hosts: Vec<String>,
-    /// User for basic authentication.
-    pub username: String,
-    /// Password of that user.
-    pub password: String,
-    /// Cloud id, in place of hosts.
-    pub cloud_id: String,
-    /// API key, in place of user and password.
-    pub api_key: String,
-}
-
-impl std::fmt::Debug for ElasticsearchSettings {
-    /// Secrets are left out, and the hosts with them: they may hold a password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ElasticsearchSettings").field("default_index", &self.default_index).finish_non_exhaustive()
-    }
 }
 
 /// The settings of a node.
@@ -60,8 +37,8 @@ pub struct NodeSettings {
     pub log: observe::Settings,
     /// Of the embedded store.
     pub store: StoreSettings,
-    /// Of Elasticsearch.
-    pub elasticsearch: ElasticsearchSettings,
+    /// Of the cluster that is used in place of the embedded store.
+    pub elasticsearch: Option<elastic::Settings>,
     /// How long fires in flight have to end at a stop.
     pub shutdown_grace: Duration,
 }
@@ -75,10 +52,11 @@ impl Default for NodeSettings {
 impl NodeSettings {
     pub(super) fn from_values(values: &Values, mistakes: &mut Vec<String>) -> Self {
         let mut reader = Reader { values, mistakes };
-        let elasticsearch = reader.elasticsearch();
+        let index = reader.index_name();
+        let elasticsearch = reader.cluster(&index);
         let dispatch = reader.dispatch();
         Self {
-            api: reader.api(&elasticsearch),
+            api: reader.api(index),
             engine: engine::Settings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),
@@ -93,13 +71,13 @@ impl NodeSettings {
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     values: &'a Values,
     mistakes: &'a mut Vec<String>,
 }
 
 impl Reader<'_> {
-    fn api(&mut self, elasticsearch: &ElasticsearchSettings) -> api::Settings {
+    fn api(&mut self, index_name: String) -> api::Settings {
         let host = self.text("server", "host").parse().unwrap_or_else(|_| {
             self.wrong("server", "host", "an IP address such as 127.0.0.1, 0.0.0.0 or ::1");
             IpAddr::V4(Ipv4Addr::LOCALHOST)
@@ -112,7 +90,7 @@ impl Reader<'_> {
             body_timeout: self.seconds("server", "body_timeout_s"),
             connections_max: self.count("server", "connections_max"),
             requests_max: self.count("server", "requests_max"),
-            index_name: elasticsearch.default_index.clone(),
+            index_name,
         }
     }
 
@@ -142,6 +120,12 @@ impl Reader<'_> {
             records_waiting_max: self.count("history", "records_waiting_max"),
             retention_age: Duration::from_secs(self.number("history", "retention_days") * DAY_S),
             retention_bytes: self.number("history", "size_max_mib") * 1024 * 1024,
+            writes_in_flight_max: self.count("history", "writes_in_flight_max"),
+            spill_bytes_max: self.number("history", "spill_max_mib") * 1024 * 1024,
+            when_spill_full: match self.text("history", "when_spill_full").as_str() {
+                "drop_oldest" => journal::WhenSpillFull::DropOldest,
+                _ => journal::WhenSpillFull::StopFiring,
+            },
         }
     }
 
@@ -154,32 +138,6 @@ impl Reader<'_> {
         observe::Settings { filter, format }
     }
 
-    fn elasticsearch(&mut self) -> ElasticsearchSettings {
-        const SECTION: &str = "elasticsearch";
-        let hosts = self.text(SECTION, "hosts");
-        let hosts: Vec<String> =
-            hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
-        let settings = ElasticsearchSettings {
-            default_index: self.text(SECTION, "default_index"),
-            hosts,
-            username: self.text(SECTION, "username"),
-            password: self.text(SECTION, "password"),
-            cloud_id: self.text(SECTION, "cloud_id"),
-            api_key: self.text(SECTION, "api_key"),
-        };
-        const NOT_YET: &str = "nothing: this version stores on the embedded store only";
-        if !settings.hosts.is_empty() {
-            self.wrong(SECTION, "hosts", NOT_YET);
-        }
-        if !settings.cloud_id.is_empty() {
-            self.wrong(SECTION, "cloud_id", NOT_YET);
-        }
-        if !settings.api_key.is_empty() && !settings.username.is_empty() {
-            self.wrong(SECTION, "api_key", "nothing while username is set, or the other way round");
-        }
-        settings
-    }
-
     fn seconds(&mut self, section: &'static str, name: &'static str) -> Duration {
         Duration::from_secs(self.number(section, name))
     }
@@ -189,7 +147,7 @@ impl Reader<'_> {
     }
 
     /// A number within the range of its key; the default in place of a mistake.
-    fn number(&mut self, section: &'static str, name: &'static str) -> u64 {
+    pub(super) fn number(&mut self, section: &'static str, name: &'static str) -> u64 {
         let key = key(section, name);
         let Kind::Number(range) = key.kind else { unreachable!("[{section}] {name} is no number") };
         let text = self.values.get(key).text;
@@ -203,7 +161,7 @@ impl Reader<'_> {
     }
 
     /// A text that its key allows; the default in place of a mistake.
-    fn text(&mut self, section: &'static str, name: &'static str) -> String {
+    pub(super) fn text(&mut self, section: &'static str, name: &'static str) -> String {
         let key = key(section, name);
         let text = self.values.get(key).text.trim().to_owned();
         let is_allowed = match key.kind {
@@ -218,7 +176,7 @@ impl Reader<'_> {
         key.default.to_owned()
     }
 
-    fn wrong(&mut self, section: &'static str, name: &'static str, expected: &str) {
+    pub(super) fn wrong(&mut self, section: &'static str, name: &'static str, expected: &str) {
         let key = key(section, name);
         let given = self.values.get(key);
         let what = match given.text.trim() {

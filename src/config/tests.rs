@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::elastic::{Address, Credentials};
 
 fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<NodeSettings, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
@@ -120,8 +121,10 @@ fn secrets_are_never_shown() {
 
     assert!(error.contains("[elasticsearch] api_key is set, expected nothing while username is set"), "{error}");
     assert!(!error.contains(secret), "{error}");
-    let elasticsearch = ElasticsearchSettings { password: secret.to_owned(), ..ElasticsearchSettings::default() };
-    assert!(!format!("{elasticsearch:?}").contains(secret));
+    for given in [format!("username = a\npassword = {secret}"), format!("api_key = {secret}")] {
+        let settings = load_text(&format!("[elasticsearch]\nhosts = http://es\n{given}\n"), &[]).unwrap();
+        assert!(!format!("{settings:?}").contains(secret));
+    }
 }
 
 #[test]
@@ -165,8 +168,8 @@ fn values_stand_for_themselves_but_for_a_pair_of_quotes_around_them() {
         ("a=b:c;d#e", "a=b:c;d#e"),
     ];
     for (text, meant) in written {
-        let settings = load_text(&format!("[elasticsearch]\n  # note\npassword = {text}\n[log]\n"), &[]).unwrap();
-        assert_eq!(settings.elasticsearch.password, meant);
+        let text = format!("[elasticsearch]\n  # note\npassword = {text}\nhosts = es\nusername = u\n[log]\n");
+        assert_eq!(password(load_text(&text, &[]).unwrap()), meant);
     }
 }
 
@@ -194,6 +197,42 @@ fn a_variable_that_is_not_utf_8_is_a_mistake() {
     let error = load(Some(&file), environment).unwrap_err();
 
     assert_eq!(error.mistakes, ["environment variable SCHEDULE__STORE__PATH: is not UTF-8"]);
+}
+
+fn password(settings: NodeSettings) -> String {
+    match settings.elasticsearch.unwrap().credentials {
+        Credentials::Basic(_, password) => password,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn hosts_are_addresses_with_or_without_scheme_port_and_user() {
+    let hosts = "es-1, https://es-2:9243/prefix,http://us%40er:p%2Cw@[::1]:9201,";
+
+    let cluster = load_text(&format!("[elasticsearch]\nhosts = {hosts}\n"), &[]).unwrap().elasticsearch.unwrap();
+
+    let urls = ["http://es-1:9200/", "https://es-2:9243/prefix", "http://[::1]:9201/"];
+    assert_eq!(cluster.address, Address::Hosts(urls.map(|url| url.parse().unwrap()).to_vec()));
+    assert_eq!(cluster.credentials, Credentials::Basic("us@er".to_owned(), "p,w".to_owned()));
+    assert_eq!(load_text("", &[]).unwrap().elasticsearch, None);
+}
+
+#[test]
+fn a_cluster_that_cannot_be_meant_is_a_mistake() {
+    let cases = [
+        ("hosts = ftp://es", "hosts is `ftp://es`, expected addresses such as http://127.0.0.1:9200"),
+        ("hosts = http://es?q", "hosts is `http://es?q`, expected addresses"),
+        ("hosts = es\ncloud_id = a:b", "cloud_id is `a:b`, expected nothing while hosts is set"),
+        ("hosts = http://a:b@es\nusername = u", "hosts is `***@es`, expected addresses without user and password"),
+        ("default_index = Logs", "default_index is `Logs`, expected a name that Elasticsearch takes"),
+        ("hosts = es\nwait_for_active_shards = some", "wait_for_active_shards is `some`, expected a number of copies"),
+        ("hosts = es\nreplicas = 11", "replicas is `11`, expected a whole number from 0 to 10"),
+    ];
+    for (text, expected) in cases {
+        let found = mistakes(&format!("[elasticsearch]\n{text}\n"), &[]);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    }
 }
 
 #[test]
@@ -231,8 +270,9 @@ proptest! {
     fn every_value_is_read_as_it_is_written(value in "[\\PC\r\t]{0,20}") {
         let value = value.trim();
         prop_assume!(!value.starts_with(['"', '\'']));
-        let settings = load_text(&format!("[elasticsearch]\npassword = {value}\n[log]\nlevel = warn\n"), &[]).unwrap();
-        prop_assert_eq!(settings.elasticsearch.password, value);
-        prop_assert_eq!(settings.log.filter, "warn");
+        let text = format!("[elasticsearch]\npassword = {value}\nhosts = es\nusername = u\n[log]\nlevel = warn\n");
+        let settings = load_text(&text, &[]).unwrap();
+        prop_assert_eq!(&settings.log.filter, "warn");
+        prop_assert_eq!(password(settings), value);
     }
 }

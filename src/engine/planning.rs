@@ -32,6 +32,9 @@ pub(super) async fn carry_out(
     journal: Journal,
     settings: Settings,
 ) -> Result<Planned, StoreError> {
+    if journal.status().is_full() {
+        return Err(unavailable("no more records can wait on the disk ([history] spill_max_mib)"));
+    }
     let moved = settle_misfires(plan.misfired, plan.now, &journal, settings).await?;
     store.claim(&plan.claims).await?;
     Ok(Planned { moved, claims: plan.claims })
@@ -56,12 +59,12 @@ async fn settle_misfires(
         }
         moved.push((misfired, next));
     }
-    journal.flush().await.map_err(unavailable)?;
+    journal.secure().await.map_err(unavailable)?;
     Ok(moved)
 }
 
 fn unavailable(error: impl Into<BoxError>) -> StoreError {
-    StoreError::Unavailable { doing: "settling misfires", source: error.into() }
+    StoreError::Unavailable { doing: "planning", source: error.into() }
 }
 
 fn decide(misfired: Misfired, now: Timestamp, settings: &Settings) -> (Misfired, Option<Timestamp>, Vec<Record>) {

@@ -4,14 +4,18 @@
 //! been sent. Between the two, an instant without an outcome is *uncertain*. Later ones were surely not sent: they are
 //! put on the agenda, and the run loop treats those that have passed as late or as misfires.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use log::{info, warn};
 
 use super::agenda::Agenda;
 use crate::journal::{Journal, missed_record};
-use crate::model::{Entry, Fire, Lease, Revision, Stretch, Timestamp, Trigger};
+use crate::model::{Entry, EntryName, Fire, Identity, Lease, Revision, Stretch, Timestamp, Trigger};
 use crate::store::{Outcome, Store, StoreError};
+
+/// How many entries' outcomes are asked for at once.
+const ASKED_AT_ONCE: usize = 1_000;
 
 /// Why an instant of a task that has changed since is not sent again.
 const CHANGED_SINCE: &str = "a crash left it uncertain whether it was sent, and the task has changed since";
@@ -37,12 +41,13 @@ pub async fn recover(
     let mut in_force = Vec::new();
     let mut pages = store.revisions(ended_after);
     while let Some(page) = pages.recv().await {
-        for revision in page? {
-            let revision = Arc::new(revision);
+        let page: Vec<Arc<Revision>> = page?.into_iter().map(Arc::new).collect();
+        let outcomes = recovery.outcomes(&page).await?;
+        for revision in page {
             if revision.in_force_until.is_some() {
-                recovery.settle_ended(&revision).await?;
+                recovery.settle_ended(&revision, &outcomes).await?;
             } else {
-                recovery.settle_in_force(&revision).await?;
+                recovery.settle_in_force(&revision, &outcomes);
                 in_force.push(revision);
             }
         }
@@ -71,51 +76,72 @@ struct Recovery<'a> {
     uncertain: Vec<Fire>,
 }
 
+/// The outcomes that were asked for, by task and entry.
+type Outcomes = HashMap<(Identity, EntryName), Vec<Outcome>>;
+
 impl Recovery<'_> {
+    /// Nothing that is named up to this moment is open.
+    fn settled_through(&self, revision: &Revision) -> Timestamp {
+        self.leases[revision.shard().index()].settled_through.max(revision.in_force_from)
+    }
+
+    /// Whether an instant of the entry may be open.
+    fn may_be_open(&self, revision: &Revision, entry: &Entry) -> bool {
+        let claimed_through = self.leases[revision.shard().index()].claimed_through;
+        let until = revision.in_force_until.unwrap_or(claimed_through.max(self.now));
+        let next = || revision.ticks(entry).next(self.settled_through(revision));
+        revision.enabled && next().is_some_and(|next| next <= until)
+    }
+
+    /// The outcomes of the entries that may have something open: most have not, and are not asked for.
+    async fn outcomes(&self, revisions: &[Arc<Revision>]) -> Result<Outcomes, StoreError> {
+        let mut entries = Vec::new();
+        let mut after = Timestamp::FAR_FUTURE;
+        for revision in revisions {
+            let open = revision.task.entries.iter().filter(|entry| self.may_be_open(revision, entry));
+            let before = entries.len();
+            entries.extend(open.map(|entry| (revision.task.identity.clone(), entry.name.clone())));
+            if entries.len() > before {
+                after = after.min(self.settled_through(revision));
+            }
+        }
+        let mut outcomes = HashMap::with_capacity(entries.len());
+        for asked in entries.chunks(ASKED_AT_ONCE) {
+            let found = self.store.outcomes(asked, after).await?;
+            outcomes.extend(asked.iter().cloned().zip(found));
+        }
+        Ok(outcomes)
+    }
+
     /// A task in force: uncertain instants are sent again, the others go on the agenda.
-    async fn settle_in_force(&mut self, revision: &Arc<Revision>) -> Result<(), StoreError> {
+    fn settle_in_force(&mut self, revision: &Arc<Revision>, outcomes: &Outcomes) {
+        let after = self.settled_through(revision);
         let mut starts = Vec::with_capacity(revision.task.entries.len());
         for (index, entry) in revision.task.entries.iter().enumerate() {
-            if !revision.enabled {
-                starts.push(None);
+            let Some(outcomes) = outcomes_of(outcomes, revision, entry) else {
+                starts.push(revision.ticks(entry).next(after).filter(|_| revision.enabled));
                 continue;
-            }
-            let lease = &self.leases[revision.shard().index()];
-            let after = lease.settled_through.max(revision.in_force_from);
-            let next = revision.ticks(entry).next(after);
-            if next.is_none_or(|next| next > lease.claimed_through.max(self.now)) {
-                starts.push(next);
-                continue;
-            }
-            let standing = self.standing(revision, entry, after).await?;
+            };
+            let claimed_through = self.leases[revision.shard().index()].claimed_through;
+            let standing = Standing::of(revision, entry, after, claimed_through, self.now, outcomes);
             for fire_time in standing.uncertain {
                 entry.last_fire.note(fire_time);
                 let trigger = Trigger::CatchUp;
-                self.uncertain.push(Fire {
-                    revision: revision.clone(),
-                    entry: index,
-                    fire_time,
-                    trigger,
-                    redelivered: true,
-                });
+                let revision = revision.clone();
+                self.uncertain.push(Fire { revision, entry: index, fire_time, trigger, redelivered: true });
             }
             starts.push(standing.start);
         }
         self.agenda.put_at(revision, starts);
-        Ok(())
     }
 
     /// A task that was changed before the crash: what is open will not be sent any more.
-    async fn settle_ended(&mut self, revision: &Revision) -> Result<(), StoreError> {
-        let Some(until) = revision.in_force_until.filter(|_| revision.enabled) else { return Ok(()) };
-        let lease = &self.leases[revision.shard().index()];
-        let after = lease.settled_through.max(revision.in_force_from);
+    async fn settle_ended(&mut self, revision: &Revision, outcomes: &Outcomes) -> Result<(), StoreError> {
+        let Some(until) = revision.in_force_until else { return Ok(()) };
+        let after = self.settled_through(revision);
         for entry in &revision.task.entries {
-            if revision.ticks(entry).next(after).is_none_or(|next| next > until) {
-                continue;
-            }
-            let outcomes = self.store.outcomes(&revision.task.identity, &entry.name, after).await?;
-            for fire_time in open_instants(revision, entry, after, until, &outcomes) {
+            let Some(outcomes) = outcomes_of(outcomes, revision, entry).filter(|_| revision.enabled) else { continue };
+            for fire_time in open_instants(revision, entry, after, until, outcomes) {
                 let stretch = Stretch::one(fire_time);
                 let record = missed_record(&revision.task.identity, &entry.name, stretch, CHANGED_SINCE, self.now);
                 let recorded = self.journal.record(record).await;
@@ -124,12 +150,10 @@ impl Recovery<'_> {
         }
         Ok(())
     }
+}
 
-    async fn standing(&self, revision: &Revision, entry: &Entry, after: Timestamp) -> Result<Standing, StoreError> {
-        let outcomes = self.store.outcomes(&revision.task.identity, &entry.name, after).await?;
-        let claimed_through = self.leases[revision.shard().index()].claimed_through;
-        Ok(Standing::of(revision, entry, after, claimed_through, self.now, &outcomes))
-    }
+fn outcomes_of<'a>(outcomes: &'a Outcomes, revision: &Revision, entry: &Entry) -> Option<&'a [Outcome]> {
+    outcomes.get(&(revision.task.identity.clone(), entry.name.clone())).map(Vec::as_slice)
 }
 
 /// Where an entry stands after a crash.

@@ -68,7 +68,7 @@ struct Rooms {
 impl Rooms {
     async fn start(clock: Arc<SimClock>, store: MemoryStore, sink: Sink) -> Self {
         let shared: Arc<dyn crate::store::Store> = Arc::new(store.clone());
-        let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default());
+        let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
         let settings = Settings::default();
         let transport = Arc::new(sink.clone());
         let grace = settings.misfire_grace;
@@ -118,8 +118,8 @@ impl Rooms {
 
     async fn outcomes(&self, identity: &str) -> Vec<(RecordKind, u64)> {
         self.journal.flush().await.unwrap();
-        let (identity, entry) = (Identity::parse(identity).unwrap(), EntryName::parse("e").unwrap());
-        let outcomes = self.store.outcomes(&identity, &entry, Timestamp::EPOCH).await.unwrap();
+        let entry = (Identity::parse(identity).unwrap(), EntryName::parse("e").unwrap());
+        let outcomes = self.store.outcomes(&[entry], Timestamp::EPOCH).await.unwrap().remove(0);
         outcomes.into_iter().map(|outcome| (outcome.kind, outcome.stretch.count)).collect()
     }
 }

@@ -1,22 +1,29 @@
-//! The loop that writes records in bulk.
+//! The loop that writes records in bulk, several bulks at once.
+//!
+//! A bulk that the store does not take goes to the disk, if there is a place for it, and so does everything after it until
+//! the disk is empty again: records arrive in the order in which they were given, and memory stays bounded.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use log::{error, info};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::documents::{FireOutcome, fire_record};
-use super::{Settings, Unsettled};
-use crate::model::{Fire, Record, Shard, Timestamp};
-use crate::observe::with_causes;
-use crate::store::{JournalStore, StoreError};
+use super::outlet::{Outlet, Taken};
+use super::progress::Until;
+use super::status::Status;
+use super::{Settings, Spill, Unsettled};
+use crate::model::{Fire, Record, Shard};
+use crate::store::JournalStore;
 
 /// How many records go into one write. More wait for the next one.
 const BATCH_MAX: usize = 2_000;
-/// How long a failed write waits before it is tried again, at first and at most.
+/// How long a batch waits for one of the writes under way to end. Then the store counts as slow, and the batch goes to the
+/// disk.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a batch that nobody takes waits before it is tried again, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The journal's loop has ended: the node is going down.
@@ -24,20 +31,13 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 #[error("the journal has stopped")]
 pub struct JournalStopped;
 
-/// Whether a record is the outcome of a fire that was handed out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Settles {
-    Fire,
-    Nothing,
-}
-
 enum Order {
     /// Write this record soon.
-    Record(Box<Record>, Settles),
+    Record(Box<Record>),
     /// Write the record of this fire soon.
     Fire(Box<(Fire, FireOutcome)>),
-    /// Write all records given so far, now, and tell when they are durable.
-    Flush(oneshot::Sender<()>),
+    /// Write all records given so far, now, and tell when they are that far.
+    Flush(Until, oneshot::Sender<()>),
 }
 
 /// Takes records. Cheap to clone; the last clone dropped ends the loop once all records are written.
@@ -45,18 +45,22 @@ enum Order {
 pub struct Journal {
     orders: mpsc::Sender<Order>,
     unsettled: Arc<Unsettled>,
-    is_writing: Arc<AtomicBool>,
+    status: Arc<Status>,
 }
 
 impl Journal {
-    /// Gives a record to be written. Waits while the journal is full.
+    /// Gives a record to be written. Until it is in the store its instants count as unsettled. Waits while the journal is
+    /// full.
     pub async fn record(&self, record: Record) -> Result<(), JournalStopped> {
-        self.give(record, Settles::Nothing).await
+        if let Some(settled) = &record.settled {
+            self.unsettled.open([(Shard::of(&record.identity), settled.stretch.first)]);
+        }
+        self.settle(record).await
     }
 
     /// Gives the outcome of a fire that was noted in [`Unsettled::open`]. Waits while the journal is full.
     pub async fn settle(&self, outcome: Record) -> Result<(), JournalStopped> {
-        self.give(outcome, Settles::Fire).await
+        self.orders.send(Order::Record(Box::new(outcome))).await.map_err(|_| JournalStopped)
     }
 
     /// Gives how a fire ended that was noted in [`Unsettled::open`]. Its record is composed later, beside the requests that
@@ -65,15 +69,20 @@ impl Journal {
         self.orders.send(Order::Fire(Box::new((fire, outcome)))).await.map_err(|_| JournalStopped)
     }
 
-    async fn give(&self, record: Record, settles: Settles) -> Result<(), JournalStopped> {
-        self.orders.send(Order::Record(Box::new(record), settles)).await.map_err(|_| JournalStopped)
+    /// Returns when every record given before is in the store.
+    pub async fn flush(&self) -> Result<(), JournalStopped> {
+        self.wait(Until::Stored).await
     }
 
-    /// Returns when every record given before is durable.
-    pub async fn flush(&self) -> Result<(), JournalStopped> {
-        let (done, written) = oneshot::channel();
-        self.orders.send(Order::Flush(done)).await.map_err(|_| JournalStopped)?;
-        written.await.map_err(|_| JournalStopped)
+    /// Returns when every record given before survives a crash of the process: in the store, or on this machine's disk.
+    pub async fn secure(&self) -> Result<(), JournalStopped> {
+        self.wait(Until::Safe).await
+    }
+
+    async fn wait(&self, until: Until) -> Result<(), JournalStopped> {
+        let (done, reached) = oneshot::channel();
+        self.orders.send(Order::Flush(until, done)).await.map_err(|_| JournalStopped)?;
+        reached.await.map_err(|_| JournalStopped)
     }
 
     /// The fires without a durable outcome.
@@ -81,55 +90,46 @@ impl Journal {
         &self.unsettled
     }
 
-    /// Whether the last write succeeded.
-    pub fn is_writing(&self) -> bool {
-        self.is_writing.load(Ordering::Relaxed)
+    /// How writing goes.
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
-    /// How many records wait to be written.
+    /// How many records wait in memory.
     pub fn waiting(&self) -> usize {
         self.orders.max_capacity() - self.orders.capacity()
     }
 }
 
-/// Starts the loop.
-pub fn start(store: Arc<dyn JournalStore>, settings: &Settings) -> Journal {
+/// Starts the loop. What `spill` holds of an earlier process is written first.
+pub fn start(store: Arc<dyn JournalStore>, settings: &Settings, spill: Option<Spill>) -> Journal {
     let (orders, inbox) = mpsc::channel(settings.records_waiting_max);
     let unsettled = Arc::new(Unsettled::new());
-    let is_writing = Arc::new(AtomicBool::new(true));
+    let status = Arc::new(Status::default());
+    let outlet = Outlet::new(store, spill, settings, unsettled.clone(), status.clone());
     let writer = Writer {
-        store,
+        outlet: Arc::new(outlet),
         inbox,
         flush_interval: settings.flush_interval,
-        unsettled: unsettled.clone(),
-        is_writing: is_writing.clone(),
+        places: Arc::new(Semaphore::new(settings.writes_in_flight_max)),
     };
     tokio::spawn(writer.run());
-    Journal { orders, unsettled, is_writing }
+    Journal { orders, unsettled, status }
 }
 
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
     outcomes: Vec<(Fire, FireOutcome)>,
-    fires: Vec<(Shard, Timestamp)>,
-    waiters: Vec<oneshot::Sender<()>>,
+    waiters: Vec<(Until, oneshot::Sender<()>)>,
 }
 
 impl Batch {
     fn add(&mut self, order: Order) {
         match order {
-            Order::Record(record, settles) => {
-                if let (Settles::Fire, Some(settled)) = (settles, &record.settled) {
-                    self.fires.push((Shard::of(&record.identity), settled.stretch.last));
-                }
-                self.records.push(*record);
-            }
-            Order::Fire(ended) => {
-                self.fires.push((ended.0.revision.shard(), ended.0.fire_time));
-                self.outcomes.push(*ended);
-            }
-            Order::Flush(waiter) => self.waiters.push(waiter),
+            Order::Record(record) => self.records.push(*record),
+            Order::Fire(ended) => self.outcomes.push(*ended),
+            Order::Flush(until, waiter) => self.waiters.push((until, waiter)),
         }
     }
 
@@ -151,25 +151,26 @@ impl Batch {
 }
 
 struct Writer {
-    store: Arc<dyn JournalStore>,
+    outlet: Arc<Outlet>,
     inbox: mpsc::Receiver<Order>,
     flush_interval: Duration,
-    unsettled: Arc<Unsettled>,
-    is_writing: Arc<AtomicBool>,
+    places: Arc<Semaphore>,
 }
 
 impl Writer {
     async fn run(mut self) {
+        let emptying = tokio::spawn(self.outlet.clone().empty_spill());
         while let Some(mut batch) = self.next_batch().await {
             if batch.len() > 0 {
-                self.write(batch.compose().await).await;
-                self.unsettled.settle(batch.fires);
+                let records = batch.compose().await;
+                self.give(records).await;
             }
-            for waiter in batch.waiters {
-                // Nobody waits any more: nothing to tell.
-                let _ = waiter.send(());
+            for (until, waiter) in batch.waiters {
+                self.outlet.progress().wait(until, waiter);
             }
         }
+        // What is under way ends by itself; what waits on the disk is for the next start.
+        emptying.abort();
     }
 
     /// Collects records until the batch is full, someone wants a flush, or the first has waited long enough.
@@ -191,22 +192,51 @@ impl Writer {
         Some(batch)
     }
 
-    /// Writes a batch, however long the store is away. Records wait, then the fires that bring them: nothing is dropped.
-    async fn write(&self, records: Vec<Record>) {
-        let mut backoff = BACKOFF.0;
-        while let Err(error) = self.store.append(records.clone()).await {
-            self.note_failure(&error, records.len());
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF.1);
-        }
-        if !self.is_writing.swap(true, Ordering::Relaxed) {
-            info!(records = records.len(); "the journal writes again");
+    /// Hands a batch over, to the store or to the disk. Returns before it is written, if there is a place for it.
+    async fn give(&self, records: Vec<Record>) {
+        let number = self.outlet.progress().begin();
+        let mut records = Some(records);
+        while let Some(batch) = records.take() {
+            if self.outlet.spills() {
+                records = self.outlet.spill(number, batch).await;
+                if records.is_none() {
+                    return;
+                }
+            } else {
+                records = Some(batch);
+            }
+            match tokio::time::timeout(PLACE_TIMEOUT, self.places.clone().acquire_owned()).await {
+                Ok(Ok(place)) => {
+                    let Some(batch) = records.take() else { return };
+                    tokio::spawn(deliver(self.outlet.clone(), number, batch, place));
+                }
+                Ok(Err(_)) => return,
+                Err(_) => self.outlet.note_slow(),
+            }
         }
     }
+}
 
-    fn note_failure(&self, error: &StoreError, records: usize) {
-        if self.is_writing.swap(false, Ordering::Relaxed) {
-            error!(records; "the journal cannot write, records wait: {}", with_causes(error));
+/// Writes a batch, however long nobody takes it. Records wait, then the fires that bring them: nothing is dropped.
+async fn deliver(outlet: Arc<Outlet>, number: u64, mut records: Vec<Record>, place: OwnedSemaphorePermit) {
+    let mut backoff = BACKOFF.0;
+    loop {
+        match outlet.take(number, records).await {
+            Taken::Yes => break,
+            Taken::No(back) => records = back,
+        }
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+    drop(place);
+}
+
+pub(super) fn tell(status: &Status, problem: Option<String>, records: usize) {
+    let text = problem.clone();
+    if status.note(problem) {
+        match text {
+            Some(why) => error!(records; "the journal cannot write, records wait: {why}"),
+            None => info!("the journal writes again"),
         }
     }
 }

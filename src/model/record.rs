@@ -111,6 +111,11 @@ impl RecordId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// Reads a name as it is written.
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
+
     /// Its 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

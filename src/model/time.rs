@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
 use super::zone::TimeZone;
 
@@ -60,6 +60,17 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The month it lies in, in UTC: year and month from 1.
+    pub fn year_month(self) -> (i32, u32) {
+        DateTime::<Utc>::from_timestamp_millis(self.0).map_or((0, 1), |date| (date.year(), date.month()))
+    }
+
+    /// The first moment of a month, in UTC.
+    pub fn of_month(year: i32, month: u32) -> Option<Self> {
+        let first = NaiveDate::from_ymd_opt(year, month, 1)?.and_time(NaiveTime::MIN);
+        Some(Self(first.and_utc().timestamp_millis()))
+    }
+
     /// Reads an RFC 3339 date and time.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text).ok().map(|date| Self(date.timestamp_millis()))
@@ -98,6 +109,16 @@ mod tests {
         assert_eq!(summer.rfc3339_in(zone), "2026-06-30T20:00:00-04:00");
         assert_eq!(winter.rfc3339_in(TimeZone::UTC), "2026-01-01T00:00:00Z");
         assert_eq!(summer.to_string(), "2026-07-01T00:00:00.999Z");
+    }
+
+    #[test]
+    fn a_month_begins_at_its_first_moment_in_utc() {
+        let first = Timestamp::of_month(2028, 2).unwrap();
+
+        assert_eq!(first.to_string(), "2028-02-01T00:00:00.000Z");
+        assert_eq!(first.year_month(), (2028, 2));
+        assert_eq!(Timestamp::from_millis(first.millis() - 1).year_month(), (2028, 1));
+        assert_eq!(Timestamp::of_month(2028, 13), None);
     }
 
     #[test]

@@ -86,6 +86,17 @@ impl Tables {
         }
     }
 
+    fn outcomes(&self, identity: &Identity, entry: &EntryName, after: Timestamp) -> Vec<Outcome> {
+        let of_task = self.records.iter().map(|row| &row.record).filter(|record| record.identity == *identity);
+        let mut outcomes: Vec<Outcome> = of_task
+            .filter_map(|record| Some((record.kind, record.settled.as_ref()?)))
+            .filter(|(_, settled)| settled.entry == *entry && settled.stretch.last > after)
+            .map(|(kind, settled)| Outcome { kind, stretch: settled.stretch })
+            .collect();
+        outcomes.sort_by_key(|outcome| outcome.stretch.last);
+        outcomes
+    }
+
     fn lease(&mut self, shard: Shard, ours: Epoch) -> Result<&mut Lease, StoreError> {
         let lease = self.leases.get_mut(shard.index()).filter(|lease| lease.epoch == ours);
         lease.ok_or(StoreError::Fenced { shard, ours })
@@ -231,30 +242,25 @@ impl JournalStore for MemoryStore {
 
     async fn outcomes(
         &self,
-        identity: &Identity,
-        entry: &EntryName,
+        entries: &[(Identity, EntryName)],
         after: Timestamp,
-    ) -> Result<Vec<Outcome>, StoreError> {
+    ) -> Result<Vec<Vec<Outcome>>, StoreError> {
         let tables = self.read();
-        let of_task = tables.records.iter().map(|row| &row.record).filter(|record| record.identity == *identity);
-        let mut outcomes: Vec<Outcome> = of_task
-            .filter_map(|record| Some((record.kind, record.settled.as_ref()?)))
-            .filter(|(_, settled)| settled.entry == *entry && settled.stretch.last > after)
-            .map(|(kind, settled)| Outcome { kind, stretch: settled.stretch })
-            .collect();
-        outcomes.sort_by_key(|outcome| outcome.stretch.last);
-        Ok(outcomes)
+        Ok(entries.iter().map(|(identity, entry)| tables.outcomes(identity, entry, after)).collect())
     }
 
-    async fn last_fire(
+    async fn last_fires(
         &self,
         identity: &Identity,
-        entry: &EntryName,
+        entries: &[&EntryName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let outcomes = self.outcomes(identity, entry, after).await?;
-        let fires = outcomes.into_iter().filter(|outcome| outcome.kind.is_fire());
-        Ok(fires.map(|outcome| outcome.stretch.last).max())
+    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        let tables = self.read();
+        let last = |entry: &&EntryName| {
+            let fires = tables.outcomes(identity, entry, after).into_iter().filter(|outcome| outcome.kind.is_fire());
+            fires.map(|outcome| outcome.stretch.last).max()
+        };
+        Ok(entries.iter().map(last).collect())
     }
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
@@ -284,6 +290,10 @@ impl JournalStore for MemoryStore {
 
     async fn size(&self) -> Result<u64, StoreError> {
         Ok(size_of(&self.read()))
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.write().map(drop)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

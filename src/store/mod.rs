@@ -1,9 +1,10 @@
 //! Keeps tasks, leases and the journal. Knows databases; decides nothing about time or policy.
 //!
-//! Three traits say what the rooms above need. [`memory`] serves tests, [`embedded`] one machine; each passes the same
-//! conformance suite.
+//! Three traits say what the rooms above need. [`memory`] serves tests, [`embedded`] one machine, [`elastic`] a cluster; each
+//! passes the same conformance suite.
 
 pub mod document;
+pub mod elastic;
 pub mod embedded;
 pub mod memory;
 
@@ -101,8 +102,8 @@ pub trait LeaseStore: Send + Sync {
     /// Reads all leases; none if they were never taken.
     async fn leases(&self) -> Result<Vec<Lease>, StoreError>;
 
-    /// Makes claims durable, all or none. Values never move back, whatever is asked; a stale epoch is
-    /// [`StoreError::Fenced`].
+    /// Makes claims durable; with a stale epoch none of them ([`StoreError::Fenced`]). Values never move back, whatever is
+    /// asked. If the store goes away in between, some may have moved: the caller counts none.
     async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError>;
 
     /// A planned stop: the holder says how far it really went. `claimed_through` may move back, as the holder knows that
@@ -175,7 +176,8 @@ pub struct Pruned {
 /// The history.
 #[async_trait]
 pub trait JournalStore: Send + Sync {
-    /// Makes records durable, all or none. A record with the id of an earlier one replaces it.
+    /// Makes records durable. A record with the id of an earlier one replaces it. On an error some may be durable: appending
+    /// them again does no harm.
     async fn append(&self, records: Vec<Record>) -> Result<(), StoreError>;
 
     /// Finds records of one task. Cleared ones are not found.
@@ -186,23 +188,24 @@ pub trait JournalStore: Send + Sync {
     /// history counts as deleted.
     async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError>;
 
-    /// The outcomes of one entry whose last instant is later than `after`, by that instant.
+    /// The outcomes of entries whose last instant is later than `after`, for each entry by that instant. All that was
+    /// appended before is seen.
     async fn outcomes(
         &self,
-        identity: &Identity,
-        entry: &EntryName,
+        entries: &[(Identity, EntryName)],
         after: Timestamp,
-    ) -> Result<Vec<Outcome>, StoreError>;
+    ) -> Result<Vec<Vec<Outcome>>, StoreError>;
 
-    /// The newest instant that an entry fired, if it is later than `after`.
-    async fn last_fire(
+    /// The newest instant that each of these entries of a task fired, if it is later than `after`.
+    async fn last_fires(
         &self,
         identity: &Identity,
-        entry: &EntryName,
+        entries: &[&EntryName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError>;
+    ) -> Result<Vec<Option<Timestamp>>, StoreError>;
 
-    /// Deletes old records, one step. Outcomes later than `settled_through` stay.
+    /// Deletes old records, one step: a store may keep them until the month that they belong to is old. Outcomes later than
+    /// `settled_through` stay.
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError>;
 
     /// Until when the history of a task was deleted: cleared by hand, or pruned by retention. Nothing can be said about
@@ -211,6 +214,9 @@ pub trait JournalStore: Send + Sync {
 
     /// The bytes that the store takes on disk.
     async fn size(&self) -> Result<u64, StoreError>;
+
+    /// Whether the store can do its work; the error says what is wrong and what to do.
+    async fn check(&self) -> Result<(), StoreError>;
 
     /// Ends the use of the store: what was asked before is written, what is asked later is refused, and another node may
     /// open it.

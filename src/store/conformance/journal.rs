@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{Outcome, Pruned, Retention, StoreError};
+use crate::store::{Pruned, Retention, StoreError};
 
 pub(crate) async fn a_record_replaces_the_earlier_one_of_its_run(store: &impl Store) {
     store.append(vec![outcome(RecordKind::Error, "a", at(1)), outcome(RecordKind::Error, "a", at(2))]).await.unwrap();
@@ -61,7 +61,7 @@ pub(crate) async fn a_cleared_log_is_empty_but_its_outcomes_stay_known(store: &i
 
     assert_eq!(store.search(all_of("a")).await.unwrap().total, 0);
     assert_eq!(store.search(all_of("b")).await.unwrap().total, 1);
-    assert_eq!(store.outcomes(&identity("a"), &entry_name(), at(0)).await.unwrap().len(), 1);
+    assert_eq!(outcomes_of(store, "a", at(0)).await.len(), 1);
     assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(5));
     assert_eq!(store.deleted_through(&identity("b")).await.unwrap(), Timestamp::EPOCH);
 }
@@ -99,7 +99,7 @@ pub(crate) async fn outcomes_are_given_by_their_last_instant(store: &impl Store)
     let skipped = Outcome { kind: RecordKind::Skipped, stretch: Stretch { first: at(2), last: at(6), count: 5 } };
     let success = Outcome { kind: RecordKind::Success, stretch: Stretch::one(at(9)) };
 
-    let of = async |after: i64| store.outcomes(&identity("a"), &entry_name(), at(after)).await.unwrap();
+    let of = async |after: i64| outcomes_of(store, "a", at(after)).await;
 
     assert_eq!(of(0).await.len(), 3);
     assert_eq!(of(1).await, [skipped, success]);
@@ -116,27 +116,30 @@ pub(crate) async fn the_last_fire_is_the_newest_that_was_sent(store: &impl Store
     ];
     store.append(records).await.unwrap();
 
-    let last = async |after: i64| store.last_fire(&identity("a"), &entry_name(), at(after)).await.unwrap();
+    let other = EntryName::parse("other").unwrap();
+    let last = async |after: i64| store.last_fires(&identity("a"), &[&entry_name(), &other], at(after)).await.unwrap();
 
-    assert_eq!(last(0).await, Some(at(2)));
-    assert_eq!(last(2).await, None);
+    assert_eq!(last(0).await, [Some(at(2)), None]);
+    assert_eq!(last(2).await, [None, None]);
 }
 
-pub(crate) async fn pruning_takes_the_oldest_and_what_was_cleared_but_nothing_unsettled(store: &impl Store) {
-    store.append((0..10).map(|second| outcome(RecordKind::Success, "a", at(second))).collect()).await.unwrap();
-    store.append(vec![outcome(RecordKind::Success, "b", at(8))]).await.unwrap();
-    store.clear(&identity("b"), at(9)).await.unwrap();
-    let retention = Retention { before: at(5), bytes_max: u64::MAX, step_max: 100 };
+pub(crate) async fn pruning_takes_old_months_and_what_was_cleared_but_nothing_unsettled(store: &impl Store) {
+    const MONTH: i64 = 31 * 24 * 60 * 60;
+    store.append((0..4).map(|second| outcome(RecordKind::Success, "a", at(second))).collect()).await.unwrap();
+    store.append((0..5).map(|second| outcome(RecordKind::Success, "a", at(MONTH + second))).collect()).await.unwrap();
+    store.append(vec![outcome(RecordKind::Success, "b", at(MONTH + 8))]).await.unwrap();
+    store.clear(&identity("b"), at(MONTH + 9)).await.unwrap();
+    let retention = Retention { before: at(MONTH - 60), bytes_max: u64::MAX, step_max: 100 };
 
-    let pruned = store.prune(retention, at(3)).await.unwrap();
-    assert_eq!(pruned, Pruned { records: 4, more: false });
-    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(3));
-    let pruned = store.prune(retention, at(9)).await.unwrap();
+    assert_eq!(store.prune(retention, at(-1)).await.unwrap(), Pruned { records: 0, more: false });
+    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), Timestamp::EPOCH);
+    let pruned = store.prune(retention, at(MONTH + 9)).await.unwrap();
 
-    assert_eq!(pruned, Pruned { records: 2, more: false });
+    assert_eq!(pruned, Pruned { records: 5, more: false });
     assert_eq!(store.search(all_of("a")).await.unwrap().total, 5);
-    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(4));
-    assert!(store.outcomes(&identity("b"), &entry_name(), at(0)).await.unwrap().is_empty());
+    let deleted_through = store.deleted_through(&identity("a")).await.unwrap();
+    assert!(at(3) <= deleted_through && deleted_through < at(MONTH), "{deleted_through}");
+    assert!(outcomes_of(store, "b", at(0)).await.is_empty());
 }
 
 pub(crate) async fn pruning_stops_after_a_step(store: &impl Store) {

@@ -10,12 +10,14 @@ pub(crate) use self::leases::*;
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::model::cron::CronExpr;
 use crate::model::{
     Entry, EntryName, Epoch, Identity, LastFire, Record, RecordId, RecordKind, Request, Revision, RunId, Settled,
     Shard, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
-use crate::store::{Change, Search, Store};
+use crate::store::{Change, Outcome, Search, Store};
 
 /// Runs the suite on what `$open` gives: a store and whatever has to live as long.
 macro_rules! store_conformance {
@@ -40,7 +42,7 @@ macro_rules! store_conformance {
             a_record_after_a_clear_and_a_pruning_is_found,
             outcomes_are_given_by_their_last_instant,
             the_last_fire_is_the_newest_that_was_sent,
-            pruning_takes_the_oldest_and_what_was_cleared_but_nothing_unsettled,
+            pruning_takes_old_months_and_what_was_cleared_but_nothing_unsettled,
             pruning_stops_after_a_step,
             a_closed_store_refuses_writes
         );
@@ -86,7 +88,10 @@ pub(super) fn revision(name: &str, from: Timestamp) -> Revision {
 
 /// A log document of a change.
 pub(super) fn note(kind: RecordKind, name: &str, time: Timestamp) -> Record {
-    let source = format!("{{\"type\":\"{}\"}}", kind.as_str()).into();
+    let source = json!({
+        "type": kind.as_str(), "identity": name, "time": time.secs(), "@timestamp": time.to_string(),
+    });
+    let source = source.to_string().into();
     Record { id: RecordId::random(), identity: identity(name), kind, settled: None, time, source }
 }
 
@@ -102,7 +107,9 @@ pub(super) fn stretch(name: &str, first: Timestamp, last: Timestamp, count: u64)
 fn settling(kind: RecordKind, name: &str, stretch: Stretch) -> Record {
     let id = RunId::planned(&identity(name), &entry_name(), stretch.last).into();
     let settled = Some(Settled { entry: entry_name(), stretch });
-    Record { id, settled, ..note(kind, name, stretch.last) }
+    let note = note(kind, name, stretch.last);
+    let source = format!("{{\"key\":\"e\",{}", &note.source[1..]).into();
+    Record { id, settled, source, ..note }
 }
 
 /// Takes all leases and gives the epoch of a task's shard.
@@ -131,6 +138,10 @@ pub(super) async fn revisions(store: &impl Store, ended_after: Timestamp) -> Vec
 
 pub(super) fn all_of(name: &str) -> Search {
     Search { identity: identity(name), kind: None, since_secs: None, until_secs: None, limit: 100, skip: 0 }
+}
+
+pub(super) async fn outcomes_of(store: &impl Store, name: &str, after: Timestamp) -> Vec<Outcome> {
+    store.outcomes(&[(identity(name), entry_name())], after).await.unwrap().remove(0)
 }
 
 pub(super) async fn kinds(store: &impl Store, search: Search) -> Vec<RecordKind> {

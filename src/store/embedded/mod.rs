@@ -123,24 +123,28 @@ impl JournalStore for Embedded {
 
     async fn outcomes(
         &self,
-        identity: &Identity,
-        entry: &EntryName,
+        entries: &[(Identity, EntryName)],
         after: Timestamp,
-    ) -> Result<Vec<Outcome>, StoreError> {
-        let (identity, entry) = (identity.clone(), entry.clone());
-        let read = move |database: &_| statements::outcomes(database, &identity, &entry, after);
+    ) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        let entries = entries.to_vec();
+        let read = move |database: &_| {
+            entries.iter().map(|(identity, entry)| statements::outcomes(database, identity, entry, after)).collect()
+        };
         self.readers.read("reading outcomes", read).await
     }
 
-    async fn last_fire(
+    async fn last_fires(
         &self,
         identity: &Identity,
-        entry: &EntryName,
+        entries: &[&EntryName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let (identity, entry) = (identity.clone(), entry.clone());
-        let read = move |database: &_| statements::last_fire(database, &identity, &entry, after);
-        self.readers.read("reading the last fire", read).await
+    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        let identity = identity.clone();
+        let entries: Vec<EntryName> = entries.iter().copied().cloned().collect();
+        let read = move |database: &_| {
+            entries.iter().map(|entry| statements::last_fire(database, &identity, entry, after)).collect()
+        };
+        self.readers.read("reading the last fires", read).await
     }
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
@@ -155,6 +159,10 @@ impl JournalStore for Embedded {
 
     async fn size(&self) -> Result<u64, StoreError> {
         self.folder.size()
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.size().await.map(drop)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -25,6 +25,26 @@ async fn what_was_written_is_there_after_a_reopen() {
 }
 
 #[tokio::test]
+async fn pruning_takes_each_record_when_it_is_old_and_settled() {
+    use conformance::{all_of, at, identity, outcome, outcomes_of};
+    let (store, _folder) = open_new();
+    store.append((0..10).map(|second| outcome(RecordKind::Success, "a", at(second))).collect()).await.unwrap();
+    store.append(vec![outcome(RecordKind::Success, "b", at(8))]).await.unwrap();
+    store.clear(&identity("b"), at(9)).await.unwrap();
+    let retention = Retention { before: at(5), bytes_max: u64::MAX, step_max: 100 };
+
+    let pruned = store.prune(retention, at(3)).await.unwrap();
+    assert_eq!(pruned, Pruned { records: 4, more: false });
+    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(3));
+    let pruned = store.prune(retention, at(9)).await.unwrap();
+
+    assert_eq!(pruned, Pruned { records: 2, more: false });
+    assert_eq!(store.search(all_of("a")).await.unwrap().total, 5);
+    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(4));
+    assert!(outcomes_of(&store, "b", at(0)).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_second_opening_is_refused_with_the_process_that_has_it() {
     let (_store, folder) = open_new();
 

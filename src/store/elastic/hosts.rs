@@ -1,0 +1,214 @@
+//! The hosts of a cluster: which one a request goes to, and which ones are given up for a while.
+//!
+//! The client picks hosts blindly, so each host gets a client of its own, and the choice is made here. A host that does not
+//! answer is given up, and what is under way there goes to another one. It is asked again each second until it answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use elasticsearch::auth;
+use elasticsearch::cert::{Certificate, CertificateValidation};
+use elasticsearch::http::headers::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use elasticsearch::http::transport::{
+    CloudConnectionPool, ConnectionPool, SingleNodeConnectionPool, Transport, TransportBuilder,
+};
+use elasticsearch::http::{Method, StatusCode};
+use log::{info, warn};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::problem;
+use super::settings::{Address, Credentials, Settings};
+use crate::store::StoreError;
+
+/// How often each host is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// A host that does not answer such a question for this long is given up.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A request to the cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) body: Option<Bytes>,
+    pub(super) is_bulk: bool,
+}
+
+/// An answer of the cluster, whatever its status.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) is_elastic: bool,
+    pub(super) body: Bytes,
+}
+
+/// No host answered. What was asked may have been done or not.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Away(pub(super) Arc<str>);
+
+/// The hosts.
+pub(super) struct Hosts {
+    hosts: Arc<[Host]>,
+    turn: AtomicUsize,
+    probing: JoinHandle<()>,
+}
+
+struct Host {
+    url: Url,
+    transport: Transport,
+    /// `None` while it answers, else why it was given up.
+    problem: watch::Sender<Option<Arc<str>>>,
+}
+
+impl Hosts {
+    pub(super) fn new(settings: &Settings) -> Result<Self, StoreError> {
+        let urls = match &settings.address {
+            Address::Hosts(urls) => urls.clone(),
+            Address::CloudId(id) => vec![cloud_url(id)?],
+        };
+        let hosts: Result<Vec<Host>, StoreError> = urls.into_iter().map(|url| Host::new(url, settings)).collect();
+        let hosts: Arc<[Host]> = hosts?.into();
+        let probing = tokio::spawn(probe(hosts.clone()));
+        Ok(Self { hosts, turn: AtomicUsize::new(0), probing })
+    }
+
+    /// Sends a request to a host that answers. Each host that does not costs one more try.
+    pub(super) async fn send(&self, request: &Request) -> Result<Answer, Away> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut last = None;
+        for step in 0..self.hosts.len() {
+            let host = &self.hosts[first.wrapping_add(step) % self.hosts.len()];
+            if host.problem.borrow().is_some() {
+                continue;
+            }
+            match host.send(request).await {
+                // It answers, but has no cluster: another one may.
+                Ok(answer) if is_gateway_problem(answer.status) => last = Some(Ok(answer)),
+                Ok(answer) => return Ok(answer),
+                Err(away) => last = Some(Err(away)),
+            }
+        }
+        last.unwrap_or_else(|| Err(self.away()))
+    }
+
+    /// Why no host is left.
+    fn away(&self) -> Away {
+        let problems: Vec<String> = self.hosts.iter().filter_map(Host::told).collect();
+        Away(problems.join("; ").into())
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        self.probing.abort();
+    }
+}
+
+fn is_gateway_problem(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+fn cloud_url(id: &str) -> Result<Url, StoreError> {
+    let pool = CloudConnectionPool::new(id)
+        .map_err(|error| StoreError::Refused(format!("[elasticsearch] cloud_id cannot be read: {error}")))?;
+    Ok(Url::clone(&pool.next().url()))
+}
+
+impl Host {
+    fn new(url: Url, settings: &Settings) -> Result<Self, StoreError> {
+        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
+            .timeout(settings.timeout)
+            .disable_proxy()
+            .request_body_compression(settings.compression);
+        if !settings.compression {
+            builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        builder = match &settings.credentials {
+            Credentials::None => builder,
+            Credentials::Basic(user, password) => {
+                builder.auth(auth::Credentials::Basic(user.clone(), password.clone()))
+            }
+            Credentials::ApiKey(key) => builder.auth(auth::Credentials::EncodedApiKey(key.clone())),
+        };
+        if let Some(file) = &settings.ca_file {
+            let refused =
+                |why: String| StoreError::Refused(format!("[elasticsearch] ca_file {}: {why}", file.display()));
+            let pem = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
+            let certificates = Certificate::from_pem(&pem).map_err(|error| refused(error.to_string()))?;
+            if certificates.is_empty() {
+                return Err(refused("holds no certificate, expected PEM".to_owned()));
+            }
+            builder = builder.cert_validation(CertificateValidation::Full(certificates));
+        }
+        let transport = builder.build().map_err(|error| StoreError::Refused(format!("[elasticsearch]: {error}")))?;
+        Ok(Self { url, transport, problem: watch::Sender::new(None) })
+    }
+
+    /// Sends, until the host is given up.
+    async fn send(&self, request: &Request) -> Result<Answer, Away> {
+        let mut problem = self.problem.subscribe();
+        let sent = tokio::select! {
+            sent = self.try_send(request, None) => sent,
+            Ok(why) = problem.wait_for(Option::is_some) => return Err(Away(why.clone().unwrap_or_default())),
+        };
+        sent.map_err(|why| {
+            let why: Arc<str> = why.into();
+            self.give_up(&why);
+            Away(why)
+        })
+    }
+
+    async fn try_send(&self, request: &Request, timeout: Option<Duration>) -> Result<Answer, String> {
+        let Request { method, path, body, is_bulk } = request;
+        let mut headers = HeaderMap::new();
+        if body.is_some() {
+            let kind = if *is_bulk { "application/x-ndjson" } else { "application/json" };
+            headers.insert("content-type", HeaderValue::from_static(kind));
+        }
+        let sent = self.transport.send(*method, path, headers, None::<&()>, body.clone(), timeout).await;
+        let response = sent.map_err(|error| problem::of_connection(&self.url, &error))?;
+        let status = response.status_code();
+        let is_elastic = response.headers().contains_key("x-elastic-product");
+        let body = response.bytes().await.map_err(|error| problem::of_connection(&self.url, &error))?;
+        Ok(Answer { status, is_elastic, body })
+    }
+
+    fn give_up(&self, why: &Arc<str>) {
+        let is_new = self.problem.send_if_modified(|problem| problem.replace(why.clone()).is_none());
+        if is_new {
+            warn!(host:% = self.url; "an Elasticsearch host is given up until it answers: {why}");
+        }
+    }
+
+    fn take_back(&self) {
+        if self.problem.send_if_modified(|problem| problem.take().is_some()) {
+            info!(host:% = self.url; "an Elasticsearch host answers again");
+        }
+    }
+
+    fn told(&self) -> Option<String> {
+        self.problem.borrow().as_ref().map(ToString::to_string)
+    }
+}
+
+/// Asks each host whether it is there, for as long as the hosts are used.
+async fn probe(hosts: Arc<[Host]>) {
+    let question = Request { method: Method::Head, path: "/".to_owned(), body: None, is_bulk: false };
+    loop {
+        tokio::time::sleep(PROBE_INTERVAL).await;
+        let asked = hosts.iter().map(|host| async {
+            // Any answer will do: what it says is for those who asked for something.
+            match tokio::time::timeout(PROBE_TIMEOUT, host.try_send(&question, Some(PROBE_TIMEOUT))).await {
+                Ok(Ok(_)) => host.take_back(),
+                Ok(Err(why)) => host.give_up(&why.into()),
+                Err(_) => host.give_up(&problem::no_answer(&host.url, PROBE_TIMEOUT).into()),
+            }
+        });
+        futures_util::future::join_all(asked).await;
+    }
+}

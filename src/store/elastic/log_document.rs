@@ -1,0 +1,243 @@
+//! Log documents in Elasticsearch: the record's own JSON, and beside it, in `record`, what our searches need.
+//!
+//! The record's text is never changed, so what comes back is what was written. Only JSON that Elasticsearch cannot read (a name
+//! twice in one object, a thousand levels, numbers of a thousand digits) is kept as a text.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, Settled, Stretch, Timestamp};
+
+/// How much of a response can be found by its text, in bytes.
+const TEXT_MAX: usize = 16 * 1024;
+/// How much of a document that was refused is kept as a text, in bytes.
+const PARKED_MAX: usize = 1024 * 1024;
+/// What a client or a target brought, of any form.
+const FOREIGN: [&str; 3] = ["header", "body", "response"];
+/// How a document of ours begins.
+const BEGIN: &str = "{\"record\":";
+
+/// What our searches need of a record.
+#[derive(Debug, Serialize, Deserialize)]
+struct Extract<'a> {
+    /// Grows with each record: the order of records of one millisecond, and what a clear has hidden.
+    seq: u64,
+    at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    target: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Peek<'a> {
+    #[serde(borrow)]
+    url: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+}
+
+/// The document of a record.
+pub(super) fn write(record: &Record, seq: u64) -> Bytes {
+    let peek: Option<Peek<'_>> = serde_json::from_str(&record.source).ok();
+    let (url, response) = peek.map_or((None, None), |peek| (peek.url, peek.response));
+    let stretch = record.settled.as_ref().map(|settled| settled.stretch);
+    let extract = Extract {
+        seq,
+        at: record.time.millis(),
+        first: stretch.map(|stretch| stretch.first.millis()),
+        last: stretch.map(|stretch| stretch.last.millis()),
+        count: stretch.map(|stretch| stretch.count),
+        target: url.as_deref().and_then(target).map(Cow::Owned),
+        text: response.and_then(text),
+    };
+    let mut document = Vec::with_capacity(record.source.len() + 160);
+    document.extend_from_slice(BEGIN.as_bytes());
+    serde_json::to_writer(&mut document, &extract).expect("an extract can be written as JSON");
+    let rest = record.source.trim_start().strip_prefix('{').unwrap_or("}").trim_start();
+    if !rest.starts_with('}') {
+        document.push(b',');
+    }
+    document.extend_from_slice(rest.as_bytes());
+    document.into()
+}
+
+/// Scheme, host and port of a URL.
+fn target(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+    Some(format!("{}://{host}:{port}", url.scheme()))
+}
+
+/// What can be found of a response: its text, or the text of its JSON.
+fn text(response: &RawValue) -> Option<Cow<'_, str>> {
+    let text: Cow<'_, str> = match serde_json::from_str::<Cow<'_, str>>(response.get()) {
+        Ok(text) => Cow::Owned(text.into_owned()),
+        Err(_) if response.get() == "null" => return None,
+        Err(_) => Cow::Borrowed(response.get()),
+    };
+    let end = text.floor_char_boundary(TEXT_MAX);
+    Some(match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
+    })
+}
+
+/// The same document with the JSON that others brought as text.
+pub(super) fn with_foreign_as_text(record: &Record) -> Record {
+    rewritten(record, |name, value| {
+        let is_text = !matches!(name, "body" | "response") || value.get().starts_with('"') || value.get() == "null";
+        Some(if is_text { value.to_owned() } else { quoted(value.get()) })
+    })
+}
+
+fn quoted(text: &str) -> Box<RawValue> {
+    to_raw_value(&text[..text.floor_char_boundary(PARKED_MAX)]).expect("a text can be written as JSON")
+}
+
+/// A document that was refused even so: what is ours stands as it was, the whole as a text, and why it was refused.
+pub(super) fn parked(record: &Record, why: &str) -> Record {
+    let mut parked = rewritten(record, |name, value| (!FOREIGN.contains(&name)).then(|| value.to_owned()));
+    let source = parked.source.strip_suffix('}').unwrap_or_default();
+    let comma = if source.len() > 1 { "," } else { "" };
+    let (why, whole) = (to_raw_value(why).expect("a text can be written as JSON"), quoted(&record.source));
+    parked.source = format!("{source}{comma}\"parked\":{},\"parked_source\":{}}}", why.get(), whole.get()).into();
+    parked
+}
+
+fn rewritten(record: &Record, rewrite: impl Fn(&str, &RawValue) -> Option<Box<RawValue>>) -> Record {
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(&record.source).unwrap_or_default();
+    let rewritten: BTreeMap<&str, Box<RawValue>> =
+        fields.iter().filter_map(|(name, value)| Some((&**name, rewrite(name, value)?))).collect();
+    let source = serde_json::to_string(&rewritten).expect("a log document can be written as JSON").into();
+    Record { source, ..record.clone() }
+}
+
+#[derive(Deserialize)]
+struct Ours<'a> {
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    identity: Cow<'a, str>,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    record: Option<&'a RawValue>,
+    #[serde(default)]
+    time: i64,
+}
+
+/// Reads a document, ours or one that the mirrored service wrote. `None`: it is neither.
+pub(super) fn read(id: &str, source: &str) -> Option<Record> {
+    let document: Ours<'_> = serde_json::from_str(source).ok()?;
+    let extract: Option<Extract<'_>> = document.record.and_then(|record| serde_json::from_str(record.get()).ok());
+    let at = extract.as_ref().map(|extract| Timestamp::from_millis(extract.at));
+    let stretch = extract.as_ref().and_then(|it| Some(stretch(it.first?, it.last?, it.count?)));
+    let entry = document.key.as_deref().and_then(|key| EntryName::parse(key).ok());
+    Some(Record {
+        id: RecordId::parse(id).unwrap_or_else(|| RecordId::from_bytes(foreign_id(id))),
+        identity: Identity::parse(&document.identity).ok()?,
+        kind: RecordKind::parse(&document.r#type)?,
+        settled: entry.zip(stretch).map(|(entry, stretch)| Settled { entry, stretch }),
+        time: at.unwrap_or(Timestamp::from_secs(document.time)),
+        source: without_extract(source, document.record).into(),
+    })
+}
+
+/// The mirrored service lets Elasticsearch choose ids: the same one always gets the same name here.
+fn foreign_id(id: &str) -> [u8; 16] {
+    *Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).as_bytes()
+}
+
+fn stretch(first: i64, last: i64, count: u64) -> Stretch {
+    Stretch { first: Timestamp::from_millis(first), last: Timestamp::from_millis(last), count }
+}
+
+/// The document as it was given.
+fn without_extract<'a>(source: &'a str, extract: Option<&RawValue>) -> Cow<'a, str> {
+    let Some(extract) = extract.filter(|_| source.starts_with(BEGIN)) else { return Cow::Borrowed(source) };
+    let rest = &source[BEGIN.len() + extract.get().len()..];
+    Cow::Owned(format!("{{{}", rest.strip_prefix(',').unwrap_or(rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RunId;
+
+    fn record(source: &str) -> Record {
+        let (identity, entry) = (Identity::parse("t").unwrap(), EntryName::parse("e").unwrap());
+        let instant = Timestamp::from_millis(1_800_000_000_123);
+        let id = RunId::planned(&identity, &entry, instant).into();
+        let settled = Some(Settled { entry, stretch: Stretch::one(instant) });
+        Record { id, identity, kind: RecordKind::Success, settled, time: instant, source: source.into() }
+    }
+
+    #[test]
+    fn a_document_comes_back_as_it_was_written() {
+        let sources = [
+            r#"{"type":"success","identity":"t","key":"e","body":1.50,"response":{"b":1,"a":[1e400,{"record":2}]}}"#,
+            r#"{"type":"success","identity":"t","key":"e","response":"} \" \\ {\"record\":"}"#,
+            r#"{"type":"success","identity":"t","key":"e"}"#,
+        ];
+        for source in sources {
+            let record = record(source);
+
+            let read = read(&record.id.to_string(), std::str::from_utf8(&write(&record, 7)).unwrap()).unwrap();
+
+            assert_eq!(read, record);
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_response_and_its_target_can_be_found() {
+        let long = "ä".repeat(TEXT_MAX);
+        let document =
+            |source: &str| -> serde_json::Value { serde_json::from_slice(&write(&record(source), 1)).unwrap() };
+
+        let json = document(r#"{"url":"https://EXAMPLE.com/a?b","response":{"error":"no disk"}}"#);
+        let plain = document(&format!(r#"{{"url":"http://[::1]:81/","response":"{long}"}}"#));
+
+        assert_eq!(json["record"]["target"], "https://example.com:443");
+        assert_eq!(json["record"]["text"], r#"{"error":"no disk"}"#);
+        assert_eq!(plain["record"]["target"], "http://[::1]:81");
+        assert_eq!(plain["record"]["text"], "ä".repeat(TEXT_MAX / 2));
+    }
+
+    #[test]
+    fn foreign_json_can_be_kept_as_text_and_a_parked_document_keeps_what_is_ours() {
+        let source =
+            r#"{"type":"success","identity":"t","body":{"a":1,"a":2},"header":{"x":"y"},"response":"text","time":5}"#;
+
+        let text: serde_json::Value = serde_json::from_str(&with_foreign_as_text(&record(source)).source).unwrap();
+        let parked: serde_json::Value = serde_json::from_str(&parked(&record(source), "because").source).unwrap();
+
+        assert_eq!((text["body"].as_str(), text["response"].as_str()), (Some(r#"{"a":1,"a":2}"#), Some("text")));
+        assert_eq!((parked["parked"].as_str(), parked["time"].as_i64()), (Some("because"), Some(5)));
+        assert_eq!((parked["parked_source"].as_str(), parked.get("body")), (Some(source), None));
+    }
+
+    #[test]
+    fn a_document_of_the_mirrored_service_is_read_and_one_of_nobody_is_not() {
+        let source = r#"{"type":"error","identity":"t","key":"e","message":["x"],"time":1700000000}"#;
+
+        let found = read("AYx_1", source).unwrap();
+
+        assert_eq!((found.kind, found.time), (RecordKind::Error, Timestamp::from_secs(1_700_000_000)));
+        assert_eq!((&*found.source, found.settled), (source, None));
+        assert!(read("1", r#"{"other":1}"#).is_none() && read("1", r#"{"type":"x","identity":"t"}"#).is_none());
+    }
+}

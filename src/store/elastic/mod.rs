@@ -1,0 +1,237 @@
+//! A cluster's store: tasks, leases and history in Elasticsearch 8.x or 9.x.
+//!
+//! Elasticsearch changes one document at a time, and finds a change only some time later. So every step that must happen whole
+//! is one document, written by compare-and-set and read by its id; a search is for history, never for a decision.
+//!
+//! | index | |
+//! |---|---|
+//! | `<default_index>-tasks` | the newest state of each task, its past states, and how far histories were deleted |
+//! | `<default_index>-leases` | one document for each shard |
+//! | `<default_index>-logs-YYYY.MM` | the log documents of the instants of one month; the alias `<default_index>` names all |
+
+mod bulk;
+mod client;
+mod history;
+mod hosts;
+mod indices;
+mod leases;
+mod log_document;
+mod outbox;
+mod problem;
+mod prune;
+mod query;
+mod settings;
+mod task_document;
+mod tasks;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use log::info;
+use tokio::sync::{Notify, mpsc};
+
+use self::bulk::SharedBulk;
+use self::client::Client;
+use self::history::KnownMonths;
+use self::indices::Names;
+use self::leases::{LeaseCache, Moves};
+use self::outbox::Outbox;
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError};
+use crate::clock::Clock;
+use crate::model::{Claim, EntryName, Identity, Lease, Record, Revision, Timestamp};
+
+pub use self::settings::{Address, Credentials, Durability, Refresh, Settings};
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Elastic {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Arc<Client>,
+    shared: SharedBulk,
+    names: Names,
+    leases: LeaseCache,
+    outbox: Outbox,
+    outbox_filled: Notify,
+    months: KnownMonths,
+    has_legacy: bool,
+    refreshes_at_once: bool,
+    is_unrefreshed: AtomicBool,
+    is_closed: AtomicBool,
+    seq: AtomicU64,
+    parked: AtomicU64,
+    clock: Arc<dyn Clock>,
+}
+
+impl Elastic {
+    /// Opens the store, and makes the indices that are missing. [`StoreError::Refused`]: no waiting will mend it.
+    pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let store = Self::connect(settings, clock, true).await?;
+        tokio::spawn(store.inner.clone().empty_outbox());
+        Ok(store)
+    }
+
+    /// Opens the store for reading, also beside nodes that use it.
+    pub async fn open_read_only(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::connect(settings, clock, false).await
+    }
+
+    async fn connect(settings: &Settings, clock: Arc<dyn Clock>, for_writing: bool) -> Result<Self, StoreError> {
+        let client = Arc::new(Client::new(settings)?);
+        let names = Names::new(&settings.index);
+        let version = indices::check_version(&client).await?;
+        if for_writing {
+            indices::prepare(&client, &names, settings).await?;
+        }
+        let has_legacy = indices::has_legacy(&client, &names).await?;
+        let refreshes_at_once = settings.refresh == Refresh::Immediately;
+        let inner = Inner {
+            shared: SharedBulk::start(client.clone(), refreshes_at_once),
+            client,
+            names,
+            leases: LeaseCache::default(),
+            outbox: Outbox::default(),
+            outbox_filled: Notify::new(),
+            months: KnownMonths::default(),
+            has_legacy,
+            refreshes_at_once,
+            is_unrefreshed: AtomicBool::new(true),
+            is_closed: AtomicBool::new(!for_writing),
+            seq: AtomicU64::new(0),
+            parked: AtomicU64::new(0),
+            clock,
+        };
+        if for_writing {
+            inner.seq.store(inner.highest_cleared_seq().await?, Ordering::Relaxed);
+        }
+        info!(version:%, index:% = settings.index; "connected to Elasticsearch");
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// How many log documents were refused and stand in the history without what others brought.
+    pub fn parked(&self) -> u64 {
+        self.inner.parked.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.is_closed() { Err(StoreError::Refused("the store is closed for writing".to_owned())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl CatalogStore for Elastic {
+    async fn change(&self, change: Change) -> Result<u64, StoreError> {
+        self.inner.check_open()?;
+        self.inner.change(change).await
+    }
+
+    async fn note(&self, record: Record) -> Result<(), StoreError> {
+        self.append(vec![record]).await
+    }
+
+    fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
+        let (pages, receiver) = mpsc::channel(1);
+        tokio::spawn(self.inner.clone().give_revisions(ended_after, pages));
+        receiver
+    }
+
+    async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.check_open()?;
+        self.inner.forget_revisions(before).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for Elastic {
+    async fn take_all(&self, owner: &str) -> Result<Vec<Lease>, StoreError> {
+        self.inner.check_open()?;
+        let leases = self.inner.take_all_leases(owner).await?;
+        let settled = leases.iter().map(|lease| lease.settled_through).min().unwrap_or_default();
+        self.inner.refresh(&self.inner.names.tasks).await?;
+        self.inner.repeat_consequences(settled).await?;
+        Ok(leases)
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        self.inner.all_leases().await
+    }
+
+    async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.inner.move_leases(claims, Moves::Ahead).await
+    }
+
+    async fn release(&self, claims: &[Claim]) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.inner.move_leases(claims, Moves::ToWhereItWas).await
+    }
+}
+
+#[async_trait]
+impl JournalStore for Elastic {
+    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.inner.append(&records).await
+    }
+
+    async fn search(&self, search: Search) -> Result<Found, StoreError> {
+        self.inner.search(&search).await
+    }
+
+    async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.inner.clear(identity, at).await
+    }
+
+    async fn outcomes(
+        &self,
+        entries: &[(Identity, EntryName)],
+        after: Timestamp,
+    ) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        self.inner.outcomes_of(entries, after).await
+    }
+
+    async fn last_fires(
+        &self,
+        identity: &Identity,
+        entries: &[&EntryName],
+        after: Timestamp,
+    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        self.inner.last_fires(identity, entries, after).await
+    }
+
+    async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
+        self.inner.check_open()?;
+        self.inner.prune(retention, settled_through).await
+    }
+
+    async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError> {
+        self.inner.deleted_through(identity).await
+    }
+
+    async fn size(&self) -> Result<u64, StoreError> {
+        self.inner.size().await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        indices::check_health(&self.inner.client, &self.inner.names).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.is_closed.store(true, Ordering::Relaxed);
+        self.inner.outbox_filled.notify_one();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! Deleting history: whole months by age, what was cleared, and the oldest where there is too much.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use elasticsearch::http::Method;
+use log::info;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::bulk::{self, Op, Write, Written};
+use super::client::{NOTHING, is_missing, unavailable};
+use super::query::{Mark, mark_id};
+use super::task_document::{MARK, Page};
+use super::{Inner, problem};
+use crate::model::{Identity, Timestamp};
+use crate::store::{Pruned, Retention, StoreError};
+
+const DOING: &str = "pruning the history";
+/// The identity under which deletions stand that concern all tasks. No task has it: identities are never empty.
+const ALL_TASKS: &str = "";
+/// How many clears one step works on.
+const MARKS_MAX: usize = 100;
+
+/// A month of history.
+#[derive(Debug)]
+struct Month {
+    index: String,
+    end: Timestamp,
+    records: u64,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    #[serde(default)]
+    indices: BTreeMap<String, IndexStats>,
+}
+
+#[derive(Deserialize)]
+struct IndexStats {
+    primaries: Primaries,
+}
+
+#[derive(Deserialize)]
+struct Primaries {
+    docs: Docs,
+    store: StoreStats,
+}
+
+#[derive(Deserialize)]
+struct Docs {
+    count: u64,
+    #[serde(default)]
+    deleted: u64,
+}
+
+#[derive(Deserialize)]
+struct StoreStats {
+    size_in_bytes: u64,
+}
+
+impl IndexStats {
+    /// What the index would take if deleted documents were gone already: they go when segments are merged.
+    fn used_bytes(&self) -> u64 {
+        let Docs { count, deleted } = self.primaries.docs;
+        let bytes = u128::from(self.primaries.store.size_in_bytes);
+        let used = bytes * u128::from(count) / u128::from((count + deleted).max(1));
+        u64::try_from(used).unwrap_or(u64::MAX)
+    }
+}
+
+impl Inner {
+    /// Hides the records of a task up to now. They are deleted by the next pruning.
+    pub(super) async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError> {
+        let known = self.mark(identity.as_str()).await?;
+        let mark = Mark { through: known.through.max(at.millis()), cleared_seq: self.next_seq() };
+        self.write_mark(identity.as_str(), mark).await
+    }
+
+    async fn write_mark(&self, identity: &str, mark: Mark) -> Result<(), StoreError> {
+        let source = json!({
+            "kind": MARK, "identity": identity, "through": mark.through, "cleared_seq": mark.cleared_seq,
+        });
+        let source = serde_json::to_vec(&source).expect("a mark can be written as JSON").into();
+        let write = Write { index: self.names.tasks.clone(), id: mark_id(identity), op: Op::Index, source };
+        match self.shared.write("marking a deletion", vec![write]).await?.into_iter().next() {
+            Some(Written::Later(why) | Written::Refused(why)) => Err(unavailable("marking a deletion", why)),
+            Some(Written::Done(_) | Written::Conflict) | None => Ok(()),
+        }
+    }
+
+    pub(super) async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError> {
+        let (of_task, of_all) = (self.mark(identity.as_str()).await?, self.mark(ALL_TASKS).await?);
+        Ok(Timestamp::from_millis(of_task.through.max(of_all.through)))
+    }
+
+    /// One step of pruning.
+    pub(super) async fn prune(&self, retention: Retention, settled: Timestamp) -> Result<Pruned, StoreError> {
+        self.refresh_logs().await?;
+        let cleared = self.prune_cleared(retention.step_max, settled).await?;
+        let mut records = cleared;
+        let months = self.months().await?;
+        let mut bytes: u64 = months.iter().map(|month| month.bytes).sum();
+        let mut left = months.len();
+        for month in &months {
+            let is_old = month.end < retention.before;
+            // The newest month is never dropped for its size: it is being written.
+            let is_too_much = bytes > retention.bytes_max && left > 1;
+            if (is_old || is_too_much) && month.end <= settled {
+                self.drop_month(month).await?;
+                bytes -= month.bytes;
+                left -= 1;
+                records += month.records;
+            }
+        }
+        let mut is_more = cleared as usize >= retention.step_max;
+        if bytes > retention.bytes_max && left > 0 {
+            let oldest = self.prune_oldest(retention.step_max, settled).await?;
+            is_more |= oldest as usize >= retention.step_max;
+            records += oldest;
+        }
+        Ok(Pruned { records, more: is_more })
+    }
+
+    async fn drop_month(&self, month: &Month) -> Result<(), StoreError> {
+        self.mark_all(month.end).await?;
+        self.client.do_or_find(DOING, Method::Delete, format!("/{}", month.index), NOTHING, is_missing).await?;
+        self.months.forget(&month.index);
+        info!(index:% = month.index, records = month.records; "retention dropped a month of history");
+        Ok(())
+    }
+
+    async fn mark_all(&self, through: Timestamp) -> Result<(), StoreError> {
+        let known = self.mark(ALL_TASKS).await?;
+        if known.through >= through.millis() {
+            return Ok(());
+        }
+        self.write_mark(ALL_TASKS, Mark { through: through.millis(), cleared_seq: 0 }).await
+    }
+
+    /// The months of history, oldest first.
+    async fn months(&self) -> Result<Vec<Month>, StoreError> {
+        let stats = self.stats(&self.names.all_logs()).await?;
+        let month = |(index, stats): (String, IndexStats)| {
+            let end = self.month_end(&index)?;
+            Some(Month { end, records: stats.primaries.docs.count, bytes: stats.used_bytes(), index })
+        };
+        let mut months: Vec<Month> = stats.indices.into_iter().filter_map(month).collect();
+        months.sort_by_key(|month| month.end);
+        Ok(months)
+    }
+
+    async fn stats(&self, indices: &str) -> Result<Stats, StoreError> {
+        const FIELDS: &str = "indices.*.primaries.docs,indices.*.primaries.store.size_in_bytes";
+        self.client.ask(DOING, Method::Get, format!("/{indices}/_stats/docs,store?filter_path={FIELDS}"), NOTHING).await
+    }
+
+    /// The bytes that our indices take.
+    pub(super) async fn size(&self) -> Result<u64, StoreError> {
+        let ours = format!("{},{},{}", self.names.tasks, self.names.leases, self.names.all_logs());
+        Ok(self.stats(&ours).await?.indices.values().map(|index| index.primaries.store.size_in_bytes).sum())
+    }
+
+    /// Deletes what clears have hidden, as far as it is settled. A mark with nothing left to hide is lifted.
+    async fn prune_cleared(&self, max: usize, settled: Timestamp) -> Result<u64, StoreError> {
+        #[derive(Deserialize)]
+        struct Marked {
+            identity: String,
+            #[serde(flatten)]
+            mark: Mark,
+        }
+        self.refresh(&self.names.tasks).await?;
+        let body = json!({
+            "size": MARKS_MAX,
+            "query": { "bool": { "filter": [
+                { "term": { "kind": MARK } }, { "range": { "cleared_seq": { "gt": 0 } } },
+                // A clear hides what was recorded before it: that is settled when the clear's own moment is.
+                { "range": { "through": { "lte": settled.millis() } } },
+            ] } },
+        });
+        let path = format!("/{}/_search", self.names.tasks);
+        let found: Page<Marked> = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
+        let mut deleted = 0;
+        for Marked { identity, mark } in found.hits.hits.into_iter().map(|hit| hit._source) {
+            let room = max - usize::try_from(deleted).unwrap_or(max).min(max);
+            let query = json!({ "bool": { "filter": [
+                { "term": { "identity": identity } }, { "range": { "record.seq": { "lte": mark.cleared_seq } } },
+            ] } });
+            let of_task = self.delete_found(&query, room).await?;
+            deleted += of_task;
+            if (of_task as usize) < room && !self.has_legacy {
+                self.write_mark(&identity, Mark { cleared_seq: 0, ..mark }).await?;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes the oldest records.
+    async fn prune_oldest(&self, max: usize, settled: Timestamp) -> Result<u64, StoreError> {
+        let query = json!({ "bool": {
+            "must_not": [{ "range": { "record.last": { "gt": settled.millis() } } }],
+        } });
+        self.delete_found(&query, max).await
+    }
+
+    /// Deletes the oldest records that match, at most so many, and notes how far the history is gone.
+    async fn delete_found(&self, query: &Value, max: usize) -> Result<u64, StoreError> {
+        #[derive(Deserialize)]
+        struct Found {
+            hits: Hits,
+        }
+        #[derive(Deserialize)]
+        struct Hits {
+            hits: Vec<Hit>,
+        }
+        #[derive(Deserialize)]
+        struct Hit {
+            _index: String,
+            _id: String,
+            sort: Vec<i64>,
+        }
+        if max == 0 {
+            return Ok(0);
+        }
+        let body = json!({
+            "size": max.min(10_000), "query": query, "_source": false, "track_total_hits": false,
+            "sort": [{ "record.at": "asc" }, { "record.seq": "asc" }],
+        });
+        let path = format!("/{}/_search?ignore_unavailable=true&allow_no_indices=true", self.names.all_logs());
+        let found: Found = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
+        let Some(newest) = found.hits.hits.last().and_then(|hit| hit.sort.first().copied()) else { return Ok(0) };
+        let is_of_all = query["bool"].get("filter").is_none();
+        if is_of_all {
+            self.mark_all(Timestamp::from_millis(newest)).await?;
+        }
+        let delete = |hit: Hit| Write { index: hit._index.into(), id: hit._id, op: Op::Delete, source: Bytes::new() };
+        let writes: Vec<Write> = found.hits.hits.into_iter().map(delete).collect();
+        let written = bulk::send(&self.client, DOING, self.refreshes_at_once, &writes).await?;
+        if let Some(Written::Later(why)) = written.iter().find(|written| matches!(written, Written::Later(_))) {
+            return Err(unavailable(DOING, why.clone()));
+        }
+        self.refresh(&self.names.all_logs()).await?;
+        Ok(written.len() as u64)
+    }
+
+    /// The highest number that a clear has used.
+    pub(super) async fn highest_cleared_seq(&self) -> Result<u64, StoreError> {
+        self.refresh(&self.names.tasks).await?;
+        let body = json!({
+            "size": 1, "query": { "term": { "kind": MARK } }, "sort": [{ "cleared_seq": "desc" }],
+        });
+        let path = format!("/{}/_search", self.names.tasks);
+        let answer = self.client.call(DOING, Method::Post, path, Some(&body)).await?;
+        if !answer.status.is_success() {
+            return Err(unavailable(DOING, problem::of_answer(&answer)));
+        }
+        let found: Page<Mark> = super::task_document::page(DOING, &answer.body)?;
+        Ok(found.hits.hits.first().map_or(0, |hit| hit._source.cleared_seq))
+    }
+}

@@ -1,0 +1,389 @@
+//! Tasks: changes by compare-and-set on one document, and reading all of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use elasticsearch::http::Method;
+use log::{info, warn};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::Inner;
+use super::bulk::{self, Op, Seen, Write, Written};
+use super::client::{NOTHING, unavailable};
+use super::leases::{LeaseDocument, lease_id};
+use super::outbox::Consequence;
+use super::task_document::{PAST, Page, RecordDocument, RevisionDocument, TASK, TaskDocument, page, past_id, task_id};
+use crate::model::{Identity, Revision, Shard, Timestamp};
+use crate::observe::with_causes;
+use crate::store::{Change, StoreError};
+
+const DOING: &str = "changing a task";
+const LOADING: &str = "loading tasks";
+/// How long a change whose result is unknown waits before it looks again, at first and at most.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How many shards are read at once.
+const SHARDS_READ_AT_ONCE: usize = 4;
+/// How many documents the first page of a shard holds; later ones hold more or less, by their size.
+const PAGE_FIRST: usize = 200;
+/// No page holds more: Elasticsearch's own limit.
+const PAGE_MAX: usize = 10_000;
+/// How large a page should be, in bytes.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// How long a snapshot of the index is kept between two pages.
+const SNAPSHOT_KEPT: &str = "5m";
+
+/// What is stored of a task and its lease.
+struct Standing {
+    lease: Option<LeaseDocument>,
+    task: Option<(Seen, TaskDocument)>,
+}
+
+impl Inner {
+    /// Carries a change out. Once something was written whose answer was lost, this looks until it knows: until then the
+    /// task is held, and neither state of it fires.
+    pub(super) async fn change(&self, change: Change) -> Result<u64, StoreError> {
+        self.clear_way(&change.identity).await?;
+        let mut standing = self.standing(&change).await?;
+        let mut backoff = LOOK_AGAIN.0;
+        loop {
+            if let Some(number) = self.already_done(&change, &standing) {
+                self.follow(&change, standing.task.map(|(_, task)| task)).await;
+                return Ok(number);
+            }
+            let (seen, next) = self.next_state(&change, standing)?;
+            match self.write_state(&change.identity, seen, &next).await {
+                Ok(Written::Done(_)) => {
+                    let number = next.revision.number;
+                    self.follow(&change, Some(next)).await;
+                    return Ok(number);
+                }
+                Ok(Written::Later(why) | Written::Refused(why)) => return Err(unavailable(DOING, why)),
+                Ok(Written::Conflict) => {}
+                Err(error) => {
+                    warn!(identity:% = change.identity.as_str(); "a change may be written or not, it is looked for: {}", with_causes(&error));
+                }
+            }
+            standing = loop {
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(LOOK_AGAIN.1);
+                match self.standing(&change).await {
+                    Ok(standing) => break standing,
+                    Err(_) if !self.is_closed() => {}
+                    Err(error) => return Err(error),
+                }
+            };
+        }
+    }
+
+    /// What an earlier change of the task left to be written comes first: the next change writes over it.
+    async fn clear_way(&self, identity: &Identity) -> Result<(), StoreError> {
+        if self.outbox.is_full() {
+            return Err(unavailable(DOING, "the log documents of too many changes wait to be written"));
+        }
+        if let Some((ticket, consequence)) = self.outbox.of_task(identity) {
+            self.write_consequence(&consequence).await?;
+            self.outbox.remove(ticket);
+        }
+        Ok(())
+    }
+
+    async fn standing(&self, change: &Change) -> Result<Standing, StoreError> {
+        let shard = Shard::of(&change.identity).index();
+        let ids = [(&*self.names.leases, lease_id(shard)), (&*self.names.tasks, task_id(&change.identity))];
+        let mut got = bulk::get_many::<Value>(&self.client, DOING, ids.into_iter()).await?.into_iter();
+        let corrupt = |source: serde_json::Error| StoreError::Corrupt {
+            what: format!("task {:?}", change.identity.as_str()),
+            source: source.into(),
+        };
+        let lease =
+            got.next().flatten().map(|(_, lease)| serde_json::from_value(lease)).transpose().map_err(corrupt)?;
+        let task = got.next().flatten().map(|(seen, task)| serde_json::from_value(task).map(|task| (seen, task)));
+        Ok(Standing { lease, task: task.transpose().map_err(corrupt)? })
+    }
+
+    /// The number that this very change gave, if it has happened.
+    fn already_done(&self, change: &Change, standing: &Standing) -> Option<u64> {
+        let (_, task) = standing.task.as_ref()?;
+        let is_ours = task.record.as_ref().is_some_and(|record| record.id == change.record.id.to_string());
+        is_ours.then_some(task.revision.number)
+    }
+
+    /// The state that the change leads to, and what it replaces.
+    fn next_state(&self, change: &Change, standing: Standing) -> Result<(Option<Seen>, TaskDocument), StoreError> {
+        let Change { identity, replaces, epoch, at, next, record } = change;
+        let shard = Shard::of(identity);
+        if standing.lease.is_none_or(|lease| lease.epoch != epoch.0) {
+            return Err(StoreError::Fenced { shard, ours: *epoch });
+        }
+        let (seen, before) = standing.task.unzip();
+        if before.as_ref().and_then(TaskDocument::number_in_force) != *replaces {
+            return Err(StoreError::Conflict { identity: identity.clone() });
+        }
+        let before = before.map(|before| before.revision);
+        let (revision, replaced) = match (next, before) {
+            (Some(next), before) => {
+                let number = before.as_ref().map_or(0, |before| before.number) + 1;
+                (RevisionDocument { number, ..RevisionDocument::of(next) }, before.map(|before| before.ended(*at)))
+            }
+            // A delete: the state that it ends stays, ended.
+            (None, Some(before)) => (before.ended(*at), None),
+            (None, None) => return Err(StoreError::Conflict { identity: identity.clone() }),
+        };
+        let task = TaskDocument {
+            kind: TASK.into(),
+            identity: identity.as_str().to_owned(),
+            shard: shard.index(),
+            in_force: next.is_some(),
+            changed_at: at.millis(),
+            revision,
+            record: Some(RecordDocument::of(record)),
+            replaced,
+        };
+        Ok((seen, task))
+    }
+
+    async fn write_state(
+        &self,
+        identity: &Identity,
+        seen: Option<Seen>,
+        next: &TaskDocument,
+    ) -> Result<Written, StoreError> {
+        let op = seen.map_or(Op::Create, Op::Replace);
+        let write = Write { index: self.names.tasks.clone(), id: task_id(identity), op, source: next.to_bytes() };
+        let mut written = self.shared.write(DOING, vec![write]).await?;
+        written.pop().ok_or_else(|| unavailable(DOING, "no answer"))
+    }
+
+    /// Writes what follows from a change that has happened; what cannot be written waits in the outbox.
+    async fn follow(&self, change: &Change, done: Option<TaskDocument>) {
+        let replaced = done.and_then(|task| task.replaced);
+        let consequence = Consequence {
+            identity: change.identity.clone(),
+            changed_at: change.at,
+            past: replaced.map(|replaced| self.past_write(&change.identity, change.at, replaced)),
+            record: change.record.clone(),
+        };
+        let ticket = self.outbox.add(consequence.clone());
+        match self.write_consequence(&consequence).await {
+            Ok(()) => self.outbox.remove(ticket),
+            Err(error) => {
+                warn!(identity:% = change.identity.as_str(); "the log document of a change waits: {}", with_causes(&error));
+                self.outbox_filled.notify_one();
+            }
+        }
+    }
+
+    fn past_write(&self, identity: &Identity, changed_at: Timestamp, replaced: RevisionDocument) -> Write {
+        let id = past_id(identity, replaced.number);
+        let source = TaskDocument::past(identity, changed_at, replaced).to_bytes();
+        Write { index: self.names.tasks.clone(), id, op: Op::Index, source }
+    }
+
+    async fn write_consequence(&self, consequence: &Consequence) -> Result<(), StoreError> {
+        if let Some(past) = &consequence.past {
+            let written = self.shared.write(DOING, vec![past.clone()]).await?;
+            if let Some(Written::Later(why) | Written::Refused(why)) = written.into_iter().next() {
+                return Err(unavailable(DOING, why));
+            }
+        }
+        self.write_change_record(&consequence.record).await
+    }
+
+    /// Tries again what waits, until the store is closed.
+    pub(super) async fn empty_outbox(self: Arc<Self>) {
+        const PAUSE: Duration = Duration::from_millis(500);
+        while !self.is_closed() {
+            if self.outbox.is_empty() {
+                self.outbox_filled.notified().await;
+            }
+            tokio::time::sleep(PAUSE).await;
+            for (ticket, consequence) in self.outbox.all() {
+                if self.write_consequence(&consequence).await.is_err() {
+                    break;
+                }
+                self.outbox.remove(ticket);
+            }
+        }
+    }
+
+    /// Writes the consequences of changes that a crash may have kept from being written.
+    pub(super) async fn repeat_consequences(&self, since: Timestamp) -> Result<(), StoreError> {
+        let query = json!({ "bool": { "filter": [
+            { "term": { "kind": TASK } }, { "range": { "changed_at": { "gte": since.millis() } } },
+        ] } });
+        let mut after = None;
+        let mut count = 0_u64;
+        loop {
+            let found: Page<TaskDocument> = self.task_page(&query, PAGE_FIRST, after, None).await?.1;
+            let Some(last) = found.hits.hits.last() else { break };
+            after = Some(last.sort.clone());
+            for hit in found.hits.hits {
+                count += 1;
+                self.repeat_consequence(hit._source).await?;
+            }
+        }
+        if count > 0 {
+            info!(changes = count; "the consequences of the newest changes are written");
+        }
+        Ok(())
+    }
+
+    async fn repeat_consequence(&self, task: TaskDocument) -> Result<(), StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt { what: what.to_owned(), source: task.identity.clone().into() };
+        let identity = Identity::parse(&task.identity).map_err(|_| corrupt("identity"))?;
+        let Some(record) = &task.record else { return Ok(()) };
+        let record = record.to_record(&identity).ok_or_else(|| corrupt("log document"))?;
+        let changed_at = Timestamp::from_millis(task.changed_at);
+        let past = task.replaced.clone().map(|replaced| self.past_write(&identity, changed_at, replaced));
+        self.write_consequence(&Consequence { identity, changed_at, past, record }).await
+    }
+
+    /// A page of task documents, in the order of shard, identity and number, with its length in bytes.
+    async fn task_page(
+        &self,
+        query: &Value,
+        size: usize,
+        after: Option<Vec<Value>>,
+        snapshot: Option<&str>,
+    ) -> Result<(usize, Page<TaskDocument>), StoreError> {
+        let mut body = json!({
+            "size": size, "query": query, "track_total_hits": false,
+            "sort": ["shard", "identity", "number"],
+        });
+        if let Some(after) = after {
+            body["search_after"] = after.into();
+        }
+        let path = match snapshot {
+            Some(id) => {
+                body["pit"] = json!({ "id": id, "keep_alive": SNAPSHOT_KEPT });
+                "/_search".to_owned()
+            }
+            None => format!("/{}/_search", self.names.tasks),
+        };
+        let answer = self.client.call(LOADING, Method::Post, path, Some(&body)).await?;
+        if !answer.status.is_success() {
+            return Err(unavailable(LOADING, super::problem::of_answer(&answer)));
+        }
+        Ok((answer.body.len(), page(LOADING, &answer.body)?))
+    }
+
+    /// Gives the revisions that are in force or ended later than `ended_after`, in pages.
+    pub(super) async fn give_revisions(
+        self: Arc<Self>,
+        ended_after: Timestamp,
+        pages: mpsc::Sender<Result<Vec<Revision>, StoreError>>,
+    ) {
+        let snapshot = match self.open_snapshot(&self.names.tasks).await {
+            Ok(snapshot) => Arc::<str>::from(snapshot),
+            // Who asked may have gone: then nobody needs the error.
+            Err(error) => return drop(pages.send(Err(error)).await),
+        };
+        let mut reading = std::collections::VecDeque::new();
+        let mut shards = Shard::all();
+        loop {
+            while reading.len() < SHARDS_READ_AT_ONCE
+                && let Some(shard) = shards.next()
+            {
+                let (sender, receiver) = mpsc::channel(1);
+                tokio::spawn(self.clone().read_shard(shard, ended_after, snapshot.clone(), sender));
+                reading.push_back(receiver);
+            }
+            let Some(mut shard) = reading.pop_front() else { break };
+            while let Some(page) = shard.recv().await {
+                let is_over = page.is_err();
+                if pages.send(page).await.is_err() || is_over {
+                    return self.close_snapshot(&snapshot).await;
+                }
+            }
+        }
+        self.close_snapshot(&snapshot).await;
+    }
+
+    async fn read_shard(
+        self: Arc<Self>,
+        shard: Shard,
+        ended_after: Timestamp,
+        snapshot: Arc<str>,
+        pages: mpsc::Sender<Result<Vec<Revision>, StoreError>>,
+    ) {
+        let query = json!({ "bool": {
+            "filter": [{ "term": { "shard": shard.index() } }, { "terms": { "kind": [TASK, PAST] } }],
+            "must": { "bool": { "should": [
+                { "term": { "in_force": true } },
+                { "range": { "in_force_until": { "gt": ended_after.millis() } } },
+            ] } },
+        } });
+        let (mut size, mut after) = (PAGE_FIRST, None);
+        loop {
+            let read = self.task_page(&query, size, after, Some(&snapshot)).await;
+            let (bytes, found) = match read {
+                Ok(read) => read,
+                Err(error) => return drop(pages.send(Err(error)).await),
+            };
+            let count = found.hits.hits.len();
+            let Some(last) = found.hits.hits.last() else { return };
+            after = Some(last.sort.clone());
+            // Reading them is work: not on a thread that others wait for.
+            let parse = move || found.hits.hits.iter().map(|hit| hit._source.to_revision()).collect();
+            let parsed: Result<Vec<Revision>, StoreError> =
+                tokio::task::spawn_blocking(parse).await.unwrap_or_else(|error| Err(unavailable(LOADING, error)));
+            let is_last = count < size || parsed.is_err();
+            if pages.send(parsed).await.is_err() || is_last {
+                return;
+            }
+            size = (PAGE_BYTES / (bytes / count).max(1)).clamp(1, PAGE_MAX).min(size * 4);
+        }
+    }
+
+    /// Opens a snapshot that pages are read from.
+    pub(super) async fn open_snapshot(&self, indices: &str) -> Result<String, StoreError> {
+        #[derive(serde::Deserialize)]
+        struct Opened {
+            id: String,
+        }
+        self.refresh(indices).await?;
+        let path = format!("/{indices}/_pit?keep_alive={SNAPSHOT_KEPT}&ignore_unavailable=true");
+        Ok(self.client.ask::<Opened>("opening a snapshot", Method::Post, path, NOTHING).await?.id)
+    }
+
+    /// Frees a snapshot. One that stays is freed by the cluster after some minutes.
+    pub(super) async fn close_snapshot(&self, id: &str) {
+        let _ = self.client.call("closing a snapshot", Method::Delete, "/_pit", Some(&json!({ "id": id }))).await;
+    }
+
+    pub(super) async fn refresh(&self, indices: &str) -> Result<(), StoreError> {
+        let path = format!("/{indices}/_refresh?ignore_unavailable=true");
+        self.client.ask::<Value>("making writes visible", Method::Post, path, NOTHING).await.map(drop)
+    }
+
+    /// Forgets the states that ended before a moment.
+    pub(super) async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError> {
+        const DOING: &str = "forgetting old states of tasks";
+        self.refresh(&self.names.tasks).await?;
+        let query = json!({ "bool": {
+            "filter": [{ "term": { "in_force": false } }, { "range": { "in_force_until": { "lt": before.millis() } } }],
+        } });
+        let body = json!({ "size": 1_000, "query": query, "_source": false, "seq_no_primary_term": true });
+        let mut forgotten = 0;
+        loop {
+            let path = format!("/{}/_search", self.names.tasks);
+            let found: Page<Option<Value>> = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
+            let writes: Vec<Write> = found.hits.hits.iter().map(|hit| self.delete_write(&hit._id)).collect();
+            if writes.is_empty() {
+                return Ok(forgotten);
+            }
+            let written = self.shared.write(DOING, writes).await?;
+            let done = written.iter().filter(|written| matches!(written, Written::Done(_))).count();
+            if done == 0 {
+                return Ok(forgotten);
+            }
+            forgotten += done as u64;
+            self.refresh(&self.names.tasks).await?;
+        }
+    }
+
+    fn delete_write(&self, id: &str) -> Write {
+        Write { index: self.names.tasks.clone(), id: id.to_owned(), op: Op::Delete, source: bytes::Bytes::new() }
+    }
+}
