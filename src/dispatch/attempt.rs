@@ -40,12 +40,7 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// Builds the pool. Nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        let client = builder(settings).build().or_else(|error| {
-            // A small container often has no certificates: targets over http must be reached from it all the same.
-            warn!("the certificates of the system cannot be used, those built in are: {}", with_causes(&error));
-            builder(settings).tls_certs_only(built_in_certificates()).build()
-        })?;
-        Ok(Self { client, settings: settings.clone() })
+        Ok(Self { client: build_client(|| builder(settings))?, settings: settings.clone() })
     }
 
     async fn send_whole(&self, request: OutgoingRequest) -> Result<Answer, reqwest::Error> {
@@ -82,6 +77,15 @@ fn builder(settings: &Settings) -> reqwest::ClientBuilder {
         .redirect(redirect::Policy::none())
         // A retry is a policy of the entry, never a habit of the client.
         .retry(reqwest::retry::never())
+}
+
+/// Builds a client with the certificates of the system, or with those built in.
+pub fn build_client(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<reqwest::Client, reqwest::Error> {
+    builder().build().or_else(|error| {
+        // A small container often has no certificates: targets over http must be reached from it all the same.
+        warn!("the certificates of the system cannot be used, those built in are: {}", with_causes(&error));
+        builder().tls_certs_only(built_in_certificates()).build()
+    })
 }
 
 /// Mozilla's list, as it was when the program was built.

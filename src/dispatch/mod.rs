@@ -7,7 +7,7 @@ mod request;
 mod run_loop;
 mod settings;
 
-pub use self::attempt::{Answer, HttpTransport, Transport, TransportError};
+pub use self::attempt::{Answer, HttpTransport, Transport, TransportError, build_client};
 pub use self::request::OutgoingRequest;
 pub use self::run_loop::{Cancelled, Dispatch, DispatchStopped, Drained, start};
 pub use self::settings::Settings;
