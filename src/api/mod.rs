@@ -32,6 +32,7 @@ use crate::store::Store;
 
 pub use self::server::{Server, ServerError};
 pub use self::settings::Settings;
+pub use self::tasks::check_put;
 
 /// What the handlers work with, once the agenda is loaded.
 #[derive(Clone)]

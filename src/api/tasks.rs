@@ -7,7 +7,7 @@ use warp::reply::Response;
 use super::Services;
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
-use super::wire::{self, Parsed};
+use super::wire::{self, Misunderstood, Parsed};
 use crate::model::{Identity, Revision};
 
 /// How large the answer of one `/lists` may become, in bytes. Beyond it the client is told to ask for fewer.
@@ -17,6 +17,14 @@ pub(super) async fn put(services: Services, body: Bytes) -> Result<Response, Api
     let Parsed { value, warnings } = wire::put(&body)?;
     services.catalog.put(value).await?;
     Ok(reply::done(&warnings))
+}
+
+/// What `/put` says of a body before anything is stored: its warnings, or why it is refused, one line for each mistake.
+pub fn check_put(body: &[u8], body_max: usize) -> Result<Vec<String>, String> {
+    if body.len() > body_max {
+        return Err(ApiError::TooLarge { max: body_max }.to_string());
+    }
+    wire::put(body).map(|parsed| parsed.warnings).map_err(|Misunderstood(text)| text)
 }
 
 pub(super) async fn delete(services: Services, body: Bytes) -> Result<Response, ApiError> {
