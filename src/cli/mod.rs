@@ -1,6 +1,7 @@
 //! The front door: reads the command line and calls the rooms.
 
 mod check;
+mod import;
 mod next;
 mod serve;
 mod verify;
@@ -24,7 +25,7 @@ const EXIT_USAGE: u8 = 2;
     name = "schedule-service",
     version,
     after_help = "Exit codes: 0 done; 1 failed, or `verify` found an instant without exactly one outcome, or `next` \
-                  could not read an expression; 2 wrong command line or configuration."
+                  could not read an expression, or `import` did not take every task; 2 wrong command line or configuration."
 )]
 pub struct Command {
     #[command(subcommand)]
@@ -44,7 +45,14 @@ enum Verb {
     Next(next::NextArgs),
     /// Hold a past range of instants against the history
     Verify(verify::VerifyArgs),
+    /// Take all tasks over from a running mirrored service into this one
+    Import(import::ImportArgs),
 }
+
+/// The command line cannot be followed, which only showed when it was put to use.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
 
 /// Runs a command.
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -57,6 +65,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Some(Verb::CheckConfig) => or_seen_enough(check::run(file, &mut output)),
         Some(Verb::Verify(args)) => verify::run(&args, &load(file)?, SystemClock.now(), &mut output),
+        Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;
     ended
@@ -64,7 +73,8 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// The exit code for an error that a command ended with.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if error.is::<ConfigError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+    let is_usage = error.is::<ConfigError>() || error.is::<UsageError>();
+    if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }
 
 fn load(file: Option<&Path>) -> Result<NodeSettings, ConfigError> {
