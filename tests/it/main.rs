@@ -4,6 +4,7 @@ mod command_line;
 mod durability;
 mod firing;
 mod house;
+mod import;
 mod limits;
 mod restart;
 mod support;

@@ -1,9 +1,11 @@
-//! What the tests stand on: a target that records, a node in a box, a process that can be killed.
+//! What the tests stand on: a target that records, a service that is played, a node in a box, a process that can be killed.
 
+mod double;
 mod node;
 mod process;
 mod target;
 
+pub(crate) use self::double::{Double, Reply, play_mirrored};
 pub(crate) use self::node::BoxedNode;
 pub(crate) use self::process::Process;
 pub(crate) use self::target::{Arrival, Target};
