@@ -21,8 +21,9 @@ pub(super) struct Plan {
 /// What it did.
 #[derive(Debug)]
 pub(super) struct Planned {
+    /// Misfires whose records are safe, and where their entries go on: whether the claim was written or not.
     pub(super) moved: Vec<(Misfired, Option<Timestamp>)>,
-    pub(super) claims: Vec<Claim>,
+    pub(super) claimed: Result<Vec<Claim>, StoreError>,
 }
 
 /// Carries a plan out.
@@ -36,8 +37,8 @@ pub(super) async fn carry_out(
         return Err(unavailable("no more records can wait on the disk ([history] spill_max_mib)"));
     }
     let moved = settle_misfires(plan.misfired, plan.now, &journal, settings).await?;
-    store.claim(&plan.claims).await?;
-    Ok(Planned { moved, claims: plan.claims })
+    let claimed = store.claim(&plan.claims).await.map(|()| plan.claims);
+    Ok(Planned { moved, claimed })
 }
 
 async fn settle_misfires(

@@ -279,12 +279,16 @@ impl RunLoop {
 
     fn note_planned(&mut self, planned: Result<Planned, StoreError>) {
         self.planning = None;
-        match planned {
-            Ok(planned) => {
-                for (misfired, next) in &planned.moved {
-                    self.agenda.go_on(misfired, *next);
-                }
-                for claim in &planned.claims {
+        let claimed = planned.and_then(|planned| {
+            // Also when the claim failed: a second record of the same instants would make two outcomes.
+            for (misfired, next) in &planned.moved {
+                self.agenda.go_on(misfired, *next);
+            }
+            planned.claimed
+        });
+        match claimed {
+            Ok(claims) => {
+                for claim in &claims {
                     self.agenda.note_claim(claim);
                 }
                 self.status.is_claiming.store(true, Ordering::Relaxed);

@@ -323,3 +323,26 @@ async fn a_planned_stop_leaves_nothing_uncertain() {
     rooms.until("2026-03-29T00:00:06.500Z").await;
     assert_eq!(rooms.sink.fire_times().len(), 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_fail_for_long_make_misfires_with_one_outcome_each() {
+    let rooms = Rooms::new("2026-03-29T00:00:00.500Z").await;
+    rooms.change("task", Some("* * * * * *")).await;
+    rooms.until("2026-03-29T00:00:03.500Z").await;
+
+    // Records can be written, claims cannot: each planning finds misfires, and the next must not find them again.
+    rooms.store.fail_claims(true);
+    rooms.until("2026-03-29T00:02:00.500Z").await;
+    rooms.store.fail_claims(false);
+    rooms.until("2026-03-29T00:02:10.500Z").await;
+
+    let entry = (Identity::parse("task").unwrap(), EntryName::parse("e").unwrap());
+    rooms.journal.flush().await.unwrap();
+    let outcomes = rooms.store.outcomes(&[entry], Timestamp::EPOCH).await.unwrap().remove(0);
+    let mut expected_first = at("2026-03-29T00:00:01Z");
+    for outcome in &outcomes {
+        assert_eq!(outcome.stretch.first, expected_first, "{outcomes:?}");
+        expected_first = outcome.stretch.last.plus(Duration::from_secs(1));
+    }
+    assert_eq!(expected_first, at("2026-03-29T00:02:11Z"));
+}

@@ -18,6 +18,7 @@ const PAGE_MAX: usize = 100;
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     is_away: Arc<AtomicBool>,
+    refuses_claims: Arc<AtomicBool>,
     is_closed: Arc<AtomicBool>,
 }
 
@@ -44,12 +45,17 @@ impl MemoryStore {
 
     /// Another node's access to the same data: it is not closed with this one.
     pub fn reopen(&self) -> Self {
-        Self { tables: self.tables.clone(), is_away: self.is_away.clone(), is_closed: Arc::default() }
+        Self { is_closed: Arc::default(), ..self.clone() }
     }
 
     /// From now on every write fails, or none.
     pub fn fail_writes(&self, fail: bool) {
         self.is_away.store(fail, Ordering::SeqCst);
+    }
+
+    /// From now on every claim fails, and only claims, or none.
+    pub fn fail_claims(&self, fail: bool) {
+        self.refuses_claims.store(fail, Ordering::SeqCst);
     }
 
     /// All records, oldest first, also cleared ones.
@@ -176,6 +182,9 @@ impl LeaseStore for MemoryStore {
 
     async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError> {
         let mut tables = self.write()?;
+        if self.refuses_claims.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { doing: "claiming", source: "the test made it fail".into() });
+        }
         for claim in claims {
             tables.lease(claim.shard, claim.epoch)?;
         }

@@ -2,6 +2,9 @@
 
 mod command_line;
 mod durability;
+mod elastic_cluster;
+mod elastic_faults;
+mod elastic_store;
 mod firing;
 mod house;
 mod import;

@@ -153,7 +153,7 @@ impl Host {
     async fn send(&self, request: &Request) -> Result<Answer, Away> {
         let mut problem = self.problem.subscribe();
         let sent = tokio::select! {
-            sent = self.try_send(request, None) => sent,
+            sent = self.send_twice(request) => sent,
             Ok(why) = problem.wait_for(Option::is_some) => return Err(Away(why.clone().unwrap_or_default())),
         };
         sent.map_err(|why| {
@@ -163,7 +163,17 @@ impl Host {
         })
     }
 
-    async fn try_send(&self, request: &Request, timeout: Option<Duration>) -> Result<Answer, String> {
+    /// A connection that was kept may have been closed by the other side: that says nothing about the host.
+    async fn send_twice(&self, request: &Request) -> Result<Answer, String> {
+        match self.try_send(request, None).await {
+            Err((_, true)) => self.try_send(request, None).await,
+            first => first,
+        }
+        .map_err(|(why, _)| why)
+    }
+
+    /// The error says whether it may be of one connection only.
+    async fn try_send(&self, request: &Request, timeout: Option<Duration>) -> Result<Answer, (String, bool)> {
         let Request { method, path, body, is_bulk } = request;
         let mut headers = HeaderMap::new();
         if body.is_some() {
@@ -171,10 +181,11 @@ impl Host {
             headers.insert("content-type", HeaderValue::from_static(kind));
         }
         let sent = self.transport.send(*method, path, headers, None::<&()>, body.clone(), timeout).await;
-        let response = sent.map_err(|error| problem::of_connection(&self.url, &error))?;
+        let failed = |error| (problem::of_connection(&self.url, &error), problem::may_be_of_one_connection(&error));
+        let response = sent.map_err(failed)?;
         let status = response.status_code();
         let is_elastic = response.headers().contains_key("x-elastic-product");
-        let body = response.bytes().await.map_err(|error| problem::of_connection(&self.url, &error))?;
+        let body = response.bytes().await.map_err(failed)?;
         Ok(Answer { status, is_elastic, body })
     }
 
@@ -205,7 +216,7 @@ async fn probe(hosts: Arc<[Host]>) {
             // Any answer will do: what it says is for those who asked for something.
             match tokio::time::timeout(PROBE_TIMEOUT, host.try_send(&question, Some(PROBE_TIMEOUT))).await {
                 Ok(Ok(_)) => host.take_back(),
-                Ok(Err(why)) => host.give_up(&why.into()),
+                Ok(Err((why, _))) => host.give_up(&why.into()),
                 Err(_) => host.give_up(&problem::no_answer(&host.url, PROBE_TIMEOUT).into()),
             }
         });

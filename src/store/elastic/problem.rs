@@ -23,6 +23,25 @@ pub(super) fn of_connection(url: &Url, error: &elasticsearch::Error) -> String {
     format!("{url}: {cause} ({hint})")
 }
 
+/// Whether the same request may succeed over another connection: the host was reached, and the connection broke.
+pub(super) fn may_be_of_one_connection(error: &elasticsearch::Error) -> bool {
+    if error.is_timeout() {
+        return false;
+    }
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(cause) = cause.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+            return matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+        }
+        if cause.to_string().contains("before message completed") {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 fn hint_of(text: &str, is_timeout: bool) -> &'static str {
     if text.contains("UnknownIssuer") || text.contains("invalid peer certificate") {
         "its certificate is not trusted: set [elasticsearch] ca_file to the authority that signed it"
@@ -65,15 +84,33 @@ pub(super) struct Cause<'a> {
     pub(super) r#type: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) reason: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    root_cause: Vec<Cause<'a>>,
+    #[serde(borrow, default)]
+    caused_by: Option<Box<Cause<'a>>>,
 }
 
 impl Cause<'_> {
     /// Its words, cut to a length that fits a log line.
     pub(super) fn text(&self) -> String {
-        const TEXT_MAX: usize = 300;
-        let reason = self.reason.as_deref().unwrap_or_default();
-        let line = format!("{}: {}", self.r#type, reason.lines().next().unwrap_or_default());
+        const TEXT_MAX: usize = 400;
+        let mut line = self.line();
+        let mut deepest = self.root_cause.first().unwrap_or(self);
+        while let Some(cause) = &deepest.caused_by {
+            deepest = cause;
+        }
+        let deepest = deepest.line();
+        if deepest != line {
+            line = format!("{line}: {deepest}");
+        }
         line.chars().take(TEXT_MAX).collect()
+    }
+
+    fn line(&self) -> String {
+        const LINE_MAX: usize = 200;
+        let reason = self.reason.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
+        let line = format!("{}: {reason}", self.r#type);
+        line.chars().take(LINE_MAX).collect()
     }
 }
 

@@ -322,7 +322,7 @@ impl OutcomeHit {
 pub(super) fn newest_first() -> Value {
     json!([
         { "time": { "order": "desc", "unmapped_type": "long" } },
-        { "@timestamp": { "order": "desc", "unmapped_type": "date", "format": "epoch_millis" } },
+        { "record.at": { "order": "desc", "unmapped_type": "long" } },
         { "record.seq": { "order": "desc", "unmapped_type": "long" } },
     ])
 }

@@ -1,13 +1,18 @@
 //! What the tests stand on: a target that records, a service that is played, a node in a box, a process that can be killed.
 
 mod double;
+pub(crate) mod elasticsearch;
+mod loaded;
 mod node;
 mod process;
+mod proxy;
 mod target;
 
 pub(crate) use self::double::{Double, Reply, play_mirrored};
+pub(crate) use self::loaded::Loaded;
 pub(crate) use self::node::BoxedNode;
 pub(crate) use self::process::Process;
+pub(crate) use self::proxy::{Deed, Proxy};
 pub(crate) use self::target::{Arrival, Target};
 
 use serde_json::Value;

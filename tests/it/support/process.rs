@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -39,34 +40,49 @@ impl Process {
 
     /// The same, with more in its environment.
     pub(crate) async fn try_start_with(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_until("ready", folder, environment).await
+    }
+
+    /// Starts it and waits until it says that it listens, though it may not be ready.
+    pub(crate) async fn start_listening(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_until("listening", folder, environment)
+            .await
+            .unwrap_or_else(|log| panic!("it does not listen: {log}"))
+    }
+
+    async fn start_until(message: &'static str, folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut command = Self::command(folder);
         let mut child =
             command.envs(environment.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (ready, is_ready) = oneshot::channel();
+        let log = Arc::new(Mutex::new(String::new()));
+        let logged = log.clone();
         tokio::spawn(async move {
-            let (mut ready, mut log, mut address) = (Some(ready), String::new(), String::new());
+            let (mut ready, mut address) = (Some(ready), String::new());
             // Reads to the end, so that the service never waits for a full pipe.
             while let Ok(Some(line)) = lines.next_line().await {
                 let json: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 if let Some(found) = json["address"].as_str() {
                     address = found.to_owned();
                 }
-                if json["message"] == "ready"
+                if json["message"] == message
                     && let Some(ready) = ready.take()
                 {
                     let _ = ready.send(Ok(address.clone()));
                 }
                 if ready.is_some() {
+                    let mut log = logged.lock().unwrap();
                     log.push_str(&line);
                     log.push('\n');
                 }
             }
             if let Some(ready) = ready {
-                let _ = ready.send(Err(log));
+                let _ = ready.send(Err(logged.lock().unwrap().clone()));
             }
         });
-        let address = tokio::time::timeout(Duration::from_secs(60), is_ready).await.expect("ready within a minute");
+        let address = tokio::time::timeout(Duration::from_secs(60), is_ready).await;
+        let address = address.unwrap_or_else(|_| panic!("not ready within a minute: {}", log.lock().unwrap()));
         Ok(Self { base: format!("http://{}", address.unwrap()?), child })
     }
 
