@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
+mod elastic;
 mod load;
 mod scenarios;
 mod service;
@@ -22,8 +23,10 @@ async fn main() -> ExitCode {
         target::serve().await;
         return ExitCode::SUCCESS;
     }
-    if let Some(unknown) = words.iter().find(|word| !scenarios::NAMES.contains(word)) {
-        eprintln!("unknown scenario `{unknown}`, expected {}", scenarios::NAMES.join(", "));
+    let is_known = |word: &&&str| scenarios::NAMES.contains(word) || scenarios::ON_ELASTICSEARCH.contains(word);
+    if let Some(unknown) = words.iter().find(|word| !is_known(word)) {
+        let known = [scenarios::NAMES, scenarios::ON_ELASTICSEARCH].concat();
+        eprintln!("unknown scenario `{unknown}`, expected {}", known.join(", "));
         return ExitCode::from(2);
     }
     let chosen = if words.is_empty() { scenarios::NAMES.to_vec() } else { words };

@@ -3,16 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::elastic;
 use super::load::{put_all, task};
 use super::service::{Service, Target};
 
+/// What runs without anything else installed.
 pub(crate) const NAMES: &[&str] = &["put", "idle", "bound", "lateness"];
+/// What needs an Elasticsearch, and is named to be run.
+pub(crate) const ON_ELASTICSEARCH: &[&str] = &["es-history", "es-recover", "es-search", "es-lateness"];
 
 /// Fires once a year: idle while it is measured.
-const YEARLY: &str = "0 0 0 1 1 *";
+pub(crate) const YEARLY: &str = "0 0 0 1 1 *";
 const SECONDLY: &str = "* * * * * *";
 /// Clients that put at once.
-const CLIENTS: usize = 16;
+pub(crate) const CLIENTS: usize = 16;
 
 pub(crate) struct Figure {
     pub(crate) name: String,
@@ -20,7 +24,7 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
 }
 
-fn figure(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
+pub(crate) fn figure(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
     Figure { name: name.into(), value, unit }
 }
 
@@ -30,7 +34,17 @@ pub(crate) async fn run(name: &str) -> Vec<Figure> {
         "put" => put(folder.path()).await,
         "idle" => idle(folder.path()).await,
         "bound" => bound().await,
-        _ => lateness(folder.path()).await,
+        "es-history" => elastic::history().await,
+        "es-recover" => elastic::recover(folder.path()).await,
+        "es-search" => elastic::search(folder.path()).await,
+        "es-lateness" => {
+            let embedded = lateness(&folder.path().join("embedded"), &[1_000], &[]).await;
+            let environment = elastic::fresh("bench-lateness").await;
+            let mut figures = lateness(&folder.path().join("elastic"), &[1_000], &environment).await;
+            figures.iter_mut().for_each(|figure| figure.name.push_str(" (Elasticsearch)"));
+            embedded.into_iter().chain(figures).collect()
+        }
+        _ => lateness(folder.path(), &[10, 1_000, 10_000], &[]).await,
     }
 }
 
@@ -136,13 +150,13 @@ async fn burst(client: &reqwest::Client, base: &str, count: usize) {
 }
 
 /// Arrival at the target minus the instant.
-async fn lateness(folder: &Path) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    for (firing, seconds) in [(10, 20), (1_000, 20), (10_000, 20)] {
+async fn lateness(folder: &Path, firing: &[usize], environment: &[(&'static str, String)]) -> Vec<Figure> {
+    let (mut figures, seconds) = (Vec::new(), 20);
+    for &firing in firing {
         let target = Target::start();
         let folder = folder.join(firing.to_string());
-        std::fs::create_dir(&folder).expect("a folder");
-        let service = Service::start(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let service = Service::start_with(&folder, environment);
         let base = target.base.clone();
         let idle_tasks = (100_000 - firing) / 10;
         put_all(&service.base, 0..idle_tasks, CLIENTS, move |number| task(number, 10, YEARLY, &base)).await;

@@ -18,12 +18,18 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(folder: &Path, environment: &[(&'static str, String)]) -> Self {
         let begun = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_schedule-service"))
             .current_dir(folder)
             .env("SCHEDULE__STORE__PATH", folder.join("data"))
             .env("SCHEDULE__SERVER__PORT", "0")
             .env("SCHEDULE__LOG__FORMAT", "json")
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -47,9 +53,7 @@ impl Service {
     }
 
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells it");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+        resident_bytes(self.child.id())
     }
 
     /// Processor time used so far.
@@ -66,6 +70,12 @@ impl Service {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was ours");
     }
+}
+
+pub(crate) fn resident_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells it");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
 }
 
 /// The recording target in a process of its own.

@@ -58,45 +58,101 @@ impl Verdict {
     }
 }
 
+/// How many entries are looked at together, and how many instants they may name: it bounds what is in memory.
+const ENTRIES_AT_ONCE: usize = 1_000;
+const INSTANTS_AT_ONCE: u64 = 200_000;
+
 /// Looks at every task that was in force in the range and gives each finding to `tell`, by task, entry and instant.
 /// Instants whose records were cleared or pruned are left out: nothing can be said about them.
 pub async fn verify(store: &dyn Store, range: Range, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<(), StoreError> {
     let leases = store.leases().await?;
+    let mut verifying = Verifying { store, leases, range, tell, waiting: Vec::new(), entries: 0, instants: 0 };
     let before = Timestamp::from_millis(range.from.millis() - 1);
     let mut pages = store.revisions(before);
     let mut of_task: Vec<Revision> = Vec::new();
     while let Some(page) = pages.recv().await {
         for revision in page? {
             if of_task.last().is_some_and(|last| last.task.identity != revision.task.identity) {
-                verify_task(store, &leases, &of_task, range, tell).await?;
-                of_task.clear();
+                verifying.add(std::mem::take(&mut of_task)).await?;
             }
             of_task.push(revision);
         }
     }
-    verify_task(store, &leases, &of_task, range, tell).await
+    verifying.add(of_task).await?;
+    verifying.look().await
 }
 
-async fn verify_task(
-    store: &dyn Store,
-    leases: &[Lease],
-    revisions: &[Revision],
+struct Verifying<'a> {
+    store: &'a dyn Store,
+    leases: Vec<Lease>,
     range: Range,
-    tell: &mut (dyn FnMut(Finding) + Send),
-) -> Result<(), StoreError> {
-    let Some(identity) = revisions.first().map(|revision| &revision.task.identity) else { return Ok(()) };
-    let deleted_through = store.deleted_through(identity).await?;
-    let after = Timestamp::from_millis(range.from.millis() - 1).max(deleted_through);
-    let settled_through = leases.get(Shard::of(identity).index()).map(|lease| lease.settled_through);
-    for (name, named) in by_entry(revisions) {
-        let entry = [(identity.clone(), name.clone())];
-        let outcomes = store.outcomes(&entry, after).await?.pop().unwrap_or_default();
-        let span = Span { after, until: range.to, settled_through: settled_through.unwrap_or(Timestamp::EPOCH) };
-        for (first, last, count, verdict) in compare(&named, &outcomes, span) {
-            tell(Finding { identity: identity.clone(), entry: name.clone(), first, last, count, verdict });
+    tell: &'a mut (dyn FnMut(Finding) + Send),
+    /// Tasks, each with its revisions, that will be looked at together.
+    waiting: Vec<Vec<Revision>>,
+    entries: usize,
+    instants: u64,
+}
+
+impl Verifying<'_> {
+    async fn add(&mut self, of_task: Vec<Revision>) -> Result<(), StoreError> {
+        if of_task.is_empty() {
+            return Ok(());
+        }
+        for revision in &of_task {
+            self.entries += revision.task.entries.len();
+            let until = revision.in_force_until.unwrap_or(self.range.to).min(self.range.to);
+            let after = revision.in_force_from.max(self.range.from);
+            let named = revision.task.entries.iter().map(|entry| revision.ticks(entry).count(after, until));
+            self.instants += named.sum::<u64>();
+        }
+        self.waiting.push(of_task);
+        if self.entries >= ENTRIES_AT_ONCE || self.instants >= INSTANTS_AT_ONCE { self.look().await } else { Ok(()) }
+    }
+
+    /// Looks at what waits.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let tasks = std::mem::take(&mut self.waiting);
+        (self.entries, self.instants) = (0, 0);
+        let identities: Vec<Identity> = tasks.iter().map(|of_task| of_task[0].task.identity.clone()).collect();
+        let deleted_through = self.store.deleted_through(&identities).await?;
+        let before = Timestamp::from_millis(self.range.from.millis() - 1);
+        let mut all: Vec<Named<'_>> = Vec::new();
+        for (of_task, deleted_through) in tasks.iter().zip(deleted_through) {
+            let identity = &of_task[0].task.identity;
+            let lease = self.leases.get(Shard::of(identity).index());
+            let settled_through = lease.map_or(Timestamp::EPOCH, |lease| lease.settled_through);
+            let span = Span { after: before.max(deleted_through), until: self.range.to, settled_through };
+            let named = |(entry, states)| Named { identity, entry, states, span };
+            all.extend(by_entry(of_task).into_iter().map(named));
+        }
+        for some in all.chunks(ENTRIES_AT_ONCE) {
+            let entries: Vec<(Identity, EntryName)> =
+                some.iter().map(|named| (named.identity.clone(), named.entry.clone())).collect();
+            let outcomes = self.store.outcomes(&entries, before).await?;
+            for (named, outcomes) in some.iter().zip(outcomes) {
+                named.tell(outcomes, self.tell);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is known of one entry before its outcomes are.
+struct Named<'a> {
+    identity: &'a Identity,
+    entry: &'a EntryName,
+    states: Vec<(&'a Revision, &'a Entry)>,
+    span: Span,
+}
+
+impl Named<'_> {
+    fn tell(&self, mut outcomes: Vec<Outcome>, tell: &mut (dyn FnMut(Finding) + Send)) {
+        outcomes.retain(|outcome| outcome.stretch.last > self.span.after);
+        for (first, last, count, verdict) in compare(&self.states, &outcomes, self.span) {
+            let (identity, entry) = (self.identity.clone(), self.entry.clone());
+            tell(Finding { identity, entry, first, last, count, verdict });
         }
     }
-    Ok(())
 }
 
 /// The states of each entry of a task, in the order of time.

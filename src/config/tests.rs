@@ -47,6 +47,19 @@ fn the_readme_lists_every_key_with_its_default() {
 }
 
 #[test]
+fn what_the_containers_set_are_keys() {
+    let files = [include_str!("../../docker-compose.yml"), include_str!("../../Dockerfile")];
+    let words = files.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    let set: Vec<(&str, &str)> = words.filter_map(|word| word.strip_prefix("SCHEDULE__")?.split_once("__")).collect();
+
+    assert!(set.len() >= 5, "{set:?}");
+    for (section, name) in set {
+        let (section, name) = (section.to_lowercase(), name.to_lowercase());
+        assert!(KEYS.iter().any(|key| key.section == section && key.name == name), "[{section}] {name}");
+    }
+}
+
+#[test]
 fn the_defaults_are_those_of_the_rooms() {
     let settings = NodeSettings::default();
 

@@ -292,9 +292,10 @@ impl JournalStore for MemoryStore {
         Ok(Pruned { records: deleted as u64, more: deleted == retention.step_max })
     }
 
-    async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError> {
+    async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
         let tables = self.read();
-        Ok(tables.cleared.get(identity).copied().unwrap_or_default().max(tables.pruned_through))
+        let of = |identity| tables.cleared.get(identity).copied().unwrap_or_default().max(tables.pruned_through);
+        Ok(identities.iter().map(of).collect())
     }
 
     async fn size(&self) -> Result<u64, StoreError> {

@@ -208,9 +208,9 @@ pub trait JournalStore: Send + Sync {
     /// `settled_through` stay.
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError>;
 
-    /// Until when the history of a task was deleted: cleared by hand, or pruned by retention. Nothing can be said about
-    /// its instants up to then.
-    async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError>;
+    /// Until when the history of each of these tasks was deleted: cleared by hand, or pruned by retention. Nothing can be said
+    /// about its instants up to then.
+    async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError>;
 
     /// The bytes that the store takes on disk.
     async fn size(&self) -> Result<u64, StoreError>;

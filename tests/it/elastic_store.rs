@@ -6,30 +6,18 @@ use std::time::Duration;
 
 use schedule_service::clock::SystemClock;
 use schedule_service::model::{EntryName, Identity, Record, RecordKind, RunId, Settled, Stretch, Timestamp};
-use schedule_service::store::elastic::{Address, Credentials, Durability, Elastic, Refresh, Settings};
+use schedule_service::store::elastic::{Address, Elastic, Settings};
 use schedule_service::store::{JournalStore, Search, StoreError};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::elasticsearch::{Server, shared, unique_index};
-use crate::support::{Deed, Proxy, client};
+use crate::support::elasticsearch::{self, Server, shared};
+use crate::support::{Deed, Proxy};
 
 fn settings(hosts: &[&str]) -> Settings {
-    let _ = client();
-    Settings {
-        address: Address::Hosts(hosts.iter().map(|host| host.parse().unwrap()).collect()),
-        credentials: Credentials::None,
-        ca_file: None,
-        timeout: Duration::from_secs(30),
-        compression: false,
-        index: unique_index(),
-        shards: 1,
-        replicas: 0,
-        refresh: Refresh::Immediately,
-        durability: Durability::Request,
-        wait_for_active_shards: "1".to_owned(),
-    }
+    let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+    Settings { address: Address::Hosts(hosts), ..elasticsearch::settings() }
 }
 
 async fn open(settings: &Settings) -> Result<Elastic, StoreError> {

@@ -8,6 +8,7 @@ mod elastic_store;
 mod firing;
 mod house;
 mod import;
+mod kibana;
 mod limits;
 mod restart;
 mod support;

@@ -62,8 +62,8 @@ pub(crate) async fn a_cleared_log_is_empty_but_its_outcomes_stay_known(store: &i
     assert_eq!(store.search(all_of("a")).await.unwrap().total, 0);
     assert_eq!(store.search(all_of("b")).await.unwrap().total, 1);
     assert_eq!(outcomes_of(store, "a", at(0)).await.len(), 1);
-    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(5));
-    assert_eq!(store.deleted_through(&identity("b")).await.unwrap(), Timestamp::EPOCH);
+    assert_eq!(deleted_through(store, "a").await, at(5));
+    assert_eq!(deleted_through(store, "b").await, Timestamp::EPOCH);
 }
 
 pub(crate) async fn a_record_after_a_clear_is_found(store: &impl Store) {
@@ -132,12 +132,12 @@ pub(crate) async fn pruning_takes_old_months_and_what_was_cleared_but_nothing_un
     let retention = Retention { before: at(MONTH - 60), bytes_max: u64::MAX, step_max: 100 };
 
     assert_eq!(store.prune(retention, at(-1)).await.unwrap(), Pruned { records: 0, more: false });
-    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), Timestamp::EPOCH);
+    assert_eq!(deleted_through(store, "a").await, Timestamp::EPOCH);
     let pruned = store.prune(retention, at(MONTH + 9)).await.unwrap();
 
     assert_eq!(pruned, Pruned { records: 5, more: false });
     assert_eq!(store.search(all_of("a")).await.unwrap().total, 5);
-    let deleted_through = store.deleted_through(&identity("a")).await.unwrap();
+    let deleted_through = deleted_through(store, "a").await;
     assert!(at(3) <= deleted_through && deleted_through < at(MONTH), "{deleted_through}");
     assert!(outcomes_of(store, "b", at(0)).await.is_empty());
 }

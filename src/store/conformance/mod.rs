@@ -144,6 +144,10 @@ pub(super) async fn outcomes_of(store: &impl Store, name: &str, after: Timestamp
     store.outcomes(&[(identity(name), entry_name())], after).await.unwrap().remove(0)
 }
 
+pub(super) async fn deleted_through(store: &impl Store, name: &str) -> Timestamp {
+    store.deleted_through(&[identity(name)]).await.unwrap().remove(0)
+}
+
 pub(super) async fn kinds(store: &impl Store, search: Search) -> Vec<RecordKind> {
     store.search(search).await.unwrap().records.into_iter().map(|record| record.kind).collect()
 }

@@ -139,9 +139,10 @@ impl Host {
             let refused =
                 |why: String| StoreError::Refused(format!("[elasticsearch] ca_file {}: {why}", file.display()));
             let pem = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
-            let certificates = Certificate::from_pem(&pem).map_err(|error| refused(error.to_string()))?;
+            let no_certificate = || refused("holds no certificate, expected PEM".to_owned());
+            let certificates = Certificate::from_pem(&pem).map_err(|_| no_certificate())?;
             if certificates.is_empty() {
-                return Err(refused("holds no certificate, expected PEM".to_owned()));
+                return Err(no_certificate());
             }
             builder = builder.cert_validation(CertificateValidation::Full(certificates));
         }

@@ -214,8 +214,8 @@ impl JournalStore for Elastic {
         self.inner.prune(retention, settled_through).await
     }
 
-    async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError> {
-        self.inner.deleted_through(identity).await
+    async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
+        self.inner.deleted_through(identities).await
     }
 
     async fn size(&self) -> Result<u64, StoreError> {

@@ -116,7 +116,9 @@ impl Cause<'_> {
 
 /// Why a request was answered with an error, and what to do about it.
 pub(super) fn of_answer(answer: &Answer) -> String {
-    if !answer.is_elastic {
+    // Who is not let in is not told what it is, either.
+    let is_let_in = !matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    if !answer.is_elastic && is_let_in {
         return "there is no Elasticsearch at this address: check [elasticsearch] hosts".to_owned();
     }
     let said = match serde_json::from_slice::<Failed<'_>>(&answer.body).ok().and_then(|failed| failed.error) {

@@ -90,9 +90,11 @@ impl Inner {
         }
     }
 
-    pub(super) async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError> {
-        let (of_task, of_all) = (self.mark(identity.as_str()).await?, self.mark(ALL_TASKS).await?);
-        Ok(Timestamp::from_millis(of_task.through.max(of_all.through)))
+    pub(super) async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
+        let all: Vec<&str> = std::iter::once(ALL_TASKS).chain(identities.iter().map(Identity::as_str)).collect();
+        let marks = self.marks(&all).await?;
+        let of_all = marks.first().copied().unwrap_or_default().through;
+        Ok(marks.iter().skip(1).map(|mark| Timestamp::from_millis(mark.through.max(of_all))).collect())
     }
 
     /// One step of pruning.

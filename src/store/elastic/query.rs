@@ -158,9 +158,13 @@ impl Inner {
 
     /// Until when a task's history was cleared.
     pub(super) async fn mark(&self, identity: &str) -> Result<Mark, StoreError> {
-        let ids = std::iter::once((&*self.names.tasks, mark_id(identity)));
+        Ok(self.marks(&[identity]).await?.pop().unwrap_or_default())
+    }
+
+    pub(super) async fn marks(&self, identities: &[&str]) -> Result<Vec<Mark>, StoreError> {
+        let ids = identities.iter().map(|identity| (&*self.names.tasks, mark_id(identity)));
         let marks: Vec<Option<(_, Mark)>> = bulk::get_many(&self.client, "reading deletions", ids).await?;
-        Ok(marks.into_iter().flatten().next().map(|(_, mark)| mark).unwrap_or_default())
+        Ok(marks.into_iter().map(|mark| mark.map(|(_, mark)| mark).unwrap_or_default()).collect())
     }
 
     /// The outcomes of entries of some tasks, each whose last instant is later than `after`.

@@ -151,9 +151,11 @@ impl JournalStore for Embedded {
         self.write(|answer| Operation::Prune(retention, settled_through, answer)).await
     }
 
-    async fn deleted_through(&self, identity: &Identity) -> Result<Timestamp, StoreError> {
-        let identity = identity.clone();
-        let read = move |database: &_| statements::deleted_through(database, &identity);
+    async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
+        let identities = identities.to_vec();
+        let read = move |database: &_| {
+            identities.iter().map(|identity| statements::deleted_through(database, identity)).collect()
+        };
         self.readers.read("reading deletions", read).await
     }
 

@@ -26,7 +26,7 @@ async fn what_was_written_is_there_after_a_reopen() {
 
 #[tokio::test]
 async fn pruning_takes_each_record_when_it_is_old_and_settled() {
-    use conformance::{all_of, at, identity, outcome, outcomes_of};
+    use conformance::{all_of, at, deleted_through, identity, outcome, outcomes_of};
     let (store, _folder) = open_new();
     store.append((0..10).map(|second| outcome(RecordKind::Success, "a", at(second))).collect()).await.unwrap();
     store.append(vec![outcome(RecordKind::Success, "b", at(8))]).await.unwrap();
@@ -35,12 +35,12 @@ async fn pruning_takes_each_record_when_it_is_old_and_settled() {
 
     let pruned = store.prune(retention, at(3)).await.unwrap();
     assert_eq!(pruned, Pruned { records: 4, more: false });
-    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(3));
+    assert_eq!(deleted_through(&store, "a").await, at(3));
     let pruned = store.prune(retention, at(9)).await.unwrap();
 
     assert_eq!(pruned, Pruned { records: 2, more: false });
     assert_eq!(store.search(all_of("a")).await.unwrap().total, 5);
-    assert_eq!(store.deleted_through(&identity("a")).await.unwrap(), at(4));
+    assert_eq!(deleted_through(&store, "a").await, at(4));
     assert!(outcomes_of(&store, "b", at(0)).await.is_empty());
 }
 
@@ -144,5 +144,5 @@ async fn a_clear_leaves_no_mark_once_its_rows_are_gone() {
     assert_eq!(store.prune(retention, at(5)).await.unwrap().records, 1);
     assert_eq!(marks(), 0);
 
-    assert_eq!(store.deleted_through(&a).await.unwrap(), at(5));
+    assert_eq!(conformance::deleted_through(&store, "a").await, at(5));
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use schedule_service::store::elastic::{Address, Credentials, Durability, Refresh, Settings};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -11,6 +12,24 @@ pub(crate) fn shared() -> String {
     std::env::var("SCHEDULE_TEST_ELASTICSEARCH").unwrap_or_else(|_| {
         panic!("SCHEDULE_TEST_ELASTICSEARCH is not set: run scripts/check, or `scripts/elasticsearch start` and set it to its hosts")
     })
+}
+
+/// A store on the server that the tests share, under a name that no other test uses.
+pub(crate) fn settings() -> Settings {
+    let _ = client();
+    Settings {
+        address: Address::Hosts(vec![shared().parse().unwrap()]),
+        credentials: Credentials::None,
+        ca_file: None,
+        timeout: Duration::from_secs(30),
+        compression: false,
+        index: unique_index(),
+        shards: 1,
+        replicas: 0,
+        refresh: Refresh::Immediately,
+        durability: Durability::Request,
+        wait_for_active_shards: "1".to_owned(),
+    }
 }
 
 /// A name that no other test uses.
