@@ -117,7 +117,7 @@ impl Node {
             store: store.clone(),
             index_name: settings.api.index_name.as_str().into(),
         });
-        let planner = Planner::start(recurring(&engine, &dispatch, &store, &settings, &clock)).await?;
+        let planner = Planner::start(recurring(&engine, &dispatch, &journal, &store, &settings, &clock)).await?;
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
         Ok(Self { api, server, planner, engine, dispatch, journal, store, shutdown_grace })
@@ -234,6 +234,7 @@ fn owner() -> String {
 fn recurring(
     engine: &Engine,
     dispatch: &Dispatch,
+    journal: &Journal,
     store: &Arc<dyn Store>,
     settings: &NodeSettings,
     clock: &Arc<dyn Clock>,
@@ -241,15 +242,22 @@ fn recurring(
     let planned = engine.clone();
     let plan = Recurring { cron_time: "* * * * * *", run: Arc::new(move || planned.plan()) };
     let (engine, dispatch) = (engine.clone(), dispatch.clone());
-    let statistics = Recurring { cron_time: "0 * * * * *", run: Arc::new(move || log_statistics(&engine, &dispatch)) };
+    let journal = journal.clone();
+    let tell = move || log_statistics(&engine, &dispatch, &journal);
+    let statistics = Recurring { cron_time: "0 * * * * *", run: Arc::new(tell) };
     let retention = Recurring { cron_time: "30 * * * * *", run: retention(store, settings, clock) };
     vec![plan, statistics, retention]
 }
 
-fn log_statistics(engine: &Engine, dispatch: &Dispatch) {
+fn log_statistics(engine: &Engine, dispatch: &Dispatch, journal: &Journal) {
     let (status, in_flight, waiting) = (engine.status(), dispatch.in_flight(), dispatch.waiting());
     let (entries, fires, overdue) = (status.entries(), status.fires(), status.plannings_overdue());
-    info!(entries, fires, in_flight, waiting, plannings_overdue = overdue; "statistics");
+    let (records_waiting, records) = (journal.waiting(), journal.status());
+    let (records_on_disk, records_dropped) = (records.spilled(), records.dropped());
+    info!(
+        entries, fires, in_flight, waiting, plannings_overdue = overdue, records_waiting, records_on_disk,
+        records_dropped; "statistics"
+    );
 }
 
 /// One pruning at a time: a turn that comes while the last one still runs does nothing.

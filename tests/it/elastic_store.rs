@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use schedule_service::clock::SystemClock;
 use schedule_service::model::{EntryName, Identity, Record, RecordKind, RunId, Settled, Stretch, Timestamp};
-use schedule_service::store::elastic::{Address, Elastic, Settings};
-use schedule_service::store::{JournalStore, Search, StoreError};
+use schedule_service::store::elastic::{Address, Credentials, Elastic, Settings};
+use schedule_service::store::{JournalStore, LeaseStore, Retention, Search, StoreError};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -189,10 +189,12 @@ async fn a_dead_host_costs_no_request_more_than_another_try() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (first, second) = (Proxy::start(&shared()).await, Proxy::start(&shared()).await);
     let asked = Arc::new(AtomicUsize::new(0));
-    for proxy in [&first, &second] {
+    let of_first = Arc::new(AtomicUsize::new(0));
+    for (proxy, of_proxy) in [(&first, of_first.clone()), (&second, Arc::default())] {
         let asked = asked.clone();
         proxy.set(move |line, _| {
             asked.fetch_add(usize::from(line.contains("/_search")), Ordering::Relaxed);
+            of_proxy.fetch_add(usize::from(line.contains("/_search")), Ordering::Relaxed);
             Deed::Pass
         });
     }
@@ -203,6 +205,8 @@ async fn a_dead_host_costs_no_request_more_than_another_try() {
         store.search(all(1, 0)).await.unwrap();
     }
     assert_eq!(asked.load(Ordering::Relaxed) - before, 20, "each once, at a host that lives");
+    let share = of_first.load(Ordering::Relaxed);
+    assert!((5..=15).contains(&share), "{share} of 20 went to one of two hosts");
 
     // Both lose their answers: none is left, and the error says so.
     first.set(|_, _| Deed::LoseAnswer);
@@ -249,4 +253,85 @@ async fn what_is_no_elasticsearch_of_a_known_version_is_refused_with_what_to_che
         let refusal = refusal(&settings(&[&host])).await;
         assert!(refusal.contains(expected), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn requests_and_answers_may_be_compressed() {
+    let store = open(&Settings { compression: true, ..settings(&[&shared()]) }).await.unwrap();
+
+    store.append(vec![fire(1, &format!(r#","body":"{}""#, "text ".repeat(10_000)))]).await.unwrap();
+
+    assert!(store.search(all(1, 0)).await.unwrap().records[0].source.contains("text text"));
+}
+
+#[tokio::test]
+async fn an_api_key_is_sent_as_elasticsearch_wants_it() {
+    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4_096];
+            let len = stream.read(&mut request).await.unwrap_or(0);
+            let _ = heard.send(String::from_utf8_lossy(&request[..len]).to_lowercase());
+            let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+
+    let refusal =
+        refusal(&Settings { credentials: Credentials::ApiKey("bXktaWQ6c2VjcmV0".to_owned()), ..settings(&[&host]) })
+            .await;
+
+    assert!(refusal.contains("the credentials were refused") && !refusal.contains("bXkt"), "{refusal}");
+    assert!(hears.recv().await.unwrap().contains("authorization: apikey bxktawq6c2vjcmv0"));
+}
+
+#[tokio::test]
+async fn a_cloud_id_leads_to_its_host() {
+    // "name:" and the text `cloud.invalid$deployment$kibana` in Base64.
+    let cloud = Address::CloudId("name:Y2xvdWQuaW52YWxpZCRkZXBsb3ltZW50JGtpYmFuYQ==".to_owned());
+    let wrong = Address::CloudId("name".to_owned());
+
+    let unknown = refusal(&Settings { address: cloud, ..settings(&[&shared()]) }).await;
+    let unreadable = refusal(&Settings { address: wrong, ..settings(&[&shared()]) }).await;
+
+    assert!(unknown.contains("https://deployment.cloud.invalid"), "{unknown}");
+    assert!(unreadable.contains("[elasticsearch] cloud_id cannot be read"), "{unreadable}");
+}
+
+#[tokio::test]
+async fn a_missing_shard_is_told_and_never_taken_for_an_empty_history() {
+    let settings = settings(&[&shared()]);
+    let store = open(&settings).await.unwrap();
+    store.append(vec![fire(1, "")]).await.unwrap();
+    store.check().await.unwrap();
+
+    let lost = json!({ "settings": { "index.routing.allocation.require._name": "nobody" } });
+    let path = format!("/{}-logs-2020.01?wait_for_active_shards=0", settings.index);
+    Server::shared().ask(http::Method::PUT, &path, lost).await;
+
+    let text = |error: StoreError| format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    let problem = text(store.check().await.unwrap_err());
+    assert!(problem.contains("the cluster is red") && problem.contains("_cluster/allocation/explain"), "{problem}");
+    assert!(store.search(all(10, 0)).await.is_err());
+    assert!(store.take_all("test").await.is_err());
+    Server::shared().ask(http::Method::DELETE, &format!("/{}-logs-2020.01", settings.index), Value::Null).await;
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_month_that_is_old_is_dropped_whole() {
+    let settings = settings(&[&shared()]);
+    let store = open(&settings).await.unwrap();
+    store.append(vec![fire(1, ""), fire(40 * 86_400, "")]).await.unwrap();
+    let retention = Retention { before: at(30 * 86_400), bytes_max: u64::MAX, step_max: 100 };
+
+    let pruned = store.prune(retention, at(50 * 86_400)).await.unwrap();
+
+    assert_eq!((pruned.records, pruned.more), (1, false));
+    let left =
+        Server::shared().ask(http::Method::GET, &format!("/{}-logs-*/_settings", settings.index), Value::Null).await;
+    assert_eq!(left.as_object().unwrap().keys().collect::<Vec<_>>(), [&format!("{}-logs-2027.02", settings.index)]);
+    store.append(vec![fire(2, "")]).await.unwrap();
+    assert_eq!(store.search(all(10, 0)).await.unwrap().total, 2, "its index comes back with what still belongs to it");
 }

@@ -71,6 +71,9 @@ impl Client {
     }
 }
 
+/// A search that cannot look everywhere fails: an answer with something left out would be taken for the whole.
+pub(super) const WHOLE: &str = "allow_partial_search_results=false";
+
 /// No body.
 pub(super) const NOTHING: Option<&()> = None;
 

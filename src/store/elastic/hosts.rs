@@ -51,6 +51,24 @@ pub(super) struct Answer {
 #[error("{0}")]
 pub(super) struct Away(pub(super) Arc<str>);
 
+/// Why a host did not answer a request.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) why: Arc<str>,
+}
+
+/// What a failure says about the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// It cannot be reached.
+    Unreachable,
+    /// It was reached, and the connection broke.
+    BrokenConnection,
+    /// It was reached, and the time ran out.
+    TooLong,
+}
+
 /// The hosts.
 pub(super) struct Hosts {
     hosts: Arc<[Host]>,
@@ -90,7 +108,9 @@ impl Hosts {
                 // It answers, but has no cluster: another one may.
                 Ok(answer) if is_gateway_problem(answer.status) => last = Some(Ok(answer)),
                 Ok(answer) => return Ok(answer),
-                Err(away) => last = Some(Err(away)),
+                // Another host would take as long.
+                Err(Failure { kind: FailureKind::TooLong, why }) => return Err(Away(why)),
+                Err(failure) => last = Some(Err(Away(failure.why))),
             }
         }
         last.unwrap_or_else(|| Err(self.away()))
@@ -151,30 +171,30 @@ impl Host {
     }
 
     /// Sends, until the host is given up.
-    async fn send(&self, request: &Request) -> Result<Answer, Away> {
+    async fn send(&self, request: &Request) -> Result<Answer, Failure> {
         let mut problem = self.problem.subscribe();
-        let sent = tokio::select! {
-            sent = self.send_twice(request) => sent,
-            Ok(why) = problem.wait_for(Option::is_some) => return Err(Away(why.clone().unwrap_or_default())),
-        };
-        sent.map_err(|why| {
-            let why: Arc<str> = why.into();
-            self.give_up(&why);
-            Away(why)
-        })
+        tokio::select! {
+            sent = self.send_twice(request) => sent.inspect_err(|failure| {
+                // A host that takes long for one request may be well: whether it is, the probe finds out.
+                if failure.kind != FailureKind::TooLong {
+                    self.give_up(&failure.why);
+                }
+            }),
+            Ok(why) = problem.wait_for(Option::is_some) => {
+                Err(Failure { kind: FailureKind::Unreachable, why: why.clone().unwrap_or_default() })
+            }
+        }
     }
 
     /// A connection that was kept may have been closed by the other side: that says nothing about the host.
-    async fn send_twice(&self, request: &Request) -> Result<Answer, String> {
+    async fn send_twice(&self, request: &Request) -> Result<Answer, Failure> {
         match self.try_send(request, None).await {
-            Err((_, true)) => self.try_send(request, None).await,
+            Err(Failure { kind: FailureKind::BrokenConnection, .. }) => self.try_send(request, None).await,
             first => first,
         }
-        .map_err(|(why, _)| why)
     }
 
-    /// The error says whether it may be of one connection only.
-    async fn try_send(&self, request: &Request, timeout: Option<Duration>) -> Result<Answer, (String, bool)> {
+    async fn try_send(&self, request: &Request, timeout: Option<Duration>) -> Result<Answer, Failure> {
         let Request { method, path, body, is_bulk } = request;
         let mut headers = HeaderMap::new();
         if body.is_some() {
@@ -182,7 +202,10 @@ impl Host {
             headers.insert("content-type", HeaderValue::from_static(kind));
         }
         let sent = self.transport.send(*method, path, headers, None::<&()>, body.clone(), timeout).await;
-        let failed = |error| (problem::of_connection(&self.url, &error), problem::may_be_of_one_connection(&error));
+        let failed = |error| Failure {
+            kind: problem::kind_of_connection(&error),
+            why: problem::of_connection(&self.url, &error).into(),
+        };
         let response = sent.map_err(failed)?;
         let status = response.status_code();
         let is_elastic = response.headers().contains_key("x-elastic-product");
@@ -217,7 +240,7 @@ async fn probe(hosts: Arc<[Host]>) {
             // Any answer will do: what it says is for those who asked for something.
             match tokio::time::timeout(PROBE_TIMEOUT, host.try_send(&question, Some(PROBE_TIMEOUT))).await {
                 Ok(Ok(_)) => host.take_back(),
-                Ok(Err((why, _))) => host.give_up(&why.into()),
+                Ok(Err(failure)) => host.give_up(&failure.why),
                 Err(_) => host.give_up(&problem::no_answer(&host.url, PROBE_TIMEOUT).into()),
             }
         });

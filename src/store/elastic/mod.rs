@@ -154,6 +154,8 @@ impl CatalogStore for Elastic {
 impl LeaseStore for Elastic {
     async fn take_all(&self, owner: &str) -> Result<Vec<Lease>, StoreError> {
         self.inner.check_open()?;
+        // With shards missing, what follows would not fail but wait.
+        self.check().await?;
         let leases = self.inner.take_all_leases(owner).await?;
         let settled = leases.iter().map(|lease| lease.settled_through).min().unwrap_or_default();
         self.inner.refresh(&self.inner.names.tasks).await?;

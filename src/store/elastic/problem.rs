@@ -7,7 +7,7 @@ use elasticsearch::http::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
-use super::hosts::Answer;
+use super::hosts::{Answer, FailureKind};
 
 /// Why a host could not be talked to.
 pub(super) fn of_connection(url: &Url, error: &elasticsearch::Error) -> String {
@@ -23,23 +23,21 @@ pub(super) fn of_connection(url: &Url, error: &elasticsearch::Error) -> String {
     format!("{url}: {cause} ({hint})")
 }
 
-/// Whether the same request may succeed over another connection: the host was reached, and the connection broke.
-pub(super) fn may_be_of_one_connection(error: &elasticsearch::Error) -> bool {
-    if error.is_timeout() {
-        return false;
-    }
+/// What a failure says about the host.
+pub(super) fn kind_of_connection(error: &elasticsearch::Error) -> FailureKind {
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(cause) = cause.downcast_ref::<std::io::Error>() {
             use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-            return matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+            let is_broken = matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+            return if is_broken { FailureKind::BrokenConnection } else { FailureKind::Unreachable };
         }
         if cause.to_string().contains("before message completed") {
-            return true;
+            return FailureKind::BrokenConnection;
         }
         next = cause.source();
     }
-    false
+    if error.is_timeout() { FailureKind::TooLong } else { FailureKind::Unreachable }
 }
 
 fn hint_of(text: &str, is_timeout: bool) -> &'static str {

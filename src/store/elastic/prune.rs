@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::bulk::{self, Op, Write, Written};
-use super::client::{NOTHING, is_missing, unavailable};
+use super::client::{NOTHING, WHOLE, is_missing, unavailable};
 use super::query::{Mark, mark_id};
 use super::task_document::{MARK, Page};
 use super::{Inner, problem};
@@ -181,7 +181,7 @@ impl Inner {
                 { "range": { "through": { "lte": settled.millis() } } },
             ] } },
         });
-        let path = format!("/{}/_search", self.names.tasks);
+        let path = format!("/{}/_search?{WHOLE}", self.names.tasks);
         let found: Page<Marked> = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
         let mut deleted = 0;
         for Marked { identity, mark } in found.hits.hits.into_iter().map(|hit| hit._source) {
@@ -229,7 +229,7 @@ impl Inner {
             "size": max.min(10_000), "query": query, "_source": false, "track_total_hits": false,
             "sort": [{ "record.at": "asc" }, { "record.seq": "asc" }],
         });
-        let path = format!("/{}/_search?ignore_unavailable=true&allow_no_indices=true", self.names.all_logs());
+        let path = format!("/{}/_search?{WHOLE}&ignore_unavailable=true&allow_no_indices=true", self.names.all_logs());
         let found: Found = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
         let Some(newest) = found.hits.hits.last().and_then(|hit| hit.sort.first().copied()) else { return Ok(0) };
         let is_of_all = query["bool"].get("filter").is_none();
@@ -252,7 +252,7 @@ impl Inner {
         let body = json!({
             "size": 1, "query": { "term": { "kind": MARK } }, "sort": [{ "cleared_seq": "desc" }],
         });
-        let path = format!("/{}/_search", self.names.tasks);
+        let path = format!("/{}/_search?{WHOLE}", self.names.tasks);
         let answer = self.client.call(DOING, Method::Post, path, Some(&body)).await?;
         if !answer.status.is_success() {
             return Err(unavailable(DOING, problem::of_answer(&answer)));

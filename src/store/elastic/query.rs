@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::client::NOTHING;
+use super::client::{NOTHING, WHOLE};
 use super::task_document::MARK;
 use super::{Inner, bulk, log_document};
 use crate::model::{EntryName, Identity, Record, RecordKind, Stretch, Timestamp};
@@ -117,7 +117,7 @@ impl Inner {
         doing: &'static str,
         body: &Value,
     ) -> Result<T, StoreError> {
-        let path = format!("/{}/_search?ignore_unavailable=true&allow_no_indices=true", self.names.searched());
+        let path = format!("/{}/_search?{WHOLE}&ignore_unavailable=true&allow_no_indices=true", self.names.searched());
         self.client.ask(doing, Method::Post, path, Some(body)).await
     }
 
@@ -243,7 +243,7 @@ impl Inner {
         struct Hits {
             hits: Vec<OutcomeHit>,
         }
-        let answer: Answer = self.client.ask(OUTCOMES, Method::Post, "/_search", Some(&body)).await?;
+        let answer: Answer = self.client.ask(OUTCOMES, Method::Post, format!("/_search?{WHOLE}"), Some(&body)).await?;
         Ok(answer.hits.hits)
     }
 
@@ -267,7 +267,7 @@ impl Inner {
                 "aggs": { "last": { "max": { "field": "record.last" } } },
             } },
         });
-        let path = format!("/{}/_search?ignore_unavailable=true&allow_no_indices=true", self.names.all_logs());
+        let path = format!("/{}/_search?{WHOLE}&ignore_unavailable=true&allow_no_indices=true", self.names.all_logs());
         let answer: Value = self.client.ask("reading the last fires", Method::Post, path, Some(&body)).await?;
         let mut last: HashMap<&str, Timestamp> = HashMap::new();
         for bucket in answer["aggregations"]["entries"]["buckets"].as_array().into_iter().flatten() {

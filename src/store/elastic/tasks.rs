@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::Inner;
 use super::bulk::{self, Op, Seen, Write, Written};
-use super::client::{NOTHING, unavailable};
+use super::client::{NOTHING, WHOLE, unavailable};
 use super::leases::{LeaseDocument, lease_id};
 use super::outbox::Consequence;
 use super::task_document::{PAST, Page, RecordDocument, RevisionDocument, TASK, TaskDocument, page, past_id, task_id};
@@ -257,9 +257,9 @@ impl Inner {
         let path = match snapshot {
             Some(id) => {
                 body["pit"] = json!({ "id": id, "keep_alive": SNAPSHOT_KEPT });
-                "/_search".to_owned()
+                format!("/_search?{WHOLE}")
             }
-            None => format!("/{}/_search", self.names.tasks),
+            None => format!("/{}/_search?{WHOLE}", self.names.tasks),
         };
         let answer = self.client.call(LOADING, Method::Post, path, Some(&body)).await?;
         if !answer.status.is_success() {
@@ -367,7 +367,7 @@ impl Inner {
         let body = json!({ "size": 1_000, "query": query, "_source": false, "seq_no_primary_term": true });
         let mut forgotten = 0;
         loop {
-            let path = format!("/{}/_search", self.names.tasks);
+            let path = format!("/{}/_search?{WHOLE}", self.names.tasks);
             let found: Page<Option<Value>> = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
             let writes: Vec<Write> = found.hits.hits.iter().map(|hit| self.delete_write(&hit._id)).collect();
             if writes.is_empty() {
