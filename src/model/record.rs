@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{EntryName, Identity, RunId, Timestamp};
 
 /// What a record tells. The words are those of the log documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordKind {
     /// A task was put.
     Put,

@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError};
+use super::log_cursor::RowPlace;
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, LogTotal, Outcome};
+use super::{Pruned, Retention, Search, StoreError};
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Record, Revision, Shard, Timestamp};
 
 /// How many revisions make a page.
 const PAGE_MAX: usize = 100;
+/// Names our places in cursors.
+const STORE: &str = "memory";
 
 /// The store.
 #[derive(Clone, Debug, Default)]
@@ -29,10 +33,12 @@ struct Tables {
     records: Vec<Row>,
     cleared: HashMap<Identity, Timestamp>,
     pruned_through: Timestamp,
+    newest_row: i64,
 }
 
 #[derive(Clone, Debug)]
 struct Row {
+    seq: i64,
     record: Record,
     is_cleared: bool,
 }
@@ -85,10 +91,12 @@ impl Tables {
     }
 
     fn append(&mut self, record: Record) {
-        let row = Row { record, is_cleared: false };
-        match self.records.iter_mut().find(|other| other.record.id == row.record.id) {
-            Some(other) => *other = row,
-            None => self.records.push(row),
+        match self.records.iter_mut().find(|other| other.record.id == record.id) {
+            Some(other) => *other = Row { seq: other.seq, record, is_cleared: false },
+            None => {
+                self.newest_row += 1;
+                self.records.push(Row { seq: self.newest_row, record, is_cleared: false });
+            }
         }
     }
 
@@ -237,6 +245,27 @@ impl JournalStore for MemoryStore {
         let records = found.into_iter().skip(search.skip).take(search.limit).collect();
         let total_is_lower_bound = total > Found::TOTAL_MAX;
         Ok(Found { records, total: total.min(Found::TOTAL_MAX), total_is_lower_bound })
+    }
+
+    async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError> {
+        let tables = self.read();
+        let place = after.as_ref().map(|cursor| RowPlace::parse(cursor.place(), STORE)).transpose()?;
+        let newest = place.map_or(tables.newest_row, |place| place.newest);
+        let order = |row: &Row| (query.sort.key_of(&row.record).millis(), row.seq);
+        let visible = tables.records.iter().filter(|row| !row.is_cleared && row.seq <= newest);
+        let mut found: Vec<&Row> = visible.filter(|row| query.filter.matches(&row.record)).collect();
+        found.sort_by(|one, other| query.sort.compare(&order(one), &order(other)));
+        let total = after.as_ref().map_or(LogTotal::counted(found.len(), false), LogCursor::total);
+        if let Some(place) = place {
+            found.retain(|row| query.sort.compare(&order(row), &(place.key, place.seq)).is_gt());
+        }
+        let is_more = found.len() > query.limit;
+        found.truncate(query.limit);
+        let next = found.last().filter(|_| is_more).map(|row| {
+            let (key, seq) = order(row);
+            LogCursor::new(&query, total, RowPlace { newest, key, seq }.write(STORE))
+        });
+        Ok(LogPage { records: found.into_iter().map(|row| row.record.clone()).collect(), total, next })
     }
 
     async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError> {

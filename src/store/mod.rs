@@ -6,6 +6,10 @@
 pub mod document;
 pub mod elastic;
 pub mod embedded;
+mod log_cursor;
+mod log_query;
+mod log_sort;
+mod log_words;
 pub mod memory;
 
 #[cfg(test)]
@@ -15,6 +19,11 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Record, RecordKind, Revision, Shard, Stretch, Timestamp};
+
+pub use self::log_cursor::{CursorError, LogCursor, LogPage, LogTotal};
+pub use self::log_query::{LogFilter, LogQuery, StatusRange, Within};
+pub use self::log_sort::LogSort;
+pub use self::log_words::{Words, WordsError};
 
 /// The cause of a failure inside a store.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -55,6 +64,9 @@ pub enum StoreError {
     /// Another process, another format: the store must not be opened.
     #[error("{0}")]
     Refused(String),
+    /// A search cannot go on from here. Begin it again.
+    #[error("cursor: {0}")]
+    Cursor(#[from] CursorError),
 }
 
 /// A step from one state of a task to the next. It happens whole, with its record, or not at all.
@@ -183,7 +195,11 @@ pub trait JournalStore: Send + Sync {
     /// Finds records of one task. Cleared ones are not found.
     async fn search(&self, search: Search) -> Result<Found, StoreError>;
 
-    /// Deletes the records of one task from what [`JournalStore::search`] finds. Their outcomes stay known to
+    /// Finds records of all tasks, a page after the one that gave the cursor. Cleared ones are not found. The pages of one
+    /// chain of cursors show what was there at the first: no record twice, none left out.
+    async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError>;
+
+    /// Deletes the records of one task from what the searches find. Their outcomes stay known to
     /// [`JournalStore::outcomes`] until pruning: a crash must not fire a cleared instant again. Until `at`, the task's
     /// history counts as deleted.
     async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError>;

@@ -3,10 +3,12 @@
 mod catalog;
 mod journal;
 mod leases;
+mod logs;
 
 pub(crate) use self::catalog::*;
 pub(crate) use self::journal::*;
 pub(crate) use self::leases::*;
+pub(crate) use self::logs::*;
 
 use std::sync::Arc;
 
@@ -44,7 +46,19 @@ macro_rules! store_conformance {
             the_last_fire_is_the_newest_that_was_sent,
             pruning_takes_old_months_and_what_was_cleared_but_nothing_unsettled,
             pruning_stops_after_a_step,
-            a_closed_store_refuses_writes
+            a_closed_store_refuses_writes,
+            a_log_search_finds_whole_words_in_message_url_and_response,
+            a_log_search_keeps_to_tasks_entries_and_kinds,
+            a_log_search_keeps_to_status_lateness_and_duration,
+            a_log_search_finds_a_run_by_its_id,
+            a_log_search_by_fire_time_finds_every_stretch_that_overlaps,
+            a_log_search_keeps_to_the_time_of_the_record,
+            a_log_search_gives_every_order,
+            the_pages_of_a_cursor_show_the_state_at_the_first_page,
+            a_cursor_of_another_query_or_of_another_store_is_refused,
+            cleared_records_are_in_no_log_search,
+            a_log_search_counts_beyond_its_page_and_stops_counting,
+            a_log_search_in_an_empty_store_is_one_empty_page
         );
     };
     ($open:expr, $($rule:ident),+) => {

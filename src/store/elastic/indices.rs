@@ -15,7 +15,7 @@ use crate::model::Timestamp;
 use crate::store::StoreError;
 
 /// The format of our mappings. It grows with each change of them.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Above the templates that Elasticsearch brings, which use up to 200.
 const TEMPLATE_PRIORITY: u32 = 350;
 
@@ -183,7 +183,7 @@ fn safe_settings(settings: &Settings) -> Value {
 }
 
 /// The log documents. What clients and targets bring, any JSON, is kept but not looked into: it can neither be refused, nor
-/// make a conflict, nor add fields. Its text is searched through `record.text`.
+/// make a conflict, nor add fields. Its words are searched through `record.text`.
 pub(super) fn log_mapping() -> Value {
     let keyword = json!({ "type": "keyword" });
     let date = json!({ "type": "date" });
@@ -203,7 +203,7 @@ pub(super) fn log_mapping() -> Value {
             "parked": { "type": "keyword", "ignore_above": 2048 }, "parked_source": kept,
             "record": { "properties": {
                 "seq": long,
-                "first": long, "last": long, "at": long, "count": long,
+                "first": long, "last": long, "at": long, "count": long, "instant": long,
                 "target": { "type": "keyword", "ignore_above": 2048 },
                 "text": { "type": "text" },
             } },

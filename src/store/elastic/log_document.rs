@@ -12,9 +12,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, Settled, Stretch, Timestamp};
+use crate::store::log_sort::instant_of;
+use crate::store::log_words::Looked;
 
-/// How much of a response can be found by its text, in bytes.
-const TEXT_MAX: usize = 16 * 1024;
 /// How much of a document that was refused is kept as a text, in bytes.
 const PARKED_MAX: usize = 1024 * 1024;
 /// What a client or a target brought, of any form.
@@ -34,24 +34,19 @@ struct Extract<'a> {
     last: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
+    /// The last instant, or the time of a change: what a search by fire time is ordered by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instant: Option<i64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     target: Option<Cow<'a, str>>,
+    /// The words of URL, message and response: apart, so that a host or a number with a point is no single word.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
 }
 
-#[derive(Deserialize)]
-struct Peek<'a> {
-    #[serde(borrow)]
-    url: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    response: Option<&'a RawValue>,
-}
-
 /// The document of a record.
 pub(super) fn write(record: &Record, seq: u64) -> Bytes {
-    let peek: Option<Peek<'_>> = serde_json::from_str(&record.source).ok();
-    let (url, response) = peek.map_or((None, None), |peek| (peek.url, peek.response));
+    let looked = Looked::at(&record.source);
     let stretch = record.settled.as_ref().map(|settled| settled.stretch);
     let extract = Extract {
         seq,
@@ -59,8 +54,9 @@ pub(super) fn write(record: &Record, seq: u64) -> Bytes {
         first: stretch.map(|stretch| stretch.first.millis()),
         last: stretch.map(|stretch| stretch.last.millis()),
         count: stretch.map(|stretch| stretch.count),
-        target: url.as_deref().and_then(target).map(Cow::Owned),
-        text: response.and_then(text),
+        instant: Some(instant_of(record).millis()),
+        target: looked.url.as_deref().and_then(target).map(Cow::Owned),
+        text: looked.all_words().map(Cow::Owned),
     };
     let mut document = Vec::with_capacity(record.source.len() + 160);
     document.extend_from_slice(BEGIN.as_bytes());
@@ -78,23 +74,6 @@ fn target(url: &str) -> Option<String> {
     let url = url::Url::parse(url).ok()?;
     let (host, port) = (url.host_str()?, url.port_or_known_default()?);
     Some(format!("{}://{host}:{port}", url.scheme()))
-}
-
-/// What can be found of a response: its text, or the text of its JSON.
-fn text(response: &RawValue) -> Option<Cow<'_, str>> {
-    let text: Cow<'_, str> = match serde_json::from_str::<Cow<'_, str>>(response.get()) {
-        Ok(text) => Cow::Owned(text.into_owned()),
-        Err(_) if response.get() == "null" => return None,
-        Err(_) => Cow::Borrowed(response.get()),
-    };
-    let end = text.floor_char_boundary(TEXT_MAX);
-    Some(match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    })
 }
 
 /// The same document with the JSON that others brought as text.
@@ -203,18 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_response_and_its_target_can_be_found() {
-        let long = "ä".repeat(TEXT_MAX);
+    fn the_words_of_a_document_and_its_target_can_be_found() {
         let document =
             |source: &str| -> serde_json::Value { serde_json::from_slice(&write(&record(source), 1)).unwrap() };
 
         let json = document(r#"{"url":"https://EXAMPLE.com/a?b","response":{"error":"no disk"}}"#);
-        let plain = document(&format!(r#"{{"url":"http://[::1]:81/","response":"{long}"}}"#));
+        let plain = document(r#"{"url":"http://[::1]:81/","response":"3.14"}"#);
 
         assert_eq!(json["record"]["target"], "https://example.com:443");
-        assert_eq!(json["record"]["text"], r#"{"error":"no disk"}"#);
+        assert_eq!(json["record"]["text"], "https EXAMPLE com a b error no disk");
         assert_eq!(plain["record"]["target"], "http://[::1]:81");
-        assert_eq!(plain["record"]["text"], "ä".repeat(TEXT_MAX / 2));
+        assert_eq!(plain["record"]["text"], "http 1 81 3 14");
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod hosts;
 mod indices;
 mod leases;
 mod log_document;
+mod log_page;
+mod log_query;
 mod outbox;
 mod problem;
 mod prune;
@@ -37,7 +39,8 @@ use self::history::KnownMonths;
 use self::indices::Names;
 use self::leases::{LeaseCache, Moves};
 use self::outbox::Outbox;
-use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError};
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, Outcome};
+use super::{Pruned, Retention, Search, StoreError};
 use crate::clock::Clock;
 use crate::model::{Claim, EntryName, Identity, Lease, Record, Revision, Timestamp};
 
@@ -187,6 +190,10 @@ impl JournalStore for Elastic {
 
     async fn search(&self, search: Search) -> Result<Found, StoreError> {
         self.inner.search(&search).await
+    }
+
+    async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError> {
+        self.inner.search_logs(&query, after.as_ref()).await
     }
 
     async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError> {

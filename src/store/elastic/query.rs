@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{NOTHING, WHOLE};
 use super::task_document::MARK;
+use super::tasks::SNAPSHOT_KEPT;
 use super::{Inner, bulk, log_document};
 use crate::model::{EntryName, Identity, Record, RecordKind, Stretch, Timestamp};
 use crate::store::{Found, Outcome, Search, StoreError};
@@ -28,6 +29,16 @@ pub(super) struct Mark {
     pub(super) cleared_seq: u64,
 }
 
+impl Mark {
+    /// Whether it hides a record with this number, or one of the mirrored service with none.
+    pub(super) fn hides(self, seq: Option<u64>, time: Timestamp) -> bool {
+        match seq {
+            Some(seq) => seq <= self.cleared_seq,
+            None => (self.cleared_seq > 0 || self.through > 0) && time.secs() <= self.through.div_euclid(1_000),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Searched {
     hits: SearchedHits,
@@ -40,9 +51,9 @@ struct SearchedHits {
 }
 
 #[derive(Deserialize)]
-struct Total {
-    value: usize,
-    relation: String,
+pub(super) struct Total {
+    pub(super) value: usize,
+    pub(super) relation: String,
 }
 
 #[derive(Deserialize)]
@@ -143,7 +154,7 @@ impl Inner {
         self.exactly("type", kinds)
     }
 
-    fn exactly(&self, field: &str, values: &[&str]) -> Value {
+    pub(super) fn exactly(&self, field: &str, values: &[&str]) -> Value {
         let ours = json!({ "terms": { field: values } });
         if !self.has_legacy {
             return ours;
@@ -186,7 +197,7 @@ impl Inner {
             { "terms": { "identity": identities } }, { "terms": { "key": keys } },
             { "range": { "record.last": { "gt": after.millis() } } },
         ] } });
-        let snapshot = self.open_snapshot_of_logs().await?;
+        let snapshot = self.open_snapshot_of_logs(OUTCOMES, &self.names.all_logs()).await?;
         let mut after = None;
         let read = loop {
             let found = match self.outcome_page(&query, &snapshot, after).await {
@@ -212,13 +223,14 @@ impl Inner {
         Ok(entries.iter().map(&mut take).collect())
     }
 
-    async fn open_snapshot_of_logs(&self) -> Result<String, StoreError> {
+    /// What searches find now. Unlike [`Inner::open_snapshot`] it makes nothing visible first.
+    pub(super) async fn open_snapshot_of_logs(&self, doing: &'static str, indices: &str) -> Result<String, StoreError> {
         #[derive(Deserialize)]
         struct Opened {
             id: String,
         }
-        let path = format!("/{}/_pit?keep_alive=5m&ignore_unavailable=true", self.names.all_logs());
-        Ok(self.client.ask::<Opened>(OUTCOMES, Method::Post, path, NOTHING).await?.id)
+        let path = format!("/{indices}/_pit?keep_alive={SNAPSHOT_KEPT}&ignore_unavailable=true");
+        Ok(self.client.ask::<Opened>(doing, Method::Post, path, NOTHING).await?.id)
     }
 
     async fn outcome_page(
@@ -230,7 +242,7 @@ impl Inner {
         let mut body = json!({
             "query": query, "size": WINDOW_MAX, "sort": ["_shard_doc"], "track_total_hits": false, "_source": false,
             "docvalue_fields": ["identity", "key", "type", "record.first", "record.last", "record.count"],
-            "pit": { "id": snapshot, "keep_alive": "5m" },
+            "pit": { "id": snapshot, "keep_alive": SNAPSHOT_KEPT },
         });
         if let Some(after) = after {
             body["search_after"] = after.into();

@@ -31,7 +31,7 @@ const PAGE_MAX: usize = 10_000;
 /// How large a page should be, in bytes.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// How long a snapshot of the index is kept between two pages.
-const SNAPSHOT_KEPT: &str = "5m";
+pub(super) const SNAPSHOT_KEPT: &str = "5m";
 
 /// What is stored of a task and its lease.
 struct Standing {

@@ -1,11 +1,15 @@
 //! The store on a real server.
 
+use elasticsearch::http::Method;
+use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::store::conformance::store_conformance;
+use crate::model::RecordKind;
+use crate::store::conformance::{self, at, identity, store_conformance};
+use crate::store::{CursorError, LogSort, Within, Words};
 
 /// Where the server for tests is; `scripts/test` starts one and says so.
 const VARIABLE: &str = "SCHEDULE_TEST_ELASTICSEARCH";
@@ -40,3 +44,113 @@ async fn open() -> Elastic {
 }
 
 store_conformance!((open().await, ()));
+
+/// Two records of our own, a second apart.
+async fn append_two(store: &Elastic) {
+    let records = [1, 2].map(|second| conformance::outcome(RecordKind::Success, "ours", at(second)));
+    store.append(records.to_vec()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cursor_whose_state_is_no_longer_kept_has_expired() {
+    let store = open().await;
+    append_two(&store).await;
+    let query = LogQuery { limit: 1, ..LogQuery::default() };
+
+    let first = store.search_logs(query.clone(), None).await.unwrap().next;
+    let last = store.search_logs(query.clone(), first.clone()).await.unwrap();
+    let again = store.search_logs(query, first).await;
+
+    // The last page gives the state back at once, not after some minutes.
+    assert_eq!((last.records.len(), last.next), (1, None));
+    assert!(matches!(again, Err(StoreError::Cursor(CursorError::Expired))), "{again:?}");
+}
+
+#[tokio::test]
+async fn more_clears_than_a_query_can_name_are_still_hidden() {
+    let store = open().await;
+    append_two(&store).await;
+    let names: Vec<String> = (0..=log_query::MARKS_MAX).map(|number| format!("cleared {number}")).collect();
+    let records = names.iter().map(|name| conformance::outcome(RecordKind::Success, name, at(3)));
+    store.append(records.collect()).await.unwrap();
+    for name in &names {
+        store.clear(&identity(name), at(9)).await.unwrap();
+    }
+    let query = LogQuery { limit: 1, ..LogQuery::default() };
+
+    let first = store.search_logs(query.clone(), None).await.unwrap();
+    let last = store.search_logs(query, first.next.clone()).await.unwrap();
+
+    let names = |page: &LogPage| page.records.iter().map(|it| it.identity.to_string()).collect::<Vec<_>>();
+    assert_eq!((names(&first), names(&last), last.next), (vec!["ours".to_owned()], vec!["ours".to_owned()], None));
+    assert_eq!((first.total.value, first.total.is_lower_bound), (1, true));
+}
+
+/// A store beside an index of the mirrored service with these documents.
+async fn open_beside(documents: &[Value]) -> Elastic {
+    let settings = settings();
+    let client = Client::new(&settings).unwrap();
+    for document in documents {
+        let path = format!("/{}/_doc?refresh=true", settings.index);
+        let _: Value = client.ask("playing the mirrored service", Method::Post, path, Some(document)).await.unwrap();
+    }
+    Elastic::open(&settings, Arc::new(SystemClock)).await.unwrap()
+}
+
+fn legacy(secs_before: i64, response: &Value) -> Value {
+    json!({
+        "type": "success", "identity": "old task", "key": "an entry", "url": "http://old.example/run", "body": { "a": 1 },
+        "response": response, "time": at(-secs_before).secs(),
+    })
+}
+
+#[tokio::test]
+async fn documents_of_the_mirrored_service_are_found_as_far_as_their_fields_allow() {
+    let documents = [legacy(20, &json!({ "error": 0, "msg": "all good" })), legacy(10, &json!({ "msg": ["poor", 5] }))];
+    let store = open_beside(&documents).await;
+    append_two(&store).await;
+    let found = async |change: &dyn Fn(&mut LogQuery)| {
+        let mut query = LogQuery { limit: 1, ..LogQuery::default() };
+        change(&mut query);
+        let (mut seconds, mut next) = (Vec::new(), None);
+        loop {
+            let page = store.search_logs(query.clone(), next).await.unwrap();
+            seconds.extend(page.records.iter().map(|record| record.time.secs() - at(0).secs()));
+            next = page.next;
+            if next.is_none() {
+                return seconds;
+            }
+        }
+    };
+    let words = |text| move |query: &mut LogQuery| query.filter.words = Words::parse(text).unwrap();
+
+    for (sort, order) in LogSort::ALL.into_iter().zip([[2, 1, -10, -20], [-20, -10, 1, 2]].into_iter().cycle()) {
+        assert_eq!(found(&|query| query.sort = sort).await, order, "{sort:?}");
+    }
+    assert_eq!(found(&words("good run")).await, [-20]);
+    assert_eq!(found(&words("POOR")).await, [-10]);
+    assert_eq!(found(&|query| query.filter.identities = [identity("old task")].into()).await, [-10, -20]);
+    assert!(found(&|query| query.filter.identities = [identity("old")].into()).await.is_empty());
+    let entry = EntryName::parse("an entry").unwrap();
+    assert_eq!(found(&|query| query.filter.entries = [entry.clone()].into()).await, [-10, -20]);
+    let from = Some(Timestamp::from_millis(at(-20).millis() + 1));
+    assert_eq!(found(&|query| query.filter.time = Within { gte: from, lte: Some(at(1)) }).await, [1, -10]);
+    store.clear(&identity("old task"), at(-15)).await.unwrap();
+    assert_eq!(found(&|_| ()).await, [2, 1, -10]);
+}
+
+#[tokio::test]
+async fn words_are_found_beside_an_index_with_very_many_fields() {
+    let members = |from: usize| (from..from + 200).map(|number| (format!("member {number}"), json!("x"))).collect();
+    let documents = [legacy(20, &Value::Object(members(0))), legacy(10, &Value::Object(members(200)))];
+    let store = open_beside(&documents).await;
+    let mut query = LogQuery { limit: 9, ..LogQuery::default() };
+    query.filter.words = Words::parse(&"http old run ".repeat(8)).unwrap();
+    let many: String = (0..32).map(|number| format!("w{number} ")).collect();
+
+    assert_eq!(store.search_logs(query.clone(), None).await.unwrap().records.len(), 0);
+    query.filter.words = Words::parse("run").unwrap();
+    assert_eq!(store.search_logs(query.clone(), None).await.unwrap().records.len(), 2);
+    query.filter.words = Words::parse(&many).unwrap();
+    assert_eq!(store.search_logs(query, None).await.unwrap().records.len(), 0);
+}

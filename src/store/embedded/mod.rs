@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod folder;
+mod logs;
 mod operation;
 mod reader;
 mod schema;
@@ -23,7 +24,8 @@ use self::folder::Folder;
 use self::operation::Operation;
 use self::reader::Readers;
 use self::writer::Writer;
-use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, Outcome, Pruned, Retention, Search, StoreError};
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, Outcome};
+use super::{Pruned, Retention, Search, StoreError};
 use crate::model::{Claim, EntryName, Identity, Lease, Record, Revision, Timestamp};
 
 /// The embedded store. Cheap to clone.
@@ -114,6 +116,11 @@ impl JournalStore for Embedded {
 
     async fn search(&self, search: Search) -> Result<Found, StoreError> {
         self.readers.read("searching", move |database| statements::search(database, &search)).await
+    }
+
+    async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError> {
+        let read = move |database: &_| logs::search(database, &query, after.as_ref(), logs::LOOKED_AT_MAX);
+        self.readers.read_long("searching logs", read).await
     }
 
     async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError> {

@@ -12,6 +12,8 @@ use crate::store::StoreError;
 
 /// How many reads run at once. Further ones wait.
 const READS_MAX: usize = 4;
+/// How many of them may be searches of all tasks' log documents: these may be long, and others must not wait for them.
+const LONG_READS_MAX: usize = 2;
 /// How many revisions make a page.
 const PAGE_MAX: usize = 1_000;
 /// How many pages are read ahead.
@@ -22,12 +24,29 @@ const PAGES_AHEAD_MAX: usize = 4;
 pub(super) struct Readers {
     folder: Arc<Folder>,
     places: Arc<Semaphore>,
+    long_places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
     pub(super) fn new(folder: Arc<Folder>) -> Self {
-        Self { folder, places: Arc::new(Semaphore::new(READS_MAX)), idle: Arc::default() }
+        let (places, long_places) = (Semaphore::new(READS_MAX).into(), Semaphore::new(LONG_READS_MAX).into());
+        Self { folder, places, long_places, idle: Arc::default() }
+    }
+
+    /// Runs a read that may be long.
+    pub(super) async fn read_long<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let place = self.long_places.clone().acquire_owned().await.map_err(|error| unavailable(doing, error))?;
+        // The work holds the place: it goes on when nobody waits for it any more.
+        let work = move |database: &Connection| {
+            let _place = place;
+            work(database)
+        };
+        self.read(doing, work).await
     }
 
     /// Runs a read on a connection of the pool.

@@ -55,6 +55,11 @@ CREATE TABLE deletions (
     through INTEGER NOT NULL,
     seq INTEGER NOT NULL
 ) WITHOUT ROWID;
+", "
+-- A page of all tasks' log documents begins at its place. Without these each page would read the whole history: 200 ms for
+-- 400,000 records, in place of 0.1 ms. They cost 3% of the file and 5% of the time of an insert.
+CREATE INDEX history_recorded ON history (time);
+CREATE INDEX history_instant ON history (coalesce(last, time));
 "];
 
 /// Brings a database to the newest version. A file that is not ours, or is newer than this program, is refused.

@@ -15,7 +15,7 @@ const VACUUMED_MAX: usize = 512;
 /// The identity under which store-wide deletions stand. No task has it: identities are never empty.
 const ALL_TASKS: &str = "";
 
-type Stored<T> = Result<T, StoreError>;
+pub(super) type Stored<T> = Result<T, StoreError>;
 
 fn writing(error: rusqlite::Error) -> StoreError {
     unavailable("writing", error)
@@ -30,7 +30,7 @@ fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
 }
 
 /// Rows hold what this program wrote: anything else is damage.
-fn corrupt(what: &str, source: impl Into<BoxError>) -> StoreError {
+pub(super) fn corrupt(what: &str, source: impl Into<BoxError>) -> StoreError {
     StoreError::Corrupt { what: what.to_owned(), source: source.into() }
 }
 
@@ -198,7 +198,7 @@ pub(super) fn append(database: &Connection, records: &[Record]) -> Stored<()> {
 }
 
 /// Stored: the numbers never change their meaning.
-fn kind_code(kind: RecordKind) -> u8 {
+pub(super) fn kind_code(kind: RecordKind) -> u8 {
     match kind {
         RecordKind::Put => 0,
         RecordKind::Delete => 1,
@@ -239,7 +239,7 @@ pub(super) fn search(database: &Connection, search: &Search) -> Stored<Found> {
     Ok(Found { records, total, total_is_lower_bound: counted > Found::TOTAL_MAX })
 }
 
-fn record(row: &Row<'_>, identity: &Identity) -> rusqlite::Result<Record> {
+pub(super) fn record(row: &Row<'_>, identity: &Identity) -> rusqlite::Result<Record> {
     let entry: Option<String> = row.get(2)?;
     let settled = entry.and_then(|entry| EntryName::parse(&entry).ok()).map(|entry| -> rusqlite::Result<Settled> {
         let stretch = Stretch { first: timestamp(row, 3)?, last: timestamp(row, 4)?, count: row.get(5)? };

@@ -146,3 +146,66 @@ async fn a_clear_leaves_no_mark_once_its_rows_are_gone() {
 
     assert_eq!(conformance::deleted_through(&store, "a").await, at(5));
 }
+
+#[tokio::test]
+async fn a_log_search_ends_a_page_after_so_many_bytes_and_goes_on_from_there() {
+    let (store, folder) = open_new();
+    let of = |second: i64| conformance::outcome(RecordKind::Success, "a", conformance::at(second));
+    let needle = |record: Record| Record { source: record.source.replace('{', r#"{"url":"needle","#).into(), ..record };
+    let records = (0..40).map(|second| if second % 10 == 0 { needle(of(second)) } else { of(second) });
+    store.append(records.collect()).await.unwrap();
+    let database = Folder::existing(folder.path()).unwrap().connect_for_reading().unwrap();
+    let mut query = LogQuery { limit: 3, ..LogQuery::default() };
+    query.filter.words = crate::store::Words::parse("needle").unwrap();
+    let (mut pages, mut next, mut found) = (0, None, Vec::new());
+
+    loop {
+        let page = logs::search(&database, &query, next.as_ref(), 2_000).unwrap();
+        assert!(page.total.is_lower_bound && page.total.value <= 4, "{:?}", page.total);
+        pages += 1;
+        found.extend(page.records);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+
+    let seconds: Vec<i64> = found.iter().map(|record| record.time.secs() % 100).collect();
+    assert_eq!(seconds, [30, 20, 10, 0]);
+    assert!(pages > 4, "{pages}");
+}
+
+#[tokio::test]
+async fn a_page_of_all_logs_is_found_by_an_index_in_every_order() {
+    let (_store, folder) = open_new();
+    let database = Folder::existing(folder.path()).unwrap().connect_for_reading().unwrap();
+
+    for sort in crate::store::LogSort::ALL {
+        let all = LogQuery { sort, limit: 1, ..LogQuery::default() };
+        let (mut of_kind, mut of_task) = (all.clone(), all.clone());
+        of_kind.filter.kinds = [RecordKind::Error].into();
+        of_task.filter.identities = [conformance::identity("a")].into();
+
+        for query in [all, of_kind] {
+            let plan = logs::plan(&database, &query).join("; ");
+            assert!(plan.contains("USING INDEX history_") && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
+        let plan = logs::plan(&database, &of_task).join("; ");
+        assert!(plan.contains("INDEX history_time (identity=?)"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_gets_the_newer_tables_with_all_that_is_in_it() {
+    let (store, folder) = open_new();
+    store.note(conformance::note(RecordKind::Put, "a", conformance::at(0))).await.unwrap();
+    store.close().await.unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("schedule.db")).unwrap();
+    database.execute_batch("DROP INDEX history_recorded; DROP INDEX history_instant; PRAGMA user_version = 1").unwrap();
+    drop(database);
+
+    let store = Embedded::open(folder.path()).unwrap();
+
+    let query = LogQuery { limit: 9, ..LogQuery::default() };
+    assert_eq!(store.search_logs(query, None).await.unwrap().records.len(), 1);
+}
