@@ -3,6 +3,7 @@
 mod body;
 mod health;
 mod history;
+mod log_search;
 mod object;
 mod reply;
 mod server;
@@ -105,7 +106,7 @@ impl Api {
     }
 }
 
-const POST_PATHS: [&str; 8] = ["put", "get", "lists", "all", "running", "delete", "search", "clear"];
+const POST_PATHS: [&str; 9] = ["put", "get", "lists", "all", "running", "delete", "search", "clear", "logs/search"];
 const GET_PATHS: [&str; 4] = ["ping", "api/ping", "healthz", "readyz"];
 
 /// All routes.
@@ -121,7 +122,12 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .unify()
         .or(post("delete", &api, tasks::delete))
         .unify();
-    let history = post("search", &api, history::search).or(post("clear", &api, history::clear)).unify();
+    let logs = warp::path("logs").and(warp::path("search"));
+    let history = post("search", &api, history::search)
+        .or(post("clear", &api, history::clear))
+        .unify()
+        .or(post_at(logs, &api, history::search_logs))
+        .unify();
     let ping = warp::path!("ping").or(warp::path!("api" / "ping")).unify().and(warp::get()).map(health::ping);
     let healthz = warp::path!("healthz").and(warp::get()).map(health::healthz);
     let readyz = warp::path!("readyz").and(warp::get()).and(with(&api)).then(readyz);
@@ -140,8 +146,21 @@ where
     H: Fn(Services, Bytes) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, ApiError>> + Send,
 {
-    warp::path(path)
-        .and(warp::path::end())
+    post_at(warp::path(path), api, handler)
+}
+
+/// The same for a path of any length.
+fn post_at<P, H, F>(
+    path: P,
+    api: &Api,
+    handler: H,
+) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<P, H, F>
+where
+    P: Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static,
+    H: Fn(Services, Bytes) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response, ApiError>> + Send,
+{
+    path.and(warp::path::end())
         .and(warp::post())
         .and(with(api))
         .and(warp::header::optional("content-length"))

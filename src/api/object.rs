@@ -146,6 +146,19 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Refuses members that are not known, and names the nearest one that is.
+    pub(super) fn refuse_unknown(&self, known: &[&str], mistakes: &mut Mistakes) {
+        for (key, _) in self.members.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
+            match nearest_name(key, known.iter().copied()) {
+                Some(near) => mistakes.add(&self.path_of(key), format_args!("is not known, did you mean `{near}`?")),
+                None => {
+                    let known = known.join(", ");
+                    mistakes.add(&self.path_of(key), format_args!("is not known, expected one of {known}"));
+                }
+            }
+        }
+    }
+
     /// Warns of members that are not known, and names the nearest one that is.
     pub(super) fn warn_of_unknown(&self, known: &[&str], mistakes: &mut Mistakes) {
         for (key, _) in self.members.iter().filter(|(key, _)| !known.contains(&key.as_str())) {

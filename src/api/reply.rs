@@ -68,6 +68,8 @@ impl From<CatalogError> for ApiError {
             CatalogError::Unknown | CatalogError::BrokeOff | CatalogError::Store(StoreError::Conflict { .. }) => {
                 Self::Refused(with_causes(&error))
             }
+            // The client's own: there was nothing to be changed.
+            CatalogError::Store(cause @ StoreError::Cursor(_)) => Self::Refused(cause.to_string()),
             CatalogError::Engine(EngineError::Stopped) => Self::Busy("the service is going down".to_owned()),
             CatalogError::Store(_) | CatalogError::Engine(EngineError::CannotClaim) => {
                 let text = with_causes(&error);

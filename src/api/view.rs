@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::journal::MaskedHeaders;
 use crate::model::{Entry, Header, JsonText, NEVER, Record, Task, TimeZone, Timestamp};
-use crate::store::Found;
+use crate::store::{Found, LogPage};
 
 /// A task as `/get` shows it and as the log document of its put keeps it.
 #[derive(Serialize)]
@@ -141,17 +141,22 @@ struct HitView<'a> {
 
 impl<'a> SearchView<'a> {
     pub(super) fn new(found: &'a Found, index: &'a str, took_ms: u64) -> Self {
-        let relation = if found.total_is_lower_bound { "gte" } else { "eq" };
         Self {
             took: took_ms,
             timed_out: false,
             _shards: ShardsView { total: 1, successful: 1, skipped: 0, failed: 0 },
             hits: HitsView {
-                total: TotalView { value: found.total, relation },
+                total: TotalView::new(found.total, found.total_is_lower_bound),
                 max_score: None,
                 hits: found.records.iter().map(|record| HitView::new(record, index)).collect(),
             },
         }
+    }
+}
+
+impl TotalView {
+    fn new(value: usize, is_lower_bound: bool) -> Self {
+        Self { value, relation: if is_lower_bound { "gte" } else { "eq" } }
     }
 }
 
@@ -162,8 +167,40 @@ impl<'a> HitView<'a> {
             _type: "_doc",
             _id: record.id.to_string(),
             _score: None,
-            _source: serde_json::from_str(&record.source).expect("a log document is JSON"),
+            _source: document(record),
             sort: [record.time.secs()],
+        }
+    }
+}
+
+/// The log document as it was stored.
+fn document(record: &Record) -> &RawValue {
+    serde_json::from_str(&record.source).expect("a log document is JSON")
+}
+
+/// A page of log documents.
+#[derive(Serialize)]
+pub(super) struct LogPageView<'a> {
+    took_ms: u64,
+    total: TotalView,
+    logs: Vec<LogView<'a>>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LogView<'a> {
+    id: String,
+    log: &'a RawValue,
+}
+
+impl<'a> LogPageView<'a> {
+    pub(super) fn new(page: &'a LogPage, took_ms: u64) -> Self {
+        let view = |record: &'a Record| LogView { id: record.id.to_string(), log: document(record) };
+        Self {
+            took_ms,
+            total: TotalView::new(page.total.value, page.total.is_lower_bound),
+            logs: page.records.iter().map(view).collect(),
+            next_cursor: page.next.as_ref().map(ToString::to_string),
         }
     }
 }

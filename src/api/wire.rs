@@ -29,10 +29,10 @@ pub(super) struct Parsed<T> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misunderstood(pub(super) String);
 
-type Understood<T> = Result<Parsed<T>, Misunderstood>;
+pub(super) type Understood<T> = Result<Parsed<T>, Misunderstood>;
 
 /// Reads a body with `read` and gives its value, or every mistake it made.
-fn understand<T>(read: impl FnOnce(&mut Mistakes) -> Option<T>) -> Understood<T> {
+pub(super) fn understand<T>(read: impl FnOnce(&mut Mistakes) -> Option<T>) -> Understood<T> {
     let mut mistakes = Mistakes::default();
     match read(&mut mistakes) {
         Some(value) if mistakes.is_empty() => Ok(Parsed { value, warnings: mistakes.warnings }),
@@ -102,14 +102,28 @@ fn number_of(
 
 /// An empty type is none, as in the mirrored service.
 fn record_kind(raw: &RawValue, mistakes: &mut Mistakes) -> Option<RecordKind> {
-    let word = string(raw, "type", mistakes)?;
-    let kind = RecordKind::parse(&word);
-    if kind.is_none() && !word.is_empty() {
-        let words: Vec<&str> = RecordKind::ALL.into_iter().map(RecordKind::as_str).collect();
-        let shown: String = word.chars().take(32).collect();
-        mistakes.add("type", format_args!("is `{shown}`, expected one of {}", words.join(", ")));
+    let word = string(raw, "type", mistakes).filter(|word| !word.is_empty())?;
+    kind_word(&word, "type", mistakes)
+}
+
+/// The kind with this word.
+pub(super) fn kind_word(word: &str, path: &str, mistakes: &mut Mistakes) -> Option<RecordKind> {
+    known_word(RecordKind::parse(word), word, path, RecordKind::ALL.map(RecordKind::as_str), mistakes)
+}
+
+/// What a word means, if it is one of those that are known.
+pub(super) fn known_word<T, const N: usize>(
+    meaning: Option<T>,
+    word: &str,
+    path: &str,
+    words: [&str; N],
+    mistakes: &mut Mistakes,
+) -> Option<T> {
+    if meaning.is_none() {
+        let shown: String = word.chars().take(32).flat_map(char::escape_debug).collect();
+        mistakes.add(path, format_args!("is `{shown}`, expected one of {}", words.join(", ")));
     }
-    kind
+    meaning
 }
 
 /// Zero is the same as absent, as in the mirrored service.

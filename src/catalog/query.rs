@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use super::{Catalog, CatalogError};
 use crate::engine::EngineError;
 use crate::model::{Entry, EntryName, Identity, Revision, Timestamp};
-use crate::store::{Found, Search, StoreError};
+use crate::store::{Found, LogCursor, LogPage, LogQuery, Search, StoreError};
 
 impl Catalog {
     /// The task as it is now.
@@ -55,6 +55,11 @@ impl Catalog {
     /// Finds records of a task.
     pub async fn search(&self, search: Search) -> Result<Found, CatalogError> {
         Ok(self.rooms.store.search(search).await?)
+    }
+
+    /// Finds records of all tasks, a page after the one that gave the cursor.
+    pub async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, CatalogError> {
+        Ok(self.rooms.store.search_logs(query, after).await?)
     }
 
     /// Deletes the log of a task.

@@ -10,6 +10,7 @@ mod house;
 mod import;
 mod kibana;
 mod limits;
+mod log_search;
 mod restart;
 mod support;
 mod wire;
