@@ -138,7 +138,7 @@ impl Inner {
         is_first: bool,
         place: &Place,
     ) -> Result<Searched, StoreError> {
-        // Not a part of the documents: a page that is short of a shard would leave records out.
+        // A page without one of the shards would leave records out: then it is better to have none.
         const PATH: &str = "/_search?allow_partial_search_results=false";
         let mut body = json!({
             "query": self.log_query(&query.filter, cleared, true),
@@ -166,7 +166,7 @@ impl Inner {
         }
     }
 
-    /// The records that a clear has not hidden meanwhile or beyond what the query knows, each with its place.
+    /// The records with their places. Where the query could not name all clears, those that one has hidden are taken out.
     async fn without_cleared(
         &self,
         hits: Vec<LogHit>,
