@@ -45,9 +45,9 @@ impl Inner {
         self.write_records(records, Op::Index).await
     }
 
-    /// Writes the log document of a change, unless it is there.
-    pub(super) async fn write_change_record(&self, record: &Record) -> Result<(), StoreError> {
-        self.write_records(std::slice::from_ref(record), Op::Create).await
+    /// Writes the log documents of changes, those that are not there.
+    pub(super) async fn write_change_records(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.write_records(records, Op::Create).await
     }
 
     async fn write_records(&self, records: &[Record], op: Op) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@
 
 mod bulk;
 mod client;
+mod consequences;
 mod history;
 mod hosts;
 mod indices;
@@ -160,9 +161,8 @@ impl LeaseStore for Elastic {
         // With shards missing, what follows would not fail but wait.
         self.check().await?;
         let leases = self.inner.take_all_leases(owner).await?;
-        let settled = leases.iter().map(|lease| lease.settled_through).min().unwrap_or_default();
         self.inner.refresh(&self.inner.names.tasks).await?;
-        self.inner.repeat_consequences(settled).await?;
+        self.inner.repeat_consequences(&leases).await?;
         Ok(leases)
     }
 

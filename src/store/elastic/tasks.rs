@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use elasticsearch::http::Method;
-use log::{info, warn};
+use log::warn;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -12,8 +12,7 @@ use super::Inner;
 use super::bulk::{self, Op, Seen, Write, Written};
 use super::client::{NOTHING, WHOLE, unavailable};
 use super::leases::{LeaseDocument, lease_id};
-use super::outbox::Consequence;
-use super::task_document::{PAST, Page, RecordDocument, RevisionDocument, TASK, TaskDocument, page, past_id, task_id};
+use super::task_document::{PAST, Page, RecordDocument, RevisionDocument, TASK, TaskDocument, page, task_id};
 use crate::model::{Identity, Revision, Shard, Timestamp};
 use crate::observe::with_causes;
 use crate::store::{Change, StoreError};
@@ -25,7 +24,7 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::
 /// How many shards are read at once.
 const SHARDS_READ_AT_ONCE: usize = 4;
 /// How many documents the first page of a shard holds; later ones hold more or less, by their size.
-const PAGE_FIRST: usize = 200;
+pub(super) const PAGE_FIRST: usize = 200;
 /// No page holds more: Elasticsearch's own limit.
 const PAGE_MAX: usize = 10_000;
 /// How large a page should be, in bytes.
@@ -74,18 +73,6 @@ impl Inner {
                 }
             };
         }
-    }
-
-    /// What an earlier change of the task left to be written comes first: the next change writes over it.
-    async fn clear_way(&self, identity: &Identity) -> Result<(), StoreError> {
-        if self.outbox.is_full() {
-            return Err(unavailable(DOING, "the log documents of too many changes wait to be written"));
-        }
-        if let Some((ticket, consequence)) = self.outbox.of_task(identity) {
-            self.write_consequence(&consequence).await?;
-            self.outbox.remove(ticket);
-        }
-        Ok(())
     }
 
     async fn standing(&self, change: &Change) -> Result<Standing, StoreError> {
@@ -155,92 +142,8 @@ impl Inner {
         written.pop().ok_or_else(|| unavailable(DOING, "no answer"))
     }
 
-    /// Writes what follows from a change that has happened; what cannot be written waits in the outbox.
-    async fn follow(&self, change: &Change, done: Option<TaskDocument>) {
-        let replaced = done.and_then(|task| task.replaced);
-        let consequence = Consequence {
-            identity: change.identity.clone(),
-            changed_at: change.at,
-            past: replaced.map(|replaced| self.past_write(&change.identity, change.at, replaced)),
-            record: change.record.clone(),
-        };
-        let ticket = self.outbox.add(consequence.clone());
-        match self.write_consequence(&consequence).await {
-            Ok(()) => self.outbox.remove(ticket),
-            Err(error) => {
-                warn!(identity:% = change.identity.as_str(); "the log document of a change waits: {}", with_causes(&error));
-                self.outbox_filled.notify_one();
-            }
-        }
-    }
-
-    fn past_write(&self, identity: &Identity, changed_at: Timestamp, replaced: RevisionDocument) -> Write {
-        let id = past_id(identity, replaced.number);
-        let source = TaskDocument::past(identity, changed_at, replaced).to_bytes();
-        Write { index: self.names.tasks.clone(), id, op: Op::Index, source }
-    }
-
-    async fn write_consequence(&self, consequence: &Consequence) -> Result<(), StoreError> {
-        if let Some(past) = &consequence.past {
-            let written = self.shared.write(DOING, vec![past.clone()]).await?;
-            if let Some(Written::Later(why) | Written::Refused(why)) = written.into_iter().next() {
-                return Err(unavailable(DOING, why));
-            }
-        }
-        self.write_change_record(&consequence.record).await
-    }
-
-    /// Tries again what waits, until the store is closed.
-    pub(super) async fn empty_outbox(self: Arc<Self>) {
-        const PAUSE: Duration = Duration::from_millis(500);
-        while !self.is_closed() {
-            if self.outbox.is_empty() {
-                self.outbox_filled.notified().await;
-            }
-            tokio::time::sleep(PAUSE).await;
-            for (ticket, consequence) in self.outbox.all() {
-                if self.write_consequence(&consequence).await.is_err() {
-                    break;
-                }
-                self.outbox.remove(ticket);
-            }
-        }
-    }
-
-    /// Writes the consequences of changes that a crash may have kept from being written.
-    pub(super) async fn repeat_consequences(&self, since: Timestamp) -> Result<(), StoreError> {
-        let query = json!({ "bool": { "filter": [
-            { "term": { "kind": TASK } }, { "range": { "changed_at": { "gte": since.millis() } } },
-        ] } });
-        let mut after = None;
-        let mut count = 0_u64;
-        loop {
-            let found: Page<TaskDocument> = self.task_page(&query, PAGE_FIRST, after, None).await?.1;
-            let Some(last) = found.hits.hits.last() else { break };
-            after = Some(last.sort.clone());
-            for hit in found.hits.hits {
-                count += 1;
-                self.repeat_consequence(hit._source).await?;
-            }
-        }
-        if count > 0 {
-            info!(changes = count; "the consequences of the newest changes are written");
-        }
-        Ok(())
-    }
-
-    async fn repeat_consequence(&self, task: TaskDocument) -> Result<(), StoreError> {
-        let corrupt = |what: &str| StoreError::Corrupt { what: what.to_owned(), source: task.identity.clone().into() };
-        let identity = Identity::parse(&task.identity).map_err(|_| corrupt("identity"))?;
-        let Some(record) = &task.record else { return Ok(()) };
-        let record = record.to_record(&identity).ok_or_else(|| corrupt("log document"))?;
-        let changed_at = Timestamp::from_millis(task.changed_at);
-        let past = task.replaced.clone().map(|replaced| self.past_write(&identity, changed_at, replaced));
-        self.write_consequence(&Consequence { identity, changed_at, past, record }).await
-    }
-
     /// A page of task documents, in the order of shard, identity and number, with its length in bytes.
-    async fn task_page(
+    pub(super) async fn task_page(
         &self,
         query: &Value,
         size: usize,
