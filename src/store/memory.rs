@@ -1,5 +1,7 @@
 //! A store in memory, for tests: a second node can be started on what a first one left.
 
+mod transfer;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

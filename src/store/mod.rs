@@ -11,6 +11,9 @@ mod log_query;
 mod log_sort;
 mod log_words;
 pub mod memory;
+pub mod tally;
+pub mod transfer;
+pub mod unfinished;
 
 #[cfg(test)]
 mod conformance;

@@ -4,11 +4,13 @@ mod catalog;
 mod journal;
 mod leases;
 mod logs;
+mod transfer;
 
 pub(crate) use self::catalog::*;
 pub(crate) use self::journal::*;
 pub(crate) use self::leases::*;
 pub(crate) use self::logs::*;
+pub(crate) use self::transfer::*;
 
 use std::sync::Arc;
 
@@ -58,7 +60,11 @@ macro_rules! store_conformance {
             a_cursor_of_another_query_or_of_another_store_is_refused,
             cleared_records_are_in_no_log_search,
             a_log_search_counts_beyond_its_page_and_stops_counting,
-            a_log_search_in_an_empty_store_is_one_empty_page
+            a_log_search_in_an_empty_store_is_one_empty_page,
+            a_copy_of_a_store_holds_the_same,
+            a_node_goes_on_upon_a_copy,
+            a_copy_goes_on_after_any_page,
+            a_copy_that_is_made_twice_changes_nothing
         );
     };
     ($open:expr, $($rule:ident),+) => {

@@ -46,6 +46,11 @@ impl LeaseCache {
         seen.get(shard.index()).cloned().flatten()
     }
 
+    /// It is read before the next claim.
+    pub(super) fn forget(&self, shard: Shard) {
+        self.set(shard.index(), None);
+    }
+
     fn set(&self, shard: usize, lease: Option<(Seen, LeaseDocument)>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.resize(Shard::COUNT, None);
@@ -113,7 +118,7 @@ impl Inner {
         bulk::get_many(&self.client, "reading the leases", ids).await
     }
 
-    fn lease_write(&self, lease: &LeaseDocument, op: Op) -> Write {
+    pub(super) fn lease_write(&self, lease: &LeaseDocument, op: Op) -> Write {
         let source = serde_json::to_vec(lease).expect("a lease can be written as JSON").into();
         Write { index: self.names.leases.clone(), id: lease_id(lease.shard), op, source }
     }
@@ -162,7 +167,7 @@ impl Inner {
             }
             Err(error) => {
                 // Some may have moved: what is stored is read before the next claim.
-                claims.iter().for_each(|claim| self.leases.set(claim.shard.index(), None));
+                claims.iter().for_each(|claim| self.leases.forget(claim.shard));
                 Err(error)
             }
         }

@@ -23,9 +23,11 @@ mod outbox;
 mod problem;
 mod prune;
 mod query;
+mod restore;
 mod settings;
 mod task_document;
 mod tasks;
+mod transfer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

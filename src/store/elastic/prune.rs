@@ -78,12 +78,16 @@ impl Inner {
         self.write_mark(identity.as_str(), mark).await
     }
 
-    async fn write_mark(&self, identity: &str, mark: Mark) -> Result<(), StoreError> {
+    pub(super) fn mark_write(&self, identity: &str, mark: Mark) -> Write {
         let source = json!({
             "kind": MARK, "identity": identity, "through": mark.through, "cleared_seq": mark.cleared_seq,
         });
         let source = serde_json::to_vec(&source).expect("a mark can be written as JSON").into();
-        let write = Write { index: self.names.tasks.clone(), id: mark_id(identity), op: Op::Index, source };
+        Write { index: self.names.tasks.clone(), id: mark_id(identity), op: Op::Index, source }
+    }
+
+    async fn write_mark(&self, identity: &str, mark: Mark) -> Result<(), StoreError> {
+        let write = self.mark_write(identity, mark);
         match self.shared.write("marking a deletion", vec![write]).await?.into_iter().next() {
             Some(Written::Later(why) | Written::Refused(why)) => Err(unavailable("marking a deletion", why)),
             Some(Written::Done(_) | Written::Conflict) | None => Ok(()),

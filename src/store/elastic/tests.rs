@@ -154,3 +154,32 @@ async fn words_are_found_beside_an_index_with_very_many_fields() {
     query.filter.words = Words::parse(&many).unwrap();
     assert_eq!(store.search_logs(query, None).await.unwrap().records.len(), 0);
 }
+
+#[tokio::test]
+async fn what_a_crash_kept_a_change_from_writing_is_there_once_the_store_is_complete() {
+    use crate::model::{RecordKind, Timestamp};
+    use crate::store::conformance::{all_of, at, kinds, put, revisions, take};
+    use crate::store::transfer::Transfer;
+    use elasticsearch::http::Method;
+    let store = open().await;
+    let epoch = take(&store, "a").await;
+    store.change(put(epoch, "a", None, at(0))).await.unwrap();
+    let second = put(epoch, "a", Some(1), at(1));
+    let written = [("tasks", "past:1:a".to_owned()), ("logs-2027.01", second.record.id.to_string())];
+    store.change(second).await.unwrap();
+    for (index, id) in written {
+        let path = format!("/{}-{index}/_doc/{id}?refresh=true", store.inner.names.alias);
+        let answer = store.inner.client.call("deleting", Method::Delete, path, client::NOTHING).await.unwrap();
+        assert!(answer.status.is_success());
+    }
+    assert_eq!(kinds(&store, all_of("a")).await, [RecordKind::Put]);
+
+    store.complete().await.unwrap();
+
+    let known = revisions(&store, Timestamp::EPOCH).await;
+    assert_eq!(
+        known.iter().map(|it| (it.number, it.in_force_until)).collect::<Vec<_>>(),
+        [(1, Some(at(1))), (2, None)]
+    );
+    assert_eq!(kinds(&store, all_of("a")).await, [RecordKind::Put, RecordKind::Put]);
+}

@@ -10,6 +10,7 @@ mod operation;
 mod reader;
 mod schema;
 mod statements;
+mod transfer;
 mod writer;
 
 use std::path::Path;

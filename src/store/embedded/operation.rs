@@ -4,8 +4,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::folder::unavailable;
-use super::statements;
+use super::{statements, transfer};
 use crate::model::{Claim, Identity, Lease, Record, Timestamp};
+use crate::store::transfer::Items;
 use crate::store::{Change, Pruned, Retention, StoreError};
 
 /// Where the result goes, once it is durable.
@@ -21,6 +22,7 @@ pub(super) enum Operation {
     Clear(Identity, Timestamp, Answer<()>),
     Prune(Retention, Timestamp, Answer<Pruned>),
     ForgetRevisions(Timestamp, Answer<u64>),
+    Restore(Items, Answer<()>),
     /// The last one: the writer ends after it.
     Close(Answer<()>),
 }
@@ -33,7 +35,7 @@ impl Operation {
     pub(super) fn is_bulk(&self) -> bool {
         match self {
             Self::Append(records, _) => records.len() > 1,
-            Self::Prune(..) | Self::ForgetRevisions(..) => true,
+            Self::Prune(..) | Self::ForgetRevisions(..) | Self::Restore(..) => true,
             Self::Change(..)
             | Self::Clear(..)
             | Self::TakeAll(..)
@@ -56,6 +58,7 @@ impl Operation {
             | Self::Claim(_, answer)
             | Self::Release(_, answer)
             | Self::Clear(_, _, answer)
+            | Self::Restore(_, answer)
             | Self::Close(answer) => drop(answer.send(Err(error))),
         }
     }
@@ -84,6 +87,9 @@ impl Operation {
             Self::Prune(retention, settled_through, answer) => {
                 let prune = |database: &_| statements::prune(database, retention, settled_through);
                 reply(answer, whole(database, prune))
+            }
+            Self::Restore(items, answer) => {
+                reply(answer, whole(database, |database| transfer::restore(database, &items)))
             }
             Self::Close(answer) => reply(answer, Ok(())),
             Self::ForgetRevisions(before, answer) => {

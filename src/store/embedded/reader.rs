@@ -67,12 +67,12 @@ impl Readers {
         read.await.map_err(|error| unavailable(doing, error))?
     }
 
-    fn take(&self) -> Result<Connection, StoreError> {
+    pub(super) fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| self.folder.connect_for_reading(), Ok)
     }
 
-    fn give_back(&self, database: Connection) {
+    pub(super) fn give_back(&self, database: Connection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(database);
     }
 

@@ -13,11 +13,11 @@ use crate::store::{BoxError, Change, Found, Outcome, Pruned, Retention, Search, 
 /// How many free pages one step of pruning gives back to the system.
 const VACUUMED_MAX: usize = 512;
 /// The identity under which store-wide deletions stand. No task has it: identities are never empty.
-const ALL_TASKS: &str = "";
+pub(super) const ALL_TASKS: &str = "";
 
 pub(super) type Stored<T> = Result<T, StoreError>;
 
-fn writing(error: rusqlite::Error) -> StoreError {
+pub(super) fn writing(error: rusqlite::Error) -> StoreError {
     unavailable("writing", error)
 }
 
@@ -25,7 +25,7 @@ pub(super) fn reading(error: rusqlite::Error) -> StoreError {
     unavailable("reading", error)
 }
 
-fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)
 }
 
@@ -99,7 +99,7 @@ pub(super) fn revisions(
     Ok(page)
 }
 
-fn revision(row: &Row<'_>) -> Stored<Revision> {
+pub(super) fn revision(row: &Row<'_>) -> Stored<Revision> {
     let name: String = row.get(0).map_err(reading)?;
     let what = || format!("task {name:?}");
     let identity = Identity::parse(&name).map_err(|error| corrupt(&what(), error))?;
@@ -177,6 +177,11 @@ pub(super) fn append(database: &Connection, records: &[Record]) -> Stored<()> {
                ON CONFLICT (identity, entry, last) WHERE entry IS NOT NULL DO UPDATE SET
                kind = excluded.kind, first = excluded.first, count = excluded.count, time = excluded.time,
                source = excluded.source";
+    insert_records(database, sql, records)
+}
+
+/// Inserts records, with what `sql` does about those that are there.
+pub(super) fn insert_records(database: &Connection, sql: &str, records: &[Record]) -> Stored<()> {
     let mut insert = database.prepare_cached(sql).map_err(writing)?;
     for record in records {
         let settled = record.settled.as_ref();

@@ -1,0 +1,232 @@
+//! Everything, as it stands: read in pages, written by name.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, ToSql, params};
+use tokio::sync::mpsc;
+
+use super::Embedded;
+use super::operation::Operation;
+use super::reader::Readers;
+use super::statements::{self, ALL_TASKS, Stored, reading, timestamp, writing};
+use crate::model::{Identity, Lease, NameError, Record, Timestamp};
+use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, StoredRevision, Transfer};
+use crate::store::{StoreError, document};
+
+/// How many items make a page, and at about how many bytes it ends.
+const PAGE_MAX: usize = 1_000;
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// How many pages are read ahead.
+const PAGES_AHEAD_MAX: usize = 2;
+/// Who holds leases that were written as they stood elsewhere.
+const OWNER: &str = "migrate";
+
+#[async_trait]
+impl Transfer for Embedded {
+    async fn complete(&self) -> Result<(), StoreError> {
+        // A transaction is whole or not at all.
+        Ok(())
+    }
+
+    fn pages(&self, kind: Kind, after: Option<Position>) -> Pages {
+        let (pages, receiver) = mpsc::channel(PAGES_AHEAD_MAX);
+        let readers = self.readers.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = send_pages(&readers, kind, after, &pages) {
+                // Who asked may have gone.
+                let _ = pages.blocking_send(Err(error));
+            }
+        });
+        receiver
+    }
+
+    async fn restore(&self, items: Items) -> Result<(), StoreError> {
+        self.write(|answer| Operation::Restore(items, answer)).await
+    }
+
+    async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
+        let sql = match kind {
+            Kind::Revisions => "SELECT count(*) FROM revisions",
+            Kind::Cleared => return Ok(0),
+            Kind::Marks => "SELECT count(*) FROM deletions",
+            Kind::Records => "SELECT count(*) FROM history",
+            Kind::Leases => "SELECT count(*) FROM leases",
+        };
+        self.readers
+            .read("counting", move |database| database.query_row(sql, [], |row| row.get(0)).map_err(reading))
+            .await
+    }
+
+    async fn count_foreign(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+fn send_pages(
+    readers: &Readers,
+    kind: Kind,
+    mut after: Option<Position>,
+    pages: &mpsc::Sender<Result<Page, StoreError>>,
+) -> Result<(), StoreError> {
+    let database = readers.take()?;
+    // One view for all pages.
+    let view = database.unchecked_transaction().map_err(reading)?;
+    while let Some(page) = page(&database, kind, after.as_ref())? {
+        after = Some(page.after.clone());
+        if pages.blocking_send(Ok(page)).is_err() {
+            break;
+        }
+    }
+    view.finish().map_err(reading)?;
+    readers.give_back(database);
+    Ok(())
+}
+
+/// The page after a place; `None` at the end.
+fn page(database: &Connection, kind: Kind, after: Option<&Position>) -> Stored<Option<Page>> {
+    match kind {
+        Kind::Revisions => revisions(database, after),
+        Kind::Cleared => records(database, CLEARED, after),
+        Kind::Marks => marks(database, after),
+        Kind::Records => records(database, NOT_CLEARED, after),
+        Kind::Leases if after.is_some() => Ok(None),
+        Kind::Leases => {
+            let leases = statements::leases(database)?;
+            Ok((!leases.is_empty()).then(|| Page { items: Items::Leases(leases), after: Position::of(()) }))
+        }
+    }
+}
+
+/// Reads rows until the page is full; `read` gives an item, its size and its place.
+fn collect<T>(
+    database: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+    items: impl FnOnce(Vec<T>) -> Items,
+    read: impl Fn(&Row<'_>) -> Stored<(T, usize, Position)>,
+) -> Stored<Option<Page>> {
+    let mut select = database.prepare_cached(sql).map_err(reading)?;
+    let mut rows = select.query(values).map_err(reading)?;
+    let (mut page, mut bytes, mut after) = (Vec::new(), 0, None);
+    while page.len() < PAGE_MAX
+        && bytes < PAGE_BYTES
+        && let Some(row) = rows.next().map_err(reading)?
+    {
+        let (item, size, place) = read(row)?;
+        bytes += size;
+        after = Some(place);
+        page.push(item);
+    }
+    Ok(after.map(|after| Page { items: items(page), after }))
+}
+
+fn revisions(database: &Connection, after: Option<&Position>) -> Stored<Option<Page>> {
+    let sql = "SELECT identity, number, enabled, put_at, in_force_from, in_force_until, document, NOT EXISTS (
+                   SELECT 1 FROM revisions later
+                   WHERE later.identity = revisions.identity AND later.number > revisions.number)
+               FROM revisions WHERE (identity, number) > (?1, ?2) ORDER BY identity, number";
+    let (identity, number): (String, u64) = after.map_or(Ok((String::new(), 0)), Position::read)?;
+    collect(database, sql, &[&identity, &number], Items::Revisions, |row| {
+        let revision = statements::revision(row)?;
+        let size = row.get_ref(6).and_then(|text| Ok(text.as_bytes()?.len())).map_err(reading)?;
+        let is_newest = row.get(7).map_err(reading)?;
+        let place = Position::of((revision.task.identity.as_str(), revision.number));
+        Ok((StoredRevision { revision, is_newest }, size, place))
+    })
+}
+
+const NOT_CLEARED: &str =
+    "FROM history LEFT JOIN deletions USING (identity) WHERE history.seq > coalesce(deletions.seq, 0)";
+/// A start asks for outcomes that are later than what is settled.
+const CLEARED: &str = "FROM deletions JOIN history USING (identity)
+    WHERE deletions.seq > 0 AND history.seq <= deletions.seq AND entry IS NOT NULL
+    AND last > (SELECT coalesce(min(settled_through), 0) FROM leases)";
+
+fn records(database: &Connection, which: &str, after: Option<&Position>) -> Stored<Option<Page>> {
+    let sql = format!(
+        "SELECT id, kind, entry, first, last, count, time, source, identity, history.seq {which}
+         AND history.seq > ?1 ORDER BY history.seq"
+    );
+    let seq: i64 = after.map_or(Ok(0), Position::read)?;
+    collect(database, &sql, &[&seq], Items::Records, |row| {
+        let identity = identity(&row.get::<_, String>(8).map_err(reading)?)?;
+        let record = statements::record(row, &identity).map_err(reading)?;
+        let (size, seq) = (record.source.len(), row.get::<_, i64>(9).map_err(reading)?);
+        Ok((record, size, Position::of(seq)))
+    })
+}
+
+fn marks(database: &Connection, after: Option<&Position>) -> Stored<Option<Page>> {
+    let sql = "SELECT identity, through, seq > 0 FROM deletions WHERE ?1 IS NULL OR identity > ?1 ORDER BY identity";
+    let begin: Option<String> = after.map(Position::read).transpose()?;
+    collect(database, sql, &[&begin], Items::Marks, |row| {
+        let name: String = row.get(0).map_err(reading)?;
+        let of_task = if name == ALL_TASKS { None } else { Some(identity(&name)?) };
+        let (through, hides) = (timestamp(row, 1).map_err(reading)?, row.get(2).map_err(reading)?);
+        Ok((Mark { identity: of_task, through, hides }, name.len(), Position::of(name)))
+    })
+}
+
+fn identity(name: &str) -> Stored<Identity> {
+    let corrupt = |source: NameError| StoreError::Corrupt { what: format!("identity {name:?}"), source: source.into() };
+    Identity::parse(name).map_err(corrupt)
+}
+
+/// Writes items, within the transaction of the caller.
+pub(super) fn restore(database: &Connection, items: &Items) -> Stored<()> {
+    match items {
+        Items::Revisions(items) => items.iter().try_for_each(|item| restore_revision(database, item)),
+        Items::Marks(marks) => marks.iter().try_for_each(|mark| restore_mark(database, mark)),
+        Items::Records(records) => restore_records(database, records),
+        Items::Leases(leases) => leases.iter().try_for_each(|lease| restore_lease(database, lease)),
+    }
+}
+
+fn restore_revision(database: &Connection, StoredRevision { revision, .. }: &StoredRevision) -> Stored<()> {
+    // REPLACE also takes away another one that is in force, which a used target may hold.
+    let sql = "INSERT OR REPLACE INTO revisions
+                   (identity, number, shard, enabled, put_at, in_force_from, in_force_until, document)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let mut insert = database.prepare_cached(sql).map_err(writing)?;
+    let values = params![
+        revision.task.identity.as_str(),
+        revision.number,
+        revision.shard().index(),
+        revision.enabled,
+        revision.put_at.millis(),
+        revision.in_force_from.millis(),
+        revision.in_force_until.map(Timestamp::millis),
+        document::write(&revision.task),
+    ];
+    insert.execute(values).map(drop).map_err(writing)
+}
+
+fn restore_mark(database: &Connection, Mark { identity, through, hides }: &Mark) -> Stored<()> {
+    let sql = "INSERT INTO deletions (identity, through, seq) VALUES (?1, ?2,
+                   iif(?3, (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'history'), 0))
+               ON CONFLICT (identity) DO UPDATE SET through = excluded.through, seq = max(seq, excluded.seq)";
+    let mut insert = database.prepare_cached(sql).map_err(writing)?;
+    let identity = identity.as_ref().map_or(ALL_TASKS, |identity| identity.as_str());
+    insert.execute(params![identity, through.millis(), hides]).map(drop).map_err(writing)
+}
+
+/// A record that is there is written anew, not changed: its number has to be later than the mark of a clear.
+fn restore_records(database: &Connection, records: &[Record]) -> Stored<()> {
+    // Those that settle an instant are found by REPLACE. The time is only for the index.
+    let delete = "DELETE FROM history WHERE identity = ?1 AND time = ?2 AND id = ?3 AND entry IS NULL";
+    let mut delete = database.prepare_cached(delete).map_err(writing)?;
+    for record in records.iter().filter(|record| record.settled.is_none()) {
+        let values = params![record.identity.as_str(), record.time.millis(), record.id.as_bytes()];
+        delete.execute(values).map_err(writing)?;
+    }
+    let sql = "INSERT OR REPLACE INTO history (id, identity, kind, entry, first, last, count, time, source)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    statements::insert_records(database, sql, records)
+}
+
+fn restore_lease(database: &Connection, lease: &Lease) -> Stored<()> {
+    let sql = "INSERT OR REPLACE INTO leases (shard, owner, epoch, claimed_through, settled_through)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut insert = database.prepare_cached(sql).map_err(writing)?;
+    let (claimed, settled) = (lease.claimed_through.millis(), lease.settled_through.millis());
+    insert.execute(params![lease.shard.index(), OWNER, lease.epoch.0, claimed, settled]).map(drop).map_err(writing)
+}
