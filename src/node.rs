@@ -20,6 +20,7 @@ use crate::journal::{self, Journal, Spill};
 use crate::observe::with_causes;
 use crate::store::elastic::{self, Elastic};
 use crate::store::embedded::Embedded;
+use crate::store::unfinished::{Place, Unfinished};
 use crate::store::{Store, StoreError};
 
 /// Serves until the process is asked to end, then drains.
@@ -81,6 +82,7 @@ impl Node {
         info!("schedule-service {} starts", env!("CARGO_PKG_VERSION"));
         // Another TLS provider can only have been installed by a test: it serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        check_whole(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let embedded = match settings.elasticsearch {
             None => Some(Embedded::open(&settings.store.path)?),
@@ -163,9 +165,25 @@ impl Node {
 }
 
 /// Where records wait while Elasticsearch is away, within the folder of the node.
-const SPILL_FOLDER: &str = "spill";
+pub const SPILL_FOLDER: &str = "spill";
 /// How long a start that waits for Elasticsearch waits before it tries again, at first and at most.
 const TRY_AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// A store that a copy has not filled yet would pass for a whole one, with tasks missing.
+fn check_whole(settings: &NodeSettings) -> anyhow::Result<()> {
+    let file = Unfinished::path(&settings.store.path);
+    let unfinished =
+        Unfinished::load(&settings.store.path).with_context(|| format!("cannot read {}", file.display()))?;
+    let ours = match &settings.elasticsearch {
+        Some(cluster) => Place::Elasticsearch(cluster.index.clone()),
+        None => Place::Embedded,
+    };
+    if unfinished.is_some_and(|unfinished| unfinished.to == ours) {
+        let file = file.display();
+        anyhow::bail!("{ours} is the target of a migration that has not ended: run `migrate` again, or delete {file}");
+    }
+    Ok(())
+}
 
 fn store_name(settings: &NodeSettings) -> String {
     match &settings.elasticsearch {

@@ -2,6 +2,7 @@
 
 mod check;
 mod import;
+mod migrate;
 mod next;
 mod serve;
 mod verify;
@@ -10,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigError, NodeSettings};
@@ -25,7 +26,8 @@ const EXIT_USAGE: u8 = 2;
     name = "schedule-service",
     version,
     after_help = "Exit codes: 0 done; 1 failed, or `verify` found an instant without exactly one outcome, or `next` \
-                  could not read an expression, or `import` did not take every task; 2 wrong command line or configuration."
+                  could not read an expression, or `import` did not take every task, or `migrate` \
+                  found the stores to differ; 2 wrong command line or configuration."
 )]
 pub struct Command {
     #[command(subcommand)]
@@ -47,6 +49,20 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Take all tasks over from a running mirrored service into this one
     Import(import::ImportArgs),
+    /// Copy everything of a stopped service from one store to the other, and hold both against each other
+    ///
+    /// No service may run on either store: the one on the embedded store is found by its lock, one on Elasticsearch only by
+    /// what it writes meanwhile. Ended at any moment it can be run again, and goes on where it was.
+    Migrate(migrate::MigrateArgs),
+}
+
+/// How a command reports.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// The command line cannot be followed, which only showed when it was put to use.
@@ -66,6 +82,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Some(Verb::CheckConfig) => or_seen_enough(check::run(file, &mut output)),
         Some(Verb::Verify(args)) => verify::run(&args, &load(file)?, SystemClock.now(), &mut output),
         Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, &mut output),
+        Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;
     ended

@@ -204,7 +204,7 @@ impl Outlet {
                 error!("records that wait on the disk cannot be read: {error}");
                 None
             });
-            if front.is_none() && spill.len() == 0 {
+            if front.is_none() && spill.is_empty() {
                 self.spills.store(false, Ordering::Release);
                 self.progress().note_all_safe_stored();
                 self.show(&spill);

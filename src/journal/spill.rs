@@ -88,6 +88,11 @@ impl Spill {
         })
     }
 
+    /// Whether no record waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many records wait.
     pub(super) fn len(&self) -> u64 {
         let all: u64 = self.segments.iter().map(|segment| segment.records).sum();

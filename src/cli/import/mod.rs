@@ -13,10 +13,10 @@ mod task;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{ArgAction, ValueEnum};
+use clap::ArgAction;
 
 use self::address::{Address, Typed};
-use super::UsageError;
+use super::{Format, UsageError};
 use crate::api;
 
 /// What to take over, and where to.
@@ -40,14 +40,6 @@ pub(super) struct ImportArgs {
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// Lines for people
-    Text,
-    /// One JSON object
-    Json,
 }
 
 /// Exit code 1 when a task was not taken, or does not read back as it was put.
