@@ -11,6 +11,7 @@ mod import;
 mod kibana;
 mod limits;
 mod log_search;
+mod migrate;
 mod restart;
 mod support;
 mod wire;

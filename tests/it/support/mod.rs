@@ -1,5 +1,6 @@
 //! What the tests stand on: a target that records, a service that is played, a node in a box, a process that can be killed.
 
+mod cluster;
 mod double;
 pub(crate) mod elasticsearch;
 mod loaded;
@@ -8,6 +9,7 @@ mod process;
 mod proxy;
 mod target;
 
+pub(crate) use self::cluster::Cluster;
 pub(crate) use self::double::{Double, Reply, play_mirrored};
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::node::BoxedNode;
