@@ -13,8 +13,8 @@ use schedule_service::model::{
 use schedule_service::store::elastic::{Address, Credentials, Durability, Elastic, Refresh, Settings};
 use tokio::time::Instant;
 
+use super::figure::{CLIENTS, Figure, YEARLY, figure};
 use super::load::{put_all, task};
-use super::scenarios::{CLIENTS, Figure, YEARLY, figure};
 use super::service::{Service, Target, resident_bytes};
 
 /// How many tasks the records belong to.

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
 mod elastic;
+mod figure;
 mod load;
 mod scenarios;
 mod service;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::elastic;
+use super::figure::{CLIENTS, Figure, SECONDLY, YEARLY, figure};
 use super::load::{put_all, task};
 use super::service::{Service, Target};
 
@@ -11,22 +12,6 @@ use super::service::{Service, Target};
 pub(crate) const NAMES: &[&str] = &["put", "idle", "bound", "lateness"];
 /// What needs an Elasticsearch, and is named to be run.
 pub(crate) const ON_ELASTICSEARCH: &[&str] = &["es-history", "es-recover", "es-search", "es-lateness"];
-
-/// Fires once a year: idle while it is measured.
-pub(crate) const YEARLY: &str = "0 0 0 1 1 *";
-const SECONDLY: &str = "* * * * * *";
-/// Clients that put at once.
-pub(crate) const CLIENTS: usize = 16;
-
-pub(crate) struct Figure {
-    pub(crate) name: String,
-    pub(crate) value: f64,
-    pub(crate) unit: &'static str,
-}
-
-pub(crate) fn figure(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
-    Figure { name: name.into(), value, unit }
-}
 
 pub(crate) async fn run(name: &str) -> Vec<Figure> {
     let folder = tempfile::tempdir().expect("a folder");

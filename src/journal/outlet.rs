@@ -11,7 +11,6 @@ use super::progress::Progress;
 use super::settings::WhenSpillFull;
 use super::spill::{Front, Spill};
 use super::status::Status;
-use super::writer::tell;
 use super::{Settings, Unsettled};
 use crate::model::{Record, Shard};
 use crate::observe::with_causes;
@@ -94,14 +93,14 @@ impl Outlet {
     pub(super) async fn take(self: &Arc<Self>, number: u64, records: Vec<Record>) -> Taken {
         match self.store.append(records.clone()).await {
             Ok(()) => {
-                tell(&self.status, None, 0);
+                self.status.note(None, 0);
                 self.status.note_refusing(false);
                 self.unsettled.settle(settled(&records));
                 self.progress().note_stored(number);
                 Taken::Yes
             }
             Err(error) => {
-                tell(&self.status, Some(with_causes(&error)), records.len());
+                self.status.note(Some(with_causes(&error)), records.len());
                 match self.spill(number, records).await {
                     None => Taken::Yes,
                     Some(back) => Taken::No(back),
@@ -186,11 +185,11 @@ impl Outlet {
             };
             let mut backoff = BACKOFF.0;
             while let Err(error) = self.store.append(front.records.clone()).await {
-                tell(&self.status, Some(with_causes(&error)), front.records.len());
+                self.status.note(Some(with_causes(&error)), front.records.len());
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
-            tell(&self.status, None, 0);
+            self.status.note(None, 0);
             self.unsettled.settle(settled(&front.records));
             self.clone().note_delivered(front).await;
         }

@@ -62,11 +62,14 @@ impl Status {
         }
     }
 
-    /// Notes why a write failed, or that one succeeded. Gives whether that is news.
-    pub(super) fn note(&self, problem: Option<String>) -> bool {
+    /// Notes why a write failed, or that one succeeded, and logs what is news.
+    pub(super) fn note(&self, problem: Option<String>, records: usize) {
         let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = known.is_some() != problem.is_some();
+        match (known.is_some(), &problem) {
+            (false, Some(why)) => error!(records; "the journal cannot write, records wait: {why}"),
+            (true, None) => info!("the journal writes again"),
+            (false, None) | (true, Some(_)) => {}
+        }
         *known = problem;
-        is_news
     }
 }

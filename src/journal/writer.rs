@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{error, info};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -229,14 +228,4 @@ async fn deliver(outlet: Arc<Outlet>, number: u64, mut records: Vec<Record>, pla
         backoff = (backoff * 2).min(BACKOFF.1);
     }
     drop(place);
-}
-
-pub(super) fn tell(status: &Status, problem: Option<String>, records: usize) {
-    let text = problem.clone();
-    if status.note(problem) {
-        match text {
-            Some(why) => error!(records; "the journal cannot write, records wait: {why}"),
-            None => info!("the journal writes again"),
-        }
-    }
 }

@@ -5,7 +5,8 @@ use elasticsearch::http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::hosts::{Answer, Hosts, Request};
+use super::exchange::{Answer, Request};
+use super::hosts::Hosts;
 use super::problem;
 use super::settings::Settings;
 use crate::store::{BoxError, StoreError};

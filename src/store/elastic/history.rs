@@ -119,7 +119,7 @@ impl Inner {
         let unknown: HashSet<&Arc<str>> =
             writes.iter().map(|write| &write.index).filter(|index| !self.months.contains(index)).collect();
         for index in unknown {
-            let is_there = |answer: &super::hosts::Answer| {
+            let is_there = |answer: &super::exchange::Answer| {
                 String::from_utf8_lossy(&answer.body).contains("resource_already_exists_exception")
             };
             self.client.do_or_find(DOING, Method::Put, format!("/{index}"), NOTHING, is_there).await?;

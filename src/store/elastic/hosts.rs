@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use elasticsearch::auth;
 use elasticsearch::cert::{Certificate, CertificateValidation};
 use elasticsearch::http::headers::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
@@ -20,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::exchange::{Answer, Away, Failure, FailureKind, Request};
 use super::problem;
 use super::settings::{Address, Credentials, Settings};
 use crate::store::StoreError;
@@ -28,46 +28,6 @@ use crate::store::StoreError;
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// A host that does not answer such a question for this long is given up.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A request to the cluster.
-#[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) body: Option<Bytes>,
-    pub(super) is_bulk: bool,
-}
-
-/// An answer of the cluster, whatever its status.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) is_elastic: bool,
-    pub(super) body: Bytes,
-}
-
-/// No host answered. What was asked may have been done or not.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Away(pub(super) Arc<str>);
-
-/// Why a host did not answer a request.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    pub(super) why: Arc<str>,
-}
-
-/// What a failure says about the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    /// It cannot be reached.
-    Unreachable,
-    /// It was reached, and the connection broke.
-    BrokenConnection,
-    /// It was reached, and the time ran out.
-    TooLong,
-}
 
 /// The hosts.
 pub(super) struct Hosts {

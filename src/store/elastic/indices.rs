@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, NOTHING, is_missing, read};
-use super::hosts::Answer;
+use super::exchange::Answer;
 use super::problem;
 use super::settings::{Durability, Refresh, Settings};
 use crate::model::Timestamp;

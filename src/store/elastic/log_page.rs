@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::client::{read, unavailable};
-use super::hosts::Answer;
+use super::exchange::Answer;
 use super::log_query::{Cleared, SEQ, order};
 use super::query::{Mark, Total};
 use super::tasks::SNAPSHOT_KEPT;

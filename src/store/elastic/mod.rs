@@ -12,6 +12,7 @@
 mod bulk;
 mod client;
 mod consequences;
+mod exchange;
 mod history;
 mod hosts;
 mod indices;

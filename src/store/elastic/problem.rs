@@ -7,7 +7,7 @@ use elasticsearch::http::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
-use super::hosts::{Answer, FailureKind};
+use super::exchange::{Answer, FailureKind};
 
 /// Why a host could not be talked to.
 pub(super) fn of_connection(url: &Url, error: &elasticsearch::Error) -> String {
