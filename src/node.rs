@@ -139,7 +139,8 @@ impl Node {
         if let Err(error) = self.planner.stop().await {
             warn!("the recurring jobs did not end: {error}");
         }
-        let stopped = self.engine.stop().await;
+        // A planning under way may wait for the store: the leases then stay as they are, which is safe.
+        let stopped = tokio::time::timeout(left().max(FLUSH_GRACE_MIN), self.engine.stop()).await;
         match self.dispatch.drain(left()).await {
             Ok(drained) if drained.in_flight + drained.waiting > 0 => {
                 let (in_flight, waiting) = (drained.in_flight, drained.waiting);
@@ -151,10 +152,12 @@ impl Node {
         let flushed = tokio::time::timeout(flush_grace, self.journal.flush()).await;
         if !matches!(flushed, Ok(Ok(()))) {
             warn!("not all records were written, the next start settles their fires");
-        } else if let Ok(stopped) = stopped {
+        } else if let Ok(Ok(stopped)) = stopped {
             let claims = stopped.claims(self.journal.unsettled());
-            if let Err(error) = self.store.release(&claims).await {
-                warn!("the leases were not released: {error}");
+            match tokio::time::timeout(FLUSH_GRACE_MIN, self.store.release(&claims)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!("the leases were not released: {error}"),
+                Err(_) => warn!("the leases were not released: the store takes too long"),
             }
         }
         if let Err(error) = self.store.close().await {
@@ -204,12 +207,31 @@ async fn recover(
     clock: &Arc<dyn Clock>,
     api: &Api,
 ) -> anyhow::Result<Recovered> {
-    journal.flush().await?;
+    write_left_overs(journal, api).await?;
     let recover = || async {
         let leases = store.take_all(&owner()).await?;
         engine::recover(store.as_ref(), journal, &leases, clock.now()).await
     };
     patiently(api, "cannot load the tasks", recover).await
+}
+
+/// Waits until what an earlier run left on the disk is written.
+async fn write_left_overs(journal: &Journal, api: &Api) -> anyhow::Result<()> {
+    const TELL_EVERY: Duration = Duration::from_millis(500);
+    let mut flush = std::pin::pin!(journal.flush());
+    loop {
+        match tokio::time::timeout(TELL_EVERY, &mut flush).await {
+            Ok(flushed) => {
+                api.note_wait(None);
+                return Ok(flushed?);
+            }
+            Err(_) => {
+                let left = journal.status().spilled();
+                let why = journal.status().problem().map(|why| format!(": {why}")).unwrap_or_default();
+                api.note_wait(Some(format!("the start writes {left} records that an earlier run left{why}")));
+            }
+        }
+    }
 }
 
 /// Tries until the store is there. What no waiting will mend ends the start.

@@ -67,6 +67,9 @@ impl Reader<'_> {
         if !key.is_empty() && !user.is_empty() {
             self.wrong(SECTION, "api_key", "nothing while username is set, or the other way round");
         }
+        if !key.chars().all(|c| c.is_ascii_graphic()) {
+            self.wrong(SECTION, "api_key", "the encoded form: letters, digits, +, / and =");
+        }
         match (key.is_empty(), user.is_empty()) {
             (false, _) => Credentials::ApiKey(key),
             (true, false) => Credentials::Basic(user, password),
@@ -95,6 +98,10 @@ impl Reader<'_> {
                     return (None, None);
                 }
             }
+        }
+        if urls.is_empty() {
+            self.wrong(SECTION, "hosts", "addresses such as http://127.0.0.1:9200, separated by commas");
+            return (None, None);
         }
         (Some(Address::Hosts(urls)), credentials)
     }

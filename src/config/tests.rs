@@ -238,6 +238,8 @@ fn a_cluster_that_cannot_be_meant_is_a_mistake() {
         ("hosts = http://es?q", "hosts is `http://es?q`, expected addresses"),
         ("hosts = es\ncloud_id = a:b", "cloud_id is `a:b`, expected nothing while hosts is set"),
         ("hosts = http://a:b@es\nusername = u", "hosts is `***@es`, expected addresses without user and password"),
+        ("hosts = ,", "hosts is `,`, expected addresses such as http://127.0.0.1:9200"),
+        ("hosts = es\napi_key = a b", "api_key is set, expected the encoded form"),
         ("default_index = Logs", "default_index is `Logs`, expected a name that Elasticsearch takes"),
         ("hosts = es\nwait_for_active_shards = some", "wait_for_active_shards is `some`, expected a number of copies"),
         ("hosts = es\nreplicas = 11", "replicas is `11`, expected a whole number from 0 to 10"),

@@ -157,12 +157,12 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    pub(super) fn new(agenda: &Agenda, at: Timestamp) -> Self {
+    pub(super) fn new(agenda: &Agenda, at: Timestamp, held_since: &[Timestamp]) -> Self {
         let standing = |shard: &super::agenda::ShardAgenda| Claim {
             shard: shard.shard,
             epoch: shard.epoch,
             through: shard.claimed_through.min(at),
-            settled_through: shard.handed_out(),
+            settled_through: shard.handed_out().min(held_since[shard.shard.index()]),
         };
         Self { shards: agenda.shards().iter().map(standing).collect() }
     }

@@ -14,6 +14,9 @@ use crate::journal::{Journal, missed_record};
 use crate::model::{Entry, EntryName, Fire, Identity, Lease, Revision, Stretch, Timestamp, Trigger};
 use crate::store::{Outcome, Store, StoreError};
 
+/// Why an instant that was not claimed, and lies before one that has its outcome, is not sent.
+const UNRECORDED: &str = "a crash came before its record, and a newer instant has its outcome";
+
 /// How many entries' outcomes are asked for at once.
 const ASKED_AT_ONCE: usize = 1_000;
 
@@ -47,7 +50,7 @@ pub async fn recover(
             if revision.in_force_until.is_some() {
                 recovery.settle_ended(&revision, &outcomes).await?;
             } else {
-                recovery.settle_in_force(&revision, &outcomes);
+                recovery.settle_in_force(&revision, &outcomes).await?;
                 in_force.push(revision);
             }
         }
@@ -114,7 +117,7 @@ impl Recovery<'_> {
     }
 
     /// A task in force: uncertain instants are sent again, the others go on the agenda.
-    fn settle_in_force(&mut self, revision: &Arc<Revision>, outcomes: &Outcomes) {
+    async fn settle_in_force(&mut self, revision: &Arc<Revision>, outcomes: &Outcomes) -> Result<(), StoreError> {
         let after = self.settled_through(revision);
         let mut starts = Vec::with_capacity(revision.task.entries.len());
         for (index, entry) in revision.task.entries.iter().enumerate() {
@@ -124,6 +127,9 @@ impl Recovery<'_> {
             };
             let claimed_through = self.leases[revision.shard().index()].claimed_through;
             let standing = Standing::of(revision, entry, after, claimed_through, self.now, outcomes);
+            for fire_time in standing.unrecorded {
+                self.miss(revision, entry, fire_time, UNRECORDED).await?;
+            }
             for fire_time in standing.uncertain {
                 entry.last_fire.note(fire_time);
                 let trigger = Trigger::CatchUp;
@@ -133,6 +139,19 @@ impl Recovery<'_> {
             starts.push(standing.start);
         }
         self.agenda.put_at(revision, starts);
+        Ok(())
+    }
+
+    async fn miss(
+        &self,
+        revision: &Revision,
+        entry: &Entry,
+        fire_time: Timestamp,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let record = missed_record(&revision.task.identity, &entry.name, Stretch::one(fire_time), reason, self.now);
+        let recorded = self.journal.record(record).await;
+        recorded.map_err(|stopped| StoreError::Unavailable { doing: "recovering", source: stopped.into() })
     }
 
     /// A task that was changed before the crash: what is open will not be sent any more.
@@ -142,10 +161,7 @@ impl Recovery<'_> {
         for entry in &revision.task.entries {
             let Some(outcomes) = outcomes_of(outcomes, revision, entry).filter(|_| revision.enabled) else { continue };
             for fire_time in open_instants(revision, entry, after, until, outcomes) {
-                let stretch = Stretch::one(fire_time);
-                let record = missed_record(&revision.task.identity, &entry.name, stretch, CHANGED_SINCE, self.now);
-                let recorded = self.journal.record(record).await;
-                recorded.map_err(|stopped| StoreError::Unavailable { doing: "recovering", source: stopped.into() })?;
+                self.miss(revision, entry, fire_time, CHANGED_SINCE).await?;
             }
         }
         Ok(())
@@ -160,6 +176,8 @@ fn outcomes_of<'a>(outcomes: &'a Outcomes, revision: &Revision, entry: &Entry) -
 #[derive(Debug, PartialEq, Eq)]
 struct Standing {
     uncertain: Vec<Timestamp>,
+    /// Surely not sent, and older than an outcome: of the records of one planning a crash let only some be written.
+    unrecorded: Vec<Timestamp>,
     start: Option<Timestamp>,
 }
 
@@ -176,8 +194,9 @@ impl Standing {
         let settled_last = outcomes.iter().map(|outcome| outcome.stretch.last).max().unwrap_or(after);
         let passed = now.max(settled_last).min(claimed_through);
         let uncertain = open_instants(revision, entry, after, passed, outcomes);
+        let unrecorded = open_instants(revision, entry, passed.max(after), settled_last, outcomes);
         let start = revision.ticks(entry).next(passed.max(settled_last).max(after));
-        Self { uncertain, start }
+        Self { uncertain, unrecorded, start }
     }
 }
 

@@ -27,6 +27,8 @@ const CLAIM_AT_LATEST: Duration = Duration::from_millis(250);
 const SETTLE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// A planning job that has not called for this long is overdue, and counted.
 const PLANNING_OVERDUE_AFTER: Duration = Duration::from_secs(2);
+/// A planning that takes longer waits for a store that is away: changes are refused meanwhile.
+const PLANNING_TOO_LONG_AFTER: Duration = Duration::from_secs(20);
 /// How long a failed planning waits before the next.
 const PLAN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How many fires are handed over at once: the first go out while the next are looked up.
@@ -55,6 +57,7 @@ pub fn start(
         held: HashMap::new(),
         holds_waiting: VecDeque::new(),
         planning: None,
+        planning_since: now,
         plan_not_before: now,
         asked_to_plan_at: now,
         latest: now,
@@ -82,6 +85,7 @@ struct RunLoop {
     /// Holds wait for the planning under way, and for an earlier hold of the same task.
     holds_waiting: VecDeque<(Identity, HoldAnswer)>,
     planning: Option<oneshot::Receiver<Result<Planned, StoreError>>>,
+    planning_since: Timestamp,
     plan_not_before: Timestamp,
     asked_to_plan_at: Timestamp,
     /// Every claimed instant up to this one was handed out. A clock that is stepped back does not bring it back.
@@ -191,6 +195,12 @@ impl RunLoop {
     /// Answers the holds that need not wait any longer. Everything due was handed over just before.
     fn answer_holds(&mut self) {
         if self.planning.is_some() {
+            if self.now().since(self.planning_since) > PLANNING_TOO_LONG_AFTER {
+                for (_, answer) in self.holds_waiting.drain(..) {
+                    // The caller may have gone: then nobody needs the answer.
+                    let _ = answer.send(Err(EngineError::CannotClaim));
+                }
+            }
             return;
         }
         for _ in 0..self.holds_waiting.len() {
@@ -251,6 +261,7 @@ impl RunLoop {
             let _ = done.send(planning::carry_out(plan, store, journal, settings).await);
         });
         self.planning = Some(planned);
+        self.planning_since = now;
     }
 
     fn next_plan(&self, now: Timestamp) -> Plan {
@@ -312,11 +323,13 @@ impl RunLoop {
             let planned = planned(&mut self.planning).await;
             self.note_planned(planned);
         }
+        // A change that is still under way may be stored: what it names after this moment was not handed out.
+        let held_since: Vec<Timestamp> = Shard::all().map(|shard| self.held_since(shard)).collect();
         for (_, held) in std::mem::take(&mut self.held) {
             self.put_back(held.revision, held.since);
         }
         // A caller that has gone leaves the leases as they are: that is safe, only less exact.
-        let _ = done.send(Stopped::new(&self.agenda, self.latest));
+        let _ = done.send(Stopped::new(&self.agenda, self.latest, &held_since));
     }
 }
 

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use super::*;
 use crate::clock::{Clock, SimClock};
 use crate::dispatch::{self, Answer, Cancelled, Dispatch, OutgoingRequest, Transport, TransportError};
-use crate::journal::{self, Journal, change_record};
+use crate::journal::{self, Journal, change_record, skipped_record};
 use crate::model::cron::CronExpr;
 use crate::model::{
-    Entry, EntryName, Identity, LastFire, RecordKind, Request, Revision, TargetUrl, Task, TimeZone, Timestamp,
+    Entry, EntryName, Identity, LastFire, RecordKind, Request, Revision, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{CatalogStore, Change, JournalStore, LeaseStore};
@@ -336,13 +336,36 @@ async fn claims_that_fail_for_long_make_misfires_with_one_outcome_each() {
     rooms.store.fail_claims(false);
     rooms.until("2026-03-29T00:02:10.500Z").await;
 
+    assert_each_instant_once(&rooms, "2026-03-29T00:02:10Z").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_records_of_one_planning_a_crash_may_leave_only_the_newer() {
+    let rooms = Rooms::new("2026-03-29T00:00:00.500Z").await;
+    rooms.change("task", Some("* * * * * *")).await;
+    rooms.until("2026-03-29T00:00:03.500Z").await;
+    let (clock, store, sink) = rooms.crash().await;
+    let (identity, entry) = (Identity::parse("task").unwrap(), EntryName::parse("e").unwrap());
+    let stretch = Stretch { first: at("2026-03-29T00:00:40Z"), last: at("2026-03-29T00:00:50Z"), count: 11 };
+    let newer = skipped_record(&identity, &entry, stretch, "fire_once", stretch.last);
+    store.append(vec![newer]).await.unwrap();
+    clock.sleep_until(at("2026-03-29T00:00:55.500Z")).await;
+
+    let rooms = Rooms::start(clock, store, sink).await;
+    rooms.until("2026-03-29T00:01:00.500Z").await;
+
+    assert_each_instant_once(&rooms, "2026-03-29T00:01:00Z").await;
+}
+
+/// From the first second on, up to this one.
+async fn assert_each_instant_once(rooms: &Rooms, last: &str) {
     let entry = (Identity::parse("task").unwrap(), EntryName::parse("e").unwrap());
     rooms.journal.flush().await.unwrap();
     let outcomes = rooms.store.outcomes(&[entry], Timestamp::EPOCH).await.unwrap().remove(0);
-    let mut expected_first = at("2026-03-29T00:00:01Z");
+    let mut next = at("2026-03-29T00:00:01Z");
     for outcome in &outcomes {
-        assert_eq!(outcome.stretch.first, expected_first, "{outcomes:?}");
-        expected_first = outcome.stretch.last.plus(Duration::from_secs(1));
+        assert_eq!(outcome.stretch.first, next, "{outcomes:?}");
+        next = outcome.stretch.last.plus(Duration::from_secs(1));
     }
-    assert_eq!(expected_first, at("2026-03-29T00:02:11Z"));
+    assert_eq!(next, at(last).plus(Duration::from_secs(1)));
 }

@@ -14,10 +14,11 @@ use super::status::Status;
 use super::{Settings, Unsettled};
 use crate::model::{Record, Shard};
 use crate::observe::with_causes;
-use crate::store::JournalStore;
+use crate::store::{JournalStore, StoreError};
 
-/// How many records are read from the disk for one write.
-const FRONT_MAX: usize = 2_000;
+/// How many records are read from the disk at once, and how many of them go into one write.
+const FRONT_MAX: usize = 8_000;
+const WRITE_MAX: usize = 2_000;
 /// How long a failed write from the disk waits before it is tried again, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// With less than this part of the disk's room left, nothing more is fired: what is in flight needs it.
@@ -179,12 +180,20 @@ impl Outlet {
             return;
         }
         loop {
-            let Some(front) = self.clone().read_front().await else {
-                self.filled.notified().await;
-                continue;
+            let front = match self.clone().read_front().await {
+                Ok(Some(front)) => front,
+                Ok(None) => {
+                    self.filled.notified().await;
+                    continue;
+                }
+                Err(error) => {
+                    self.status.note(Some(format!("records that wait on the disk cannot be read: {error}")), 0);
+                    tokio::time::sleep(BACKOFF.1).await;
+                    continue;
+                }
             };
             let mut backoff = BACKOFF.0;
-            while let Err(error) = self.store.append(front.records.clone()).await {
+            while let Err(error) = self.append_front(&front).await {
                 self.status.note(Some(with_causes(&error)), front.records.len());
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
@@ -195,20 +204,24 @@ impl Outlet {
         }
     }
 
+    /// In several writes at once: one after the other would be slower than what comes meanwhile.
+    async fn append_front(&self, front: &Front) -> Result<(), StoreError> {
+        let writes = front.records.chunks(WRITE_MAX).map(|records| self.store.append(records.to_vec()));
+        futures_util::future::try_join_all(writes).await.map(drop)
+    }
+
     /// The oldest records on the disk. When there are none left, records go to the store again.
-    async fn read_front(self: Arc<Self>) -> Option<Front> {
+    async fn read_front(self: Arc<Self>) -> std::io::Result<Option<Front>> {
         let read = tokio::task::spawn_blocking(move || {
-            let mut spill = self.spill.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-            let front = spill.front(FRONT_MAX).unwrap_or_else(|error| {
-                error!("records that wait on the disk cannot be read: {error}");
-                None
-            });
-            if front.is_none() && spill.is_empty() {
+            let Some(spill) = &self.spill else { return Ok(None) };
+            let mut spill = spill.lock().unwrap_or_else(PoisonError::into_inner);
+            let front = spill.front(FRONT_MAX)?;
+            if front.is_none() {
                 self.spills.store(false, Ordering::Release);
                 self.progress().note_all_safe_stored();
                 self.show(&spill);
             }
-            front
+            Ok(front)
         });
         read.await.expect("reading from the disk does not panic")
     }

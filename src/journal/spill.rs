@@ -19,7 +19,7 @@ const DAMAGED_SUFFIX: &str = "damaged";
 /// A file is at most about this long: what is delivered is deleted file by file.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 /// How many bytes one batch read from the front holds at most; a single record may be larger.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// The files.
 #[derive(Debug)]
@@ -121,10 +121,10 @@ impl Spill {
         self.make_room_in_segment()?;
         let (Some(file), Some(segment)) = (&mut self.writing, self.segments.back_mut()) else { return Ok(false) };
         if let Err(error) = file.write_all(&lines).and_then(|()| file.sync_data()) {
-            // What was written of it is taken back: the next line must begin at the beginning of a line.
-            file.set_len(segment.bytes)?;
-            file.seek(SeekFrom::Start(segment.bytes))?;
-            return Err(error);
+            // What was written of it is taken back; if even that fails, nothing is read behind the end that is noted here.
+            let cut = file.set_len(segment.bytes);
+            self.writing = None;
+            return Err(cut.err().unwrap_or(error));
         }
         segment.bytes += len;
         segment.records += records.len() as u64;
@@ -138,10 +138,12 @@ impl Spill {
             return Ok(());
         }
         let number = self.next_number;
-        self.writing = Some(OpenOptions::new().write(true).create_new(true).open(path_of(&self.folder, number))?);
+        // Whatever fails from here on: the next try begins another file.
+        self.next_number += 1;
+        let file = OpenOptions::new().write(true).create_new(true).open(path_of(&self.folder, number))?;
         // The name of the file must survive, too.
         File::open(&self.folder)?.sync_all()?;
-        self.next_number += 1;
+        self.writing = Some(file);
         self.segments.push_back(Segment { number, bytes: 0, records: 0, is_damaged: false });
         Ok(())
     }
@@ -200,6 +202,8 @@ impl Spill {
             self.delivered = front.end;
             dropped.extend(front.records);
         }
+        // What was read of the next segment to find the end of this one is on its way to nobody.
+        self.handed_out = None;
         Ok(dropped)
     }
 
@@ -350,6 +354,19 @@ mod tests {
         assert!(spill.append(&records(10..16)).unwrap());
 
         assert_eq!(all(&mut spill), records(6..16));
+    }
+
+    #[test]
+    fn each_segment_that_is_dropped_is_counted_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        for part in 0..3 {
+            Spill::open(folder.path(), 1 << 20).unwrap().append(&records(part * 3..part * 3 + 3)).unwrap();
+        }
+        let mut spill = Spill::open(folder.path(), 1 << 20).unwrap();
+
+        assert_eq!(spill.drop_oldest().unwrap(), records(0..3));
+        assert_eq!(spill.drop_oldest().unwrap(), records(3..6));
+        assert_eq!(all(&mut spill), records(6..9));
     }
 
     #[test]

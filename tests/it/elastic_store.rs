@@ -15,12 +15,12 @@ use tokio::net::TcpListener;
 use crate::support::elasticsearch::{self, Server, shared};
 use crate::support::{Deed, Proxy};
 
-fn settings(hosts: &[&str]) -> Settings {
+pub(crate) fn settings(hosts: &[&str]) -> Settings {
     let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
     Settings { address: Address::Hosts(hosts), ..elasticsearch::settings() }
 }
 
-async fn open(settings: &Settings) -> Result<Elastic, StoreError> {
+pub(crate) async fn open(settings: &Settings) -> Result<Elastic, StoreError> {
     Elastic::open(settings, Arc::new(SystemClock)).await
 }
 
@@ -32,16 +32,16 @@ async fn refusal(settings: &Settings) -> String {
         .join(": ")
 }
 
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + second)
 }
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity::parse("task").unwrap()
 }
 
 /// The record of a fire whose document has these fields beside its own.
-fn fire(second: i64, more: &str) -> Record {
+pub(crate) fn fire(second: i64, more: &str) -> Record {
     let (identity, entry) = (identity(), EntryName::parse("e").unwrap());
     let source = format!(
         r#"{{"type":"success","identity":"task","key":"e","url":"http://a/","time":{},"@timestamp":"{}"{more}}}"#,
@@ -53,7 +53,7 @@ fn fire(second: i64, more: &str) -> Record {
     Record { id, identity, kind: RecordKind::Success, settled, time: at(second), source: source.into() }
 }
 
-fn all(limit: usize, skip: usize) -> Search {
+pub(crate) fn all(limit: usize, skip: usize) -> Search {
     Search { identity: identity(), kind: None, since_secs: None, until_secs: None, limit, skip }
 }
 

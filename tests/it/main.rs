@@ -4,6 +4,7 @@ mod command_line;
 mod durability;
 mod elastic_cluster;
 mod elastic_faults;
+mod elastic_races;
 mod elastic_store;
 mod firing;
 mod house;

@@ -41,6 +41,8 @@ pub(super) enum Op {
     Replace(Seen),
     /// Deletes it.
     Delete,
+    /// Deletes it where it is still as it was read.
+    DeleteSeen(Seen),
 }
 
 /// The state of a document that was read.
@@ -81,7 +83,7 @@ impl Write {
 
     fn put_lines(&self, lines: &mut BytesMut) {
         let seen = match self.op {
-            Op::Replace(seen) => Some(seen),
+            Op::Replace(seen) | Op::DeleteSeen(seen) => Some(seen),
             Op::Index | Op::Create | Op::Delete => None,
         };
         let action = Action {
@@ -93,12 +95,12 @@ impl Write {
         let word = match self.op {
             Op::Index | Op::Replace(_) => "{\"index\":",
             Op::Create => "{\"create\":",
-            Op::Delete => "{\"delete\":",
+            Op::Delete | Op::DeleteSeen(_) => "{\"delete\":",
         };
         lines.put_slice(word.as_bytes());
         serde_json::to_writer(lines.writer(), &action).expect("an action can be written as JSON");
         lines.put_slice(b"}\n");
-        if self.op != Op::Delete {
+        if !matches!(self.op, Op::Delete | Op::DeleteSeen(_)) {
             // Within JSON a line break can only stand between two tokens.
             lines.extend(self.source.iter().map(|&byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
             lines.put_u8(b'\n');
@@ -157,17 +159,25 @@ pub(super) async fn send(
     writes: &[Write],
 ) -> Result<Vec<Written>, StoreError> {
     const FIELDS: &str = "items.*.status,items.*.error,items.*._seq_no,items.*._primary_term";
-    let path = format!("/_bulk?filter_path={FIELDS}{}", if refresh { "&refresh=true" } else { "" });
+    // Elasticsearch gives up before we do: what it says is then known.
+    let timeout_ms = client.timeout().as_millis() / 2;
+    let refresh = if refresh { "&refresh=true" } else { "" };
+    let path = format!("/_bulk?timeout={timeout_ms}ms&filter_path={FIELDS}{refresh}");
     let mut written = Vec::with_capacity(writes.len());
-    let mut rest = writes;
+    let (mut rest, mut bytes_max) = (writes, BYTES_MAX);
     while !rest.is_empty() {
-        let (part, after) = rest.split_at(fitting(rest));
-        rest = after;
+        let (part, after) = rest.split_at(fitting(rest, bytes_max));
         let mut lines = BytesMut::with_capacity(part.iter().map(Write::len).sum());
         part.iter().for_each(|write| write.put_lines(&mut lines));
         let answer = client.send_bulk(doing, &path, lines.freeze()).await?;
-        if answer.status == StatusCode::PAYLOAD_TOO_LARGE && part.len() == 1 {
-            written.push(Written::Refused(problem::of_answer(&answer)));
+        if answer.status == StatusCode::PAYLOAD_TOO_LARGE {
+            if part.len() == 1 {
+                written.push(Written::Refused(problem::of_answer(&answer)));
+                rest = after;
+            } else {
+                // Something on the way takes less than Elasticsearch does.
+                bytes_max = part.iter().map(Write::len).sum::<usize>() / 2;
+            }
             continue;
         }
         if !answer.status.is_success() {
@@ -178,17 +188,25 @@ pub(super) async fn send(
         if items.len() != part.len() {
             return Err(unavailable(doing, format!("{} answers to {} writes", items.len(), part.len())));
         }
-        written.extend(items.iter().map(Item::written));
+        let of_part: Vec<Written> = items.iter().map(Item::written).collect();
+        if let Some(Written::Later(why)) =
+            of_part.iter().find(|it| answer.is_second_try && matches!(it, Written::Later(_)))
+        {
+            // An earlier try, whose answer was lost, may have done it.
+            return Err(unavailable(doing, why.clone()));
+        }
+        written.extend(of_part);
+        rest = after;
     }
     Ok(written)
 }
 
 /// How many of the first writes go into one request; at least one.
-fn fitting(writes: &[Write]) -> usize {
+fn fitting(writes: &[Write], bytes_max: usize) -> usize {
     let mut bytes = 0;
     let fits = writes.iter().take_while(|write| {
         bytes += write.len();
-        bytes <= BYTES_MAX
+        bytes <= bytes_max
     });
     fits.count().max(1)
 }

@@ -1,5 +1,7 @@
 //! Requests and answers in JSON, with failures in words.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use elasticsearch::http::{Method, StatusCode};
 use serde::Serialize;
@@ -14,11 +16,17 @@ use crate::store::{BoxError, StoreError};
 /// What the cluster is asked through.
 pub(super) struct Client {
     hosts: Hosts,
+    timeout: Duration,
 }
 
 impl Client {
     pub(super) fn new(settings: &Settings) -> Result<Self, StoreError> {
-        Ok(Self { hosts: Hosts::new(settings)? })
+        Ok(Self { hosts: Hosts::new(settings)?, timeout: settings.timeout })
+    }
+
+    /// How long one request may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Asks, and reads the answer to a request that succeeded.

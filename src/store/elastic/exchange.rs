@@ -19,6 +19,8 @@ pub(super) struct Request {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) is_elastic: bool,
+    /// The request was sent before, and what became of it is not known.
+    pub(super) is_second_try: bool,
     pub(super) body: Bytes,
 }
 

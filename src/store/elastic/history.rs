@@ -34,6 +34,10 @@ impl KnownMonths {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
     }
 
+    fn forget_all(&self) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(super) fn forget(&self, name: &str) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
@@ -105,7 +109,15 @@ impl Inner {
                     }
                 }
             }
-            let Some(why) = later else { return Ok(refused) };
+            let Some(why) = later else {
+                // Again: another reader may have made visible what was there before this was.
+                self.is_unrefreshed.store(true, Ordering::Relaxed);
+                return Ok(refused);
+            };
+            if why.contains("index_not_found") {
+                // Deleted by hand: it is made again by the next try.
+                self.months.forget_all();
+            }
             match pauses.next().filter(|_| !problem::is_read_only(&why)) {
                 Some(pause) => tokio::time::sleep(*pause).await,
                 None => return Err(unavailable(DOING, why)),

@@ -67,7 +67,7 @@ impl Hosts {
             match host.send(request).await {
                 // It answers, but has no cluster: another one may.
                 Ok(answer) if is_gateway_problem(answer.status) => last = Some(Ok(answer)),
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok(Answer { is_second_try: answer.is_second_try || last.is_some(), ..answer }),
                 // Another host would take as long.
                 Err(Failure { kind: FailureKind::TooLong, why }) => return Err(Away(why)),
                 Err(failure) => last = Some(Err(Away(failure.why))),
@@ -149,7 +149,10 @@ impl Host {
     /// A connection that was kept may have been closed by the other side: that says nothing about the host.
     async fn send_twice(&self, request: &Request) -> Result<Answer, Failure> {
         match self.try_send(request, None).await {
-            Err(Failure { kind: FailureKind::BrokenConnection, .. }) => self.try_send(request, None).await,
+            Err(Failure { kind: FailureKind::BrokenConnection, .. }) => {
+                let second = self.try_send(request, None).await;
+                second.map(|answer| Answer { is_second_try: true, ..answer })
+            }
             first => first,
         }
     }
@@ -170,7 +173,7 @@ impl Host {
         let status = response.status_code();
         let is_elastic = response.headers().contains_key("x-elastic-product");
         let body = response.bytes().await.map_err(failed)?;
-        Ok(Answer { status, is_elastic, body })
+        Ok(Answer { status, is_elastic, is_second_try: false, body })
     }
 
     fn give_up(&self, why: &Arc<str>) {

@@ -105,6 +105,10 @@ pub(super) async fn check_version(client: &Client) -> Result<String, StoreError>
 
 /// What no waiting will mend is refused.
 fn check_product(answer: &Answer) -> Result<(), StoreError> {
+    if matches!(answer.status.as_u16(), 429 | 502..=504) {
+        // A proxy says it, perhaps: Elasticsearch may come.
+        return Err(super::client::unavailable("asking for the version", problem::of_answer(answer)));
+    }
     let is_refusal = matches!(answer.status.as_u16(), 401 | 403);
     if !answer.is_elastic || is_refusal {
         return Err(StoreError::Refused(problem::of_answer(answer)));

@@ -116,7 +116,8 @@ impl Cause<'_> {
 pub(super) fn of_answer(answer: &Answer) -> String {
     // Who is not let in is not told what it is, either.
     let is_let_in = !matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    if !answer.is_elastic && is_let_in {
+    let is_away = answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS;
+    if !answer.is_elastic && is_let_in && !is_away {
         return "there is no Elasticsearch at this address: check [elasticsearch] hosts".to_owned();
     }
     let said = match serde_json::from_slice::<Failed<'_>>(&answer.body).ok().and_then(|failed| failed.error) {

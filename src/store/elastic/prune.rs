@@ -73,6 +73,8 @@ impl IndexStats {
 impl Inner {
     /// Hides the records of a task up to now. They are deleted by the next pruning.
     pub(super) async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError> {
+        // What a change of the task still has to write was logged before the clear, too.
+        self.clear_way(identity).await?;
         let known = self.mark(identity.as_str()).await?;
         let mark = Mark { through: known.through.max(at.millis()), cleared_seq: self.next_seq() };
         self.write_mark(identity.as_str(), mark).await
@@ -87,7 +89,12 @@ impl Inner {
     }
 
     async fn write_mark(&self, identity: &str, mark: Mark) -> Result<(), StoreError> {
-        let write = self.mark_write(identity, mark);
+        self.write_mark_if(identity, mark, Op::Index).await
+    }
+
+    /// Writes a mark by an operation; a conflict leaves the newer one.
+    async fn write_mark_if(&self, identity: &str, mark: Mark, op: Op) -> Result<(), StoreError> {
+        let write = Write { op, ..self.mark_write(identity, mark) };
         match self.shared.write("marking a deletion", vec![write]).await?.into_iter().next() {
             Some(Written::Later(why) | Written::Refused(why)) => Err(unavailable("marking a deletion", why)),
             Some(Written::Done(_) | Written::Conflict) | None => Ok(()),
@@ -178,7 +185,7 @@ impl Inner {
         }
         self.refresh(&self.names.tasks).await?;
         let body = json!({
-            "size": MARKS_MAX,
+            "size": MARKS_MAX, "seq_no_primary_term": true,
             "query": { "bool": { "filter": [
                 { "term": { "kind": MARK } }, { "range": { "cleared_seq": { "gt": 0 } } },
                 // A clear hides what was recorded before it: that is settled when the clear's own moment is.
@@ -188,7 +195,9 @@ impl Inner {
         let path = format!("/{}/_search?{WHOLE}", self.names.tasks);
         let found: Page<Marked> = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
         let mut deleted = 0;
-        for Marked { identity, mark } in found.hits.hits.into_iter().map(|hit| hit._source) {
+        for hit in found.hits.hits {
+            let Some(seen) = hit.seen() else { continue };
+            let Marked { identity, mark } = hit._source;
             let room = max - usize::try_from(deleted).unwrap_or(max).min(max);
             let query = json!({ "bool": { "filter": [
                 { "term": { "identity": identity } }, { "range": { "record.seq": { "lte": mark.cleared_seq } } },
@@ -196,7 +205,9 @@ impl Inner {
             let of_task = self.delete_found(&query, room).await?;
             deleted += of_task;
             if (of_task as usize) < room && !self.has_legacy {
-                self.write_mark(&identity, Mark { cleared_seq: 0, ..mark }).await?;
+                // Only as it was found: the task may have been cleared again meanwhile.
+                let lifted = Mark { cleared_seq: 0, ..mark };
+                self.write_mark_if(&identity, lifted, Op::Replace(seen)).await?;
             }
         }
         Ok(deleted)

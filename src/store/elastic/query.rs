@@ -64,6 +64,14 @@ struct SearchedHit {
     sort: Vec<Value>,
 }
 
+/// Where a page of a search begins.
+enum From<'a> {
+    /// Counted from the newest.
+    Start,
+    /// Behind a record, within a snapshot.
+    Behind { after: Vec<Value>, snapshot: &'a str },
+}
+
 pub(super) fn mark_id(identity: &str) -> String {
     format!("{MARK}:{identity}")
 }
@@ -73,23 +81,35 @@ impl Inner {
     pub(super) async fn search(&self, search: &Search) -> Result<Found, StoreError> {
         let mark = self.mark(search.identity.as_str()).await?;
         let query = self.query_of(search, mark);
-        let after = if search.skip + search.limit <= WINDOW_MAX {
-            None
-        } else {
-            match self.walk(&query, search.skip).await? {
-                Some(after) => Some(after),
-                None => return self.count(&query).await,
-            }
+        if search.skip + search.limit <= WINDOW_MAX {
+            return self.search_from(&query, search, &From::Start).await;
+        }
+        // Within a snapshot records that are equal in all that orders them have an order, too.
+        let snapshot = self.open_snapshot_of_logs(SEARCHING, &self.names.searched()).await?;
+        let found = match self.walk(&query, search.skip, &snapshot).await {
+            Ok(Some(after)) => self.search_from(&query, search, &From::Behind { after, snapshot: &snapshot }).await,
+            Ok(None) => self.count(&query).await,
+            Err(error) => Err(error),
         };
+        self.close_snapshot(&snapshot).await;
+        found
+    }
+
+    async fn search_from(&self, query: &Value, search: &Search, from: &From<'_>) -> Result<Found, StoreError> {
         let mut body = json!({
             "query": query, "size": search.limit, "sort": newest_first(),
             "track_total_hits": Found::TOTAL_MAX, "_source": true,
         });
-        match after {
-            Some(after) => body["search_after"] = after.into(),
-            None => body["from"] = search.skip.into(),
-        }
-        let found: Searched = self.ask_logs(SEARCHING, &body).await?;
+        let found: Searched = match from {
+            From::Start => {
+                body["from"] = search.skip.into();
+                self.ask_logs(SEARCHING, &body).await?
+            }
+            From::Behind { after, snapshot } => {
+                body["search_after"] = after.as_slice().into();
+                self.ask_snapshot(snapshot, body).await?
+            }
+        };
         let (total, total_is_lower_bound) = counted(&found);
         let read = |hit: &SearchedHit| log_document::read(&hit._id, hit._source.as_ref()?.get());
         let records: Vec<Record> = found.hits.hits.iter().filter_map(read).collect();
@@ -97,7 +117,7 @@ impl Inner {
     }
 
     /// The sort values of the last of the newest `count` records; `None` when there are not as many.
-    async fn walk(&self, query: &Value, count: usize) -> Result<Option<Vec<Value>>, StoreError> {
+    async fn walk(&self, query: &Value, count: usize, snapshot: &str) -> Result<Option<Vec<Value>>, StoreError> {
         let (mut left, mut after) = (count, None::<Vec<Value>>);
         while left > 0 {
             let size = left.min(WINDOW_MAX);
@@ -107,7 +127,7 @@ impl Inner {
             if let Some(after) = after {
                 body["search_after"] = after.into();
             }
-            let found: Searched = self.ask_logs(SEARCHING, &body).await?;
+            let found = self.ask_snapshot(snapshot, body).await?;
             if found.hits.hits.len() < size {
                 return Ok(None);
             }
@@ -115,6 +135,11 @@ impl Inner {
             after = found.hits.hits.into_iter().next_back().map(|hit| hit.sort);
         }
         Ok(after)
+    }
+
+    async fn ask_snapshot(&self, snapshot: &str, mut body: Value) -> Result<Searched, StoreError> {
+        body["pit"] = json!({ "id": snapshot, "keep_alive": "1m" });
+        self.client.ask(SEARCHING, Method::Post, format!("/_search?{WHOLE}"), Some(&body)).await
     }
 
     async fn count(&self, query: &Value) -> Result<Found, StoreError> {

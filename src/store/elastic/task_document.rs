@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::bulk::Seen;
 use super::client::read;
 use crate::model::{Identity, Record, RecordId, RecordKind, Revision, Shard, Timestamp};
 use crate::store::{BoxError, StoreError, document};
@@ -165,6 +166,14 @@ pub(super) struct Hit<T> {
     pub(super) sort: Vec<serde_json::Value>,
     pub(super) _seq_no: Option<u64>,
     pub(super) _primary_term: Option<u64>,
+}
+
+impl<T> Hit<T> {
+    /// The state of the document that was found, if it was asked for.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let (seq_no, primary_term) = self._seq_no.zip(self._primary_term)?;
+        Some(Seen { seq_no, primary_term })
+    }
 }
 
 /// Reads a page.

@@ -12,7 +12,7 @@ use super::Inner;
 use super::bulk::{self, Op, Seen, Write, Written};
 use super::client::{NOTHING, WHOLE, unavailable};
 use super::leases::{LeaseDocument, lease_id};
-use super::task_document::{PAST, Page, RecordDocument, RevisionDocument, TASK, TaskDocument, page, task_id};
+use super::task_document::{Hit, PAST, Page, RecordDocument, RevisionDocument, TASK, TaskDocument, page, task_id};
 use crate::model::{Identity, Revision, Shard, Timestamp};
 use crate::observe::with_causes;
 use crate::store::{Change, StoreError};
@@ -44,7 +44,7 @@ impl Inner {
     pub(super) async fn change(&self, change: Change) -> Result<u64, StoreError> {
         self.clear_way(&change.identity).await?;
         let mut standing = self.standing(&change).await?;
-        let mut backoff = LOOK_AGAIN.0;
+        let (mut backoff, mut in_doubt) = (LOOK_AGAIN.0, false);
         loop {
             if let Some(number) = self.already_done(&change, &standing) {
                 self.follow(&change, standing.task.map(|(_, task)| task)).await;
@@ -57,9 +57,12 @@ impl Inner {
                     self.follow(&change, Some(next)).await;
                     return Ok(number);
                 }
-                Ok(Written::Later(why) | Written::Refused(why)) => return Err(unavailable(DOING, why)),
-                Ok(Written::Conflict) => {}
+                Ok(Written::Refused(why)) => return Err(unavailable(DOING, why)),
+                Ok(Written::Later(why)) if !in_doubt => return Err(unavailable(DOING, why)),
+                // An earlier try may still be done.
+                Ok(Written::Later(_) | Written::Conflict) => {}
                 Err(error) => {
+                    in_doubt = true;
                     warn!(identity:% = change.identity.as_str(); "a change may be written or not, it is looked for: {}", with_causes(&error));
                 }
             }
@@ -272,7 +275,7 @@ impl Inner {
         loop {
             let path = format!("/{}/_search?{WHOLE}", self.names.tasks);
             let found: Page<Option<Value>> = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
-            let writes: Vec<Write> = found.hits.hits.iter().map(|hit| self.delete_write(&hit._id)).collect();
+            let writes: Vec<Write> = found.hits.hits.iter().filter_map(|hit| self.forget_write(hit)).collect();
             if writes.is_empty() {
                 return Ok(forgotten);
             }
@@ -286,7 +289,9 @@ impl Inner {
         }
     }
 
-    fn delete_write(&self, id: &str) -> Write {
-        Write { index: self.names.tasks.clone(), id: id.to_owned(), op: Op::Delete, source: bytes::Bytes::new() }
+    /// Only as it was found: a task that was put again meanwhile has the same document.
+    fn forget_write(&self, hit: &Hit<Option<Value>>) -> Option<Write> {
+        let op = Op::DeleteSeen(hit.seen()?);
+        Some(Write { index: self.names.tasks.clone(), id: hit._id.clone(), op, source: bytes::Bytes::new() })
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::client::{is_missing, read, unavailable};
+use super::client::{WHOLE, is_missing, read, unavailable};
 use super::query::{Mark as MarkDocument, mark_id};
 use super::task_document::{MARK, PAST, TASK, TaskDocument};
 use super::{Elastic, Inner, bulk, log_document, problem};
@@ -201,7 +201,7 @@ impl Inner {
         let mut size = PAGE_FIRST;
         loop {
             body["size"] = size.into();
-            let answer = self.client.call(READING, Method::Post, "/_search", Some(&body)).await?;
+            let answer = self.client.call(READING, Method::Post, format!("/_search?{WHOLE}"), Some(&body)).await?;
             if !answer.status.is_success() {
                 return Err(unavailable(READING, problem::of_answer(&answer)));
             }
