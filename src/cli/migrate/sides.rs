@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use super::StoreName;
 use crate::clock::{Clock, SystemClock};
 use crate::journal::Spill;
+use crate::model::Timestamp;
 use crate::node::SPILL_FOLDER;
 use crate::store::elastic::{self, Elastic};
 use crate::store::embedded::Embedded;
@@ -16,7 +17,7 @@ use crate::store::transfer::{Kind, MovableStore};
 use crate::store::unfinished::Place;
 
 /// How long leases are watched. A node whose tasks are due more often moves them within this time.
-const WATCHED: Duration = Duration::from_secs(3);
+const WATCHED: Duration = Duration::from_secs(5);
 /// A node writes its leases at least once a minute: after twice that time there is none.
 const STILL_AFTER: Duration = Duration::from_secs(120);
 
@@ -92,7 +93,9 @@ impl Side {
     pub(super) async fn check_still(&self) -> anyhow::Result<()> {
         let before = self.store.leases().await?;
         let newest = before.iter().map(|lease| lease.claimed_through.max(lease.settled_through)).max();
-        if newest.is_none_or(|newest| SystemClock.now().since(newest) > STILL_AFTER) {
+        // Leases that were taken and never claimed may be those of a service that has just started.
+        let is_still = |newest: Timestamp| newest > Timestamp::EPOCH && SystemClock.now().since(newest) > STILL_AFTER;
+        if newest.is_none_or(is_still) {
             return Ok(());
         }
         tokio::time::sleep(WATCHED).await;
