@@ -150,6 +150,14 @@ impl Item<'_> {
     }
 }
 
+/// Why the first of these writes that failed did so. A conflict is no failure: what it means is for the caller.
+pub(super) fn first_failure(written: &[Written]) -> Option<String> {
+    written.iter().find_map(|written| match written {
+        Written::Later(why) | Written::Refused(why) => Some(why.clone()),
+        Written::Done(_) | Written::Conflict => None,
+    })
+}
+
 /// Sends writes, in requests of a bounded size. The answers stand in the order of the writes. An error means that nothing is
 /// known about some of them.
 pub(super) async fn send(

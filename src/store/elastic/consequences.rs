@@ -7,7 +7,7 @@ use log::{info, warn};
 use serde_json::json;
 
 use super::Inner;
-use super::bulk::{Op, Write, Written};
+use super::bulk::{Op, Write, first_failure};
 use super::client::unavailable;
 use super::outbox::Consequence;
 use super::task_document::{Page, RevisionDocument, TASK, TaskDocument, past_id};
@@ -123,10 +123,6 @@ impl Inner {
             return Ok(());
         }
         let written = self.shared.write(DOING, pasts).await?;
-        let failed = written.into_iter().find_map(|written| match written {
-            Written::Later(why) | Written::Refused(why) => Some(why),
-            Written::Done(_) | Written::Conflict => None,
-        });
-        failed.map_or(Ok(()), |why| Err(unavailable(DOING, why)))
+        first_failure(&written).map_or(Ok(()), |why| Err(unavailable(DOING, why)))
     }
 }

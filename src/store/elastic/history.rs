@@ -10,6 +10,7 @@ use log::error;
 
 use super::bulk::{self, Op, Write, Written};
 use super::client::{NOTHING, unavailable};
+use super::indices::is_there;
 use super::{Inner, log_document, problem};
 use crate::model::{Record, Timestamp};
 use crate::store::StoreError;
@@ -131,9 +132,6 @@ impl Inner {
         let unknown: HashSet<&Arc<str>> =
             writes.iter().map(|write| &write.index).filter(|index| !self.months.contains(index)).collect();
         for index in unknown {
-            let is_there = |answer: &super::exchange::Answer| {
-                String::from_utf8_lossy(&answer.body).contains("resource_already_exists_exception")
-            };
             self.client.do_or_find(DOING, Method::Put, format!("/{index}"), NOTHING, is_there).await?;
             self.months.add(index.clone());
         }

@@ -117,9 +117,13 @@ fn check_product(answer: &Answer) -> Result<(), StoreError> {
 }
 
 /// Makes what is missing. What is there stays, with the fields it lacks.
-pub(super) async fn prepare(client: &Client, names: &Names, settings: &Settings) -> Result<(), StoreError> {
+pub(super) async fn prepare(
+    client: &Client,
+    names: &Names,
+    settings: &Settings,
+    has_legacy: bool,
+) -> Result<(), StoreError> {
     const DOING: &str = "preparing the indices";
-    let has_legacy = has_legacy(client, names).await?;
     let template = template(names, settings, !has_legacy);
     let path = format!("/_index_template/{}", names.alias);
     let _: Value = client.ask(DOING, Method::Put, path, Some(&template)).await?;
@@ -138,7 +142,8 @@ pub(super) async fn prepare(client: &Client, names: &Names, settings: &Settings)
     Ok(())
 }
 
-fn is_there(answer: &Answer) -> bool {
+/// Whether an index could not be made because it is there.
+pub(super) fn is_there(answer: &Answer) -> bool {
     String::from_utf8_lossy(&answer.body).contains("resource_already_exists_exception")
 }
 

@@ -95,7 +95,7 @@ impl Inner {
                 taken.push(next);
             }
             let written = self.shared.write(DOING, writes).await?;
-            if let Some(later) = first_later(&written) {
+            if let Some(later) = bulk::first_failure(&written) {
                 return Err(unavailable(DOING, later));
             }
             if written.contains(&Written::Conflict) {
@@ -160,7 +160,7 @@ impl Inner {
         match self.shared.write(DOING_CLAIM, writes).await {
             Ok(written) => {
                 self.note_leases(&next, &written);
-                match first_later(&written) {
+                match bulk::first_failure(&written) {
                     Some(later) => Err(unavailable(DOING_CLAIM, later)),
                     None => Ok(!written.contains(&Written::Conflict)),
                 }
@@ -195,11 +195,4 @@ impl Inner {
         };
         LeaseDocument { claimed_through, settled_through: held.settled_through.max(settled_through), ..held.clone() }
     }
-}
-
-fn first_later(written: &[Written]) -> Option<String> {
-    written.iter().find_map(|written| match written {
-        Written::Later(why) | Written::Refused(why) => Some(why.clone()),
-        Written::Done(_) | Written::Conflict => None,
-    })
 }

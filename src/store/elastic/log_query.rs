@@ -4,9 +4,10 @@ use elasticsearch::http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::query::{Mark, Total, hidden, mark_id};
+use super::Inner;
+use super::client::WHOLE;
+use super::query::{Mark, Marked, Total, hidden};
 use super::task_document::MARK;
-use super::{Inner, bulk};
 use crate::model::{RecordKind, Timestamp};
 use crate::store::{LogFilter, LogSort, StoreError};
 
@@ -37,14 +38,14 @@ impl Inner {
         Ok(Cleared { marks: self.marks_of(names).await?, are_all: true })
     }
 
-    /// The marks of these tasks, of those that have one.
+    /// The marks of these tasks, by their names.
     pub(super) async fn marks_of(
         &self,
-        identities: impl Iterator<Item = &str> + Clone,
+        identities: impl Iterator<Item = &str>,
     ) -> Result<Vec<(String, Mark)>, StoreError> {
-        let ids = identities.clone().map(|identity| (&*self.names.tasks, mark_id(identity)));
-        let marks: Vec<Option<(_, Mark)>> = bulk::get_many(&self.client, DOING, ids).await?;
-        Ok(identities.zip(marks).filter_map(|(name, mark)| Some((name.to_owned(), mark?.1))).collect())
+        let names: Vec<&str> = identities.collect();
+        let marks = self.marks(&names).await?;
+        Ok(names.into_iter().map(str::to_owned).zip(marks).collect())
     }
 
     async fn newest_cleared(&self) -> Result<Cleared, StoreError> {
@@ -61,19 +62,13 @@ impl Inner {
         struct Hit {
             _source: Marked,
         }
-        #[derive(Deserialize)]
-        struct Marked {
-            identity: String,
-            #[serde(flatten)]
-            mark: Mark,
-        }
         // A clear that was answered must be seen, also one of another node.
         self.refresh(&self.names.tasks).await?;
         let body = json!({
             "size": MARKS_MAX, "track_total_hits": MARKS_MAX + 1, "sort": [{ "cleared_seq": "desc" }],
             "query": { "bool": { "filter": [{ "term": { "kind": MARK } }, { "range": { "cleared_seq": { "gt": 0 } } }] } },
         });
-        let path = format!("/{}/_search", self.names.tasks);
+        let path = format!("/{}/_search?{WHOLE}", self.names.tasks);
         let answer: Answer = self.client.ask(DOING, Method::Post, path, Some(&body)).await?;
         let are_all = answer.hits.total.value <= answer.hits.hits.len();
         let marks = answer.hits.hits.into_iter().map(|hit| (hit._source.identity, hit._source.mark)).collect();

@@ -90,10 +90,10 @@ impl Elastic {
         let client = Arc::new(Client::new(settings)?);
         let names = Names::new(&settings.index);
         let version = indices::check_version(&client).await?;
-        if for_writing {
-            indices::prepare(&client, &names, settings).await?;
-        }
         let has_legacy = indices::has_legacy(&client, &names).await?;
+        if for_writing {
+            indices::prepare(&client, &names, settings, has_legacy).await?;
+        }
         let refreshes_at_once = settings.refresh == Refresh::Immediately;
         let inner = Inner {
             shared: SharedBulk::start(client.clone(), refreshes_at_once),

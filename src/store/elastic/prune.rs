@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use super::bulk::{self, Op, Write, Written};
 use super::client::{NOTHING, WHOLE, is_missing, unavailable};
-use super::query::{Mark, mark_id};
+use super::query::{Mark, Marked, mark_id};
 use super::task_document::{MARK, Page};
 use super::{Inner, problem};
 use crate::model::{Identity, Timestamp};
 use crate::store::{Pruned, Retention, StoreError};
 
 const DOING: &str = "pruning the history";
+const MARKING: &str = "marking a deletion";
 /// The identity under which deletions stand that concern all tasks. No task has it: identities are never empty.
 const ALL_TASKS: &str = "";
 /// How many clears one step works on.
@@ -95,10 +96,8 @@ impl Inner {
     /// Writes a mark by an operation; a conflict leaves the newer one.
     async fn write_mark_if(&self, identity: &str, mark: Mark, op: Op) -> Result<(), StoreError> {
         let write = Write { op, ..self.mark_write(identity, mark) };
-        match self.shared.write("marking a deletion", vec![write]).await?.into_iter().next() {
-            Some(Written::Later(why) | Written::Refused(why)) => Err(unavailable("marking a deletion", why)),
-            Some(Written::Done(_) | Written::Conflict) | None => Ok(()),
-        }
+        let written = self.shared.write(MARKING, vec![write]).await?;
+        bulk::first_failure(&written).map_or(Ok(()), |why| Err(unavailable(MARKING, why)))
     }
 
     pub(super) async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
@@ -177,12 +176,6 @@ impl Inner {
 
     /// Deletes what clears have hidden, as far as it is settled. A mark with nothing left to hide is lifted.
     async fn prune_cleared(&self, max: usize, settled: Timestamp) -> Result<u64, StoreError> {
-        #[derive(Deserialize)]
-        struct Marked {
-            identity: String,
-            #[serde(flatten)]
-            mark: Mark,
-        }
         self.refresh(&self.names.tasks).await?;
         let body = json!({
             "size": MARKS_MAX, "seq_no_primary_term": true,

@@ -39,6 +39,14 @@ impl Mark {
     }
 }
 
+/// A mark as it is found: with the task it is of, which is empty for all tasks.
+#[derive(Debug, Deserialize)]
+pub(super) struct Marked {
+    pub(super) identity: String,
+    #[serde(flatten)]
+    pub(super) mark: Mark,
+}
+
 #[derive(Deserialize)]
 struct Searched {
     hits: SearchedHits,
@@ -197,6 +205,7 @@ impl Inner {
         Ok(self.marks(&[identity]).await?.pop().unwrap_or_default())
     }
 
+    /// The same of several tasks, in their order. One that was never cleared has a mark that hides nothing.
     pub(super) async fn marks(&self, identities: &[&str]) -> Result<Vec<Mark>, StoreError> {
         let ids = identities.iter().map(|identity| (&*self.names.tasks, mark_id(identity)));
         let marks: Vec<Option<(_, Mark)>> = bulk::get_many(&self.client, "reading deletions", ids).await?;

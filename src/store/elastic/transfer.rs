@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::client::{WHOLE, is_missing, read, unavailable};
-use super::query::{Mark as MarkDocument, mark_id};
+use super::query::Marked;
 use super::task_document::{MARK, PAST, TASK, TaskDocument};
-use super::{Elastic, Inner, bulk, log_document, problem};
+use super::{Elastic, Inner, log_document, problem};
 use crate::model::{Identity, Record, Timestamp};
 use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, StoredRevision, Transfer};
 use crate::store::{BoxError, StoreError};
@@ -108,12 +108,6 @@ impl Hit {
     }
 
     fn mark(&self) -> Result<Mark, StoreError> {
-        #[derive(Deserialize)]
-        struct Marked {
-            identity: String,
-            #[serde(flatten)]
-            mark: MarkDocument,
-        }
         let Marked { identity, mark } =
             serde_json::from_str(self._source.get()).map_err(|error| self.corrupt(error))?;
         let identity = (!identity.is_empty()).then(|| Identity::parse(&identity)).transpose();
@@ -231,19 +225,15 @@ impl Inner {
         })
     }
 
-    /// Up to which record the history of each of these tasks was cleared, if it was.
+    /// Up to which record the history of each of these tasks was cleared; zero: it was not.
     pub(super) async fn cleared_seqs<'a>(
         &self,
         identities: impl Iterator<Item = &'a Identity>,
     ) -> Result<HashMap<Identity, u64>, StoreError> {
         let asked: BTreeMap<&str, &Identity> = identities.map(|identity| (identity.as_str(), identity)).collect();
-        let ids = asked.keys().map(|identity| (&*self.names.tasks, mark_id(identity)));
-        let marks: Vec<Option<(_, MarkDocument)>> = bulk::get_many(&self.client, "reading deletions", ids).await?;
-        let of_task = |(identity, mark): (&Identity, Option<(_, MarkDocument)>)| {
-            let (_, mark): (bulk::Seen, _) = mark?;
-            Some((identity.clone(), mark.cleared_seq))
-        };
-        Ok(asked.into_values().zip(marks).filter_map(of_task).collect())
+        let names: Vec<&str> = asked.keys().copied().collect();
+        let marks = self.marks(&names).await?;
+        Ok(asked.into_values().cloned().zip(marks.into_iter().map(|mark| mark.cleared_seq)).collect())
     }
 
     /// Counts what is stored by now. No index: none.
