@@ -6,6 +6,7 @@
 //! - [`node`]: puts the rooms together and drains them in reverse
 //! - [`config`]: text to settings, with every mistake at once
 //! - [`api`]: what clients ask: HTTP in, HTTP out
+//! - [`ui`]: what browsers are given
 //! - [`catalog`]: what tasks exist
 //! - [`engine`]: when an instant has come
 //! - [`dispatch`]: may it go, and did it
@@ -29,3 +30,4 @@ pub mod model;
 pub mod node;
 pub mod observe;
 pub mod store;
+pub mod ui;

@@ -11,10 +11,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::api::{Api, Server, Services};
-use crate::catalog::Catalog;
+use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
 use crate::config::NodeSettings;
-use crate::dispatch::{self, Dispatch, HttpTransport};
+use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner, Recovered, Recurring};
 use crate::journal::{self, Journal, Spill};
 use crate::observe::with_causes;
@@ -104,22 +104,40 @@ impl Node {
 
         let journal = journal::start(store.clone(), &settings.journal, spill);
         let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
-        let grace = settings.engine.misfire_grace;
-        let dispatch = dispatch::start(transport, journal.clone(), clock.clone(), &settings.dispatch, grace);
+        let means = Means {
+            transport,
+            journal: journal.clone(),
+            history: store.clone(),
+            results: store.clone(),
+            clock: clock.clone(),
+        };
+        let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
+        let dispatch = dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window });
         let mut recovered = recover(&store, &journal, &clock, &api).await?;
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
-        let catalog = Catalog::new(revisions, store.clone(), engine.clone(), journal.clone(), clock.clone());
+        let means = catalog::Means {
+            store: store.clone(),
+            engine: engine.clone(),
+            dispatch: dispatch.clone(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+        };
+        let catalog = Catalog::new(revisions, means);
         // Nothing is awaited between the start of the engine and this: a fire to the service itself finds it open.
         api.open(Services {
-            catalog,
+            catalog: catalog.clone(),
             engine: engine.clone(),
             journal: journal.clone(),
             store: store.clone(),
             index_name: settings.api.index_name.as_str().into(),
+            results_kept_for: settings.journal.results_retention_age,
+            default_time_zone: settings.api.default_time_zone,
         });
-        let planner = Planner::start(recurring(&engine, &dispatch, &journal, &store, &settings, &clock)).await?;
+        let mut jobs = recurring(&engine, &dispatch, &journal, &store, &settings, &clock);
+        jobs.push(Recurring { cron_time: "* * * * * *", run: sweep(&catalog) });
+        let planner = Planner::start(jobs).await?;
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
         Ok(Self { api, server, planner, engine, dispatch, journal, store, shutdown_grace })
@@ -142,9 +160,13 @@ impl Node {
         // A planning under way may wait for the store: the leases then stay as they are, which is safe.
         let stopped = tokio::time::timeout(left().max(FLUSH_GRACE_MIN), self.engine.stop()).await;
         match self.dispatch.drain(left()).await {
-            Ok(drained) if drained.in_flight + drained.waiting > 0 => {
+            Ok(drained) if drained.in_flight > 0 => {
                 let (in_flight, waiting) = (drained.in_flight, drained.waiting);
                 warn!(in_flight, waiting; "the grace ended before all fires did, the next start settles them");
+            }
+            Ok(drained) if drained.waiting > 0 => {
+                let waiting = drained.waiting;
+                info!(waiting; "runs that wait for their time or for another attempt go on with the next start");
             }
             Ok(_) | Err(_) => {}
         }
@@ -300,18 +322,39 @@ fn log_statistics(engine: &Engine, dispatch: &Dispatch, journal: &Journal) {
     );
 }
 
-/// One pruning at a time: a turn that comes while the last one still runs does nothing.
+/// Removes one-shots that have ended.
+fn sweep(catalog: &Catalog) -> Arc<dyn Fn() + Send + Sync> {
+    let catalog = catalog.clone();
+    one_at_a_time(move || {
+        let catalog = catalog.clone();
+        async move {
+            catalog.sweep().await;
+        }
+    })
+}
+
 fn retention(store: &Arc<dyn Store>, settings: &NodeSettings, clock: &Arc<dyn Clock>) -> Arc<dyn Fn() + Send + Sync> {
     let (store, settings, clock) = (store.clone(), settings.journal.clone(), clock.clone());
+    one_at_a_time(move || {
+        let (store, settings, clock) = (store.clone(), settings.clone(), clock.clone());
+        async move { journal::prune(store.as_ref(), &settings, clock.now()).await }
+    })
+}
+
+/// A turn that comes while the last one still runs does nothing.
+fn one_at_a_time<F>(work: impl Fn() -> F + Send + Sync + 'static) -> Arc<dyn Fn() + Send + Sync>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let runtime = tokio::runtime::Handle::current();
     let is_running = Arc::new(AtomicBool::new(false));
     Arc::new(move || {
         if is_running.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (store, settings, clock, is_running) = (store.clone(), settings.clone(), clock.clone(), is_running.clone());
+        let (work, is_running) = (work(), is_running.clone());
         runtime.spawn(async move {
-            journal::prune(store.as_ref(), &settings, clock.now()).await;
+            work.await;
             is_running.store(false, Ordering::Release);
         });
     })

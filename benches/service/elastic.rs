@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schedule_service::clock::SystemClock;
-use schedule_service::journal::{self, FireOutcome, Journal};
-use schedule_service::model::cron::CronExpr;
+use schedule_service::journal::{self, FireOutcome, Journal, KeptAnswer};
 use schedule_service::model::{
-    Entry, EntryName, Fire, Identity, LastFire, Request, Revision, TargetUrl, Task, TimeZone, Timestamp, Trigger,
+    Attempt, Entry, EntryName, Fire, Identity, Request, Revision, Schedule, TargetUrl, Task, TimeZone, Timestamp,
+    Trigger,
 };
 use schedule_service::store::elastic::{Address, Credentials, Durability, Elastic, Refresh, Settings};
 use tokio::time::Instant;
@@ -58,21 +58,20 @@ async fn delete(index: &str) {
 }
 
 fn revision(number: usize) -> Arc<Revision> {
-    let entry = Entry {
-        name: EntryName::parse("entry").expect("a name"),
-        cron_time: YEARLY.into(),
-        cron: CronExpr::parse(YEARLY).expect("an expression"),
-        request: Request {
-            url: TargetUrl::parse(&format!("http://127.0.0.1:8080/tasks/{number:08}/entries/00")).expect("a URL"),
-            headers: None,
-            body: None,
-        },
-        last_fire: LastFire::never(),
-    };
+    let url = TargetUrl::parse(&format!("http://127.0.0.1:8080/tasks/{number:08}/entries/00")).expect("a URL");
+    let (name, schedule) = (EntryName::parse("entry"), Schedule::cron(YEARLY));
+    let entry = Entry::new(name.expect("a name"), schedule.expect("an expression"), Request::post(url));
     let identity = Identity::parse(&format!("task-{number:08}")).expect("a name");
-    let task = Arc::new(Task { identity, time_zone: TimeZone::UTC, entries: [entry].into() });
-    let at = Timestamp::EPOCH;
-    Arc::new(Revision { task, number: 1, enabled: true, put_at: at, in_force_from: at, in_force_until: None })
+    Arc::new(Revision::new(Task::new(identity, TimeZone::UTC, vec![entry]), Timestamp::EPOCH))
+}
+
+fn attempt(started_at: Timestamp) -> Attempt {
+    Attempt { number: 1, started_at, duration: Duration::from_millis(7), status: Some(200), error: None, bytes: 22 }
+}
+
+fn answer() -> KeptAnswer {
+    let body = br#"{"error":0,"msg":"ok"}"#.to_vec();
+    KeptAnswer { status: 200, size: body.len() as u64, body, ..KeptAnswer::default() }
 }
 
 /// Gives the journal so many records of fires, one a millisecond, all of one month.
@@ -82,14 +81,12 @@ async fn write(journal: &Journal, count: usize) {
     for number in 0..count {
         let fire_time = first.plus(Duration::from_millis(number as u64));
         let revision = revisions[number % TASKS].clone();
-        let fire = Fire { revision, entry: 0, fire_time, trigger: Trigger::Schedule, redelivered: false };
+        let fire = Fire::planned(revision, 0, fire_time, Trigger::Schedule);
         let outcome = FireOutcome {
-            started_at: fire_time.plus(Duration::from_millis(2)),
-            duration: Duration::from_millis(7),
-            status: Some(200),
-            response: Some(br#"{"error":0,"msg":"ok"}"#.to_vec()),
-            response_truncated: false,
-            messages: Vec::new(),
+            attempts: vec![attempt(fire_time.plus(Duration::from_millis(2)))],
+            ended_at: fire_time.plus(Duration::from_millis(9)),
+            answer: Some(answer()),
+            ..FireOutcome::default()
         };
         journal.settle_fire(fire, outcome).await.expect("the journal runs");
     }

@@ -4,9 +4,11 @@
 
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
+mod bulk;
 mod elastic;
 mod figure;
 mod load;
+mod runs;
 mod scenarios;
 mod service;
 mod target;

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::bulk::bulk;
 use super::elastic;
 use super::figure::{CLIENTS, Figure, SECONDLY, YEARLY, figure};
 use super::load::{put_all, task};
+use super::runs;
 use super::service::{Service, Target};
 
 /// What runs without anything else installed.
-pub(crate) const NAMES: &[&str] = &["put", "idle", "bound", "lateness"];
+pub(crate) const NAMES: &[&str] = &["put", "bulk", "idle", "bound", "lateness", "one-shot", "on-demand", "in-flight"];
 /// What needs an Elasticsearch, and is named to be run.
 pub(crate) const ON_ELASTICSEARCH: &[&str] = &["es-history", "es-recover", "es-search", "es-lateness"];
 
@@ -17,8 +19,12 @@ pub(crate) async fn run(name: &str) -> Vec<Figure> {
     let folder = tempfile::tempdir().expect("a folder");
     match name {
         "put" => put(folder.path()).await,
+        "bulk" => bulk(folder.path()).await,
         "idle" => idle(folder.path()).await,
         "bound" => bound().await,
+        "one-shot" => runs::one_shot(folder.path()).await,
+        "on-demand" => runs::on_demand(folder.path()).await,
+        "in-flight" => runs::in_flight(folder.path()).await,
         "es-history" => elastic::history().await,
         "es-recover" => elastic::recover(folder.path()).await,
         "es-search" => elastic::search(folder.path()).await,

@@ -1,9 +1,10 @@
-//! The recording target: answers at once, and notes how late each request came.
+//! The recording target: answers at once, and notes how late each request came. Below `/wait` it answers after ten seconds, and
+//! counts who waits.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 struct Notes {
     lateness_us: Vec<i64>,
     runs: HashSet<String>,
+    waiting: usize,
 }
 
 /// Serves until its standard input ends, which it does with the process that started it.
@@ -44,6 +46,12 @@ pub(crate) fn now_us() -> i64 {
 
 async fn answer(request: Request<Incoming>, notes: Arc<Mutex<Notes>>) -> Result<Response<Full<Bytes>>, Infallible> {
     let arrived_us = now_us();
+    if request.uri().path().starts_with("/wait") {
+        notes.lock().expect("no panic").waiting += 1;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        notes.lock().expect("no panic").waiting -= 1;
+        return Ok(Response::new(Full::default()));
+    }
     let body = match request.uri().path() {
         "/report" => report(&mut notes.lock().expect("no panic")),
         _ => {
@@ -51,6 +59,8 @@ async fn answer(request: Request<Incoming>, notes: Arc<Mutex<Notes>>) -> Result<
                 |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let planned = chrono::DateTime::parse_from_rfc3339(header("x-schedule-fire-time"));
             let planned_us = planned.map(|date| date.timestamp_micros()).unwrap_or(arrived_us);
+            // A run on demand brings the moment at which it was asked for.
+            let planned_us = header("x-schedule-args").parse().unwrap_or(planned_us);
             let mut notes = notes.lock().expect("no panic");
             notes.lateness_us.push(arrived_us - planned_us);
             notes.runs.insert(header("idempotency-key").to_owned());
@@ -62,12 +72,12 @@ async fn answer(request: Request<Incoming>, notes: Arc<Mutex<Notes>>) -> Result<
 
 /// What came since the last report.
 fn report(notes: &mut Notes) -> String {
-    let Notes { mut lateness_us, runs } = std::mem::take(notes);
+    let (mut lateness_us, runs) = (std::mem::take(&mut notes.lateness_us), std::mem::take(&mut notes.runs));
     lateness_us.sort_unstable();
     let at =
         |part: f64| lateness_us.get(((lateness_us.len() as f64 - 1.0) * part) as usize).copied().unwrap_or_default();
     serde_json::json!({
-        "count": lateness_us.len(), "runs": runs.len(),
+        "count": lateness_us.len(), "runs": runs.len(), "waiting": notes.waiting,
         "p50_ms": at(0.5) as f64 / 1e3, "p99_ms": at(0.99) as f64 / 1e3, "max_ms": at(1.0) as f64 / 1e3,
     })
     .to_string()

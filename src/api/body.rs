@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use futures_util::{Stream, StreamExt};
+use warp::Filter;
 
 use super::Settings;
 use super::reply::ApiError;
@@ -22,6 +23,14 @@ pub(super) struct BodyHead {
     pub(super) encoding: Option<String>,
     /// The client waits for a word before it sends.
     pub(super) expects_word: bool,
+}
+
+/// Reads what the head of a request says of its body.
+pub(super) fn head() -> impl Filter<Extract = (BodyHead,), Error = warp::Rejection> + Clone {
+    warp::header::optional("content-length")
+        .and(warp::header::optional("content-encoding"))
+        .and(warp::header::optional::<String>("expect"))
+        .map(|length, encoding, expect: Option<String>| BodyHead { length, encoding, expects_word: expect.is_some() })
 }
 
 /// Collects a body.
@@ -44,10 +53,27 @@ where
         discard(&mut stream).await;
     }
     let bytes = gathered?;
-    match head.encoding.as_deref().map(str::trim) {
-        None | Some("" | "identity") => Ok(bytes),
-        Some(name) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => gunzip(&bytes, max),
-        Some(name) => Err(ApiError::Encoding(name.chars().take(32).collect())),
+    match Encoding::of(&head)? {
+        Encoding::Plain => Ok(bytes),
+        Encoding::Gzip => gunzip(&bytes, max),
+    }
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Gzip,
+}
+
+impl Encoding {
+    /// What the head says.
+    pub(super) fn of(head: &BodyHead) -> Result<Self, ApiError> {
+        match head.encoding.as_deref().map(str::trim) {
+            None | Some("" | "identity") => Ok(Self::Plain),
+            Some(name) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => Ok(Self::Gzip),
+            Some(name) => Err(ApiError::Encoding(name.chars().take(32).collect())),
+        }
     }
 }
 

@@ -2,14 +2,17 @@
 
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 use warp::reply::Response;
 
 use super::{Api, reply};
 use crate::journal::Journal;
 use crate::observe::with_causes;
 
-#[derive(Serialize)]
-struct Alive {
+/// The server is alive.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alive {
+    #[schema(value_type = String, example = "OK")]
     status: &'static str,
 }
 
@@ -18,8 +21,10 @@ pub(super) fn ping() -> Response {
     reply::json(StatusCode::OK, &Alive { status: "OK" })
 }
 
-#[derive(Serialize)]
-struct Process {
+/// The process runs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Process {
+    #[schema(example = "ok")]
     status: &'static str,
     version: &'static str,
 }
@@ -29,17 +34,23 @@ pub(super) fn healthz() -> Response {
     reply::json(StatusCode::OK, &Process { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-#[derive(Serialize)]
-struct Readiness {
+/// Whether the service can do its work, and what keeps it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// Whether all checks are passed.
     ready: bool,
     checks: Vec<Check>,
 }
 
-#[derive(Serialize)]
+/// Something that the service needs.
+#[derive(Serialize, ToSchema)]
 struct Check {
+    #[schema(example = "store")]
     name: &'static str,
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// What is wrong, if something is.
+    #[schema(value_type = String)]
     problem: Option<String>,
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::object::{Kind, Mistakes, Object, integer, kind, string, unexpected};
 use super::wire::{Understood, kind_word, known_word, understand};
+use crate::model::object::{Kind, Mistakes, Object, integer, kind, string, unexpected};
 use crate::model::{EntryName, Identity, NameError, RecordId, Timestamp};
 use crate::store::{LogCursor, LogFilter, LogQuery, LogSort, StatusRange, Within, Words};
 
@@ -258,7 +258,7 @@ mod tests {
             "identity: has 0 values, expected 1 to 100",
             "entry[0]: is empty, expected 1 to 256 bytes",
             "entry[1]: is `3`, expected a string",
-            "type: is `put `, expected one of put, delete, running, success, error, skipped, missed",
+            "type: is `put `, expected one of put, delete, running, success, error, skipped, missed, started",
             "status[0]: is `99`, expected a status from 100 to 999 or a class such as \"4xx\"",
             "status[1]: is `4x`, expected a status from 100 to 999 or a class such as \"4xx\"",
             "status[2]: is `true`, expected a status from 100 to 999 or a class such as \"4xx\"",

@@ -1,39 +1,61 @@
 //! What clients ask: HTTP in, the model's words inside, HTTP out. Here stands the list of routes.
 
 mod body;
+mod bulk;
+mod caller;
+mod changes;
+mod docs;
+mod draft;
+mod export;
+mod forecast;
 mod health;
 mod history;
+mod jobs;
+mod lines;
 mod log_search;
-mod object;
+mod ndjson;
+mod one_shot;
+mod openapi;
+mod operations;
+mod preview;
+mod problem;
 mod reply;
 mod server;
 mod settings;
 mod tasks;
+mod under;
+mod uri;
+mod versions;
 mod view;
 mod wire;
+mod wire_put;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
-use tokio::sync::Semaphore;
+use http::Method;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
 use self::body::BodyHead;
+use self::caller::{Caller, caller};
 use self::reply::{ApiError, into_reply};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::journal::Journal;
+use crate::model::TimeZone;
 use crate::store::Store;
 
+pub use self::draft::{Draft, check_put, read_draft};
 pub use self::server::{Server, ServerError};
 pub use self::settings::Settings;
-pub use self::tasks::check_put;
 
 /// What the handlers work with, once the agenda is loaded.
 #[derive(Clone)]
@@ -48,6 +70,10 @@ pub struct Services {
     pub store: Arc<dyn Store>,
     /// The name that `/search` gives as `_index`.
     pub index_name: Arc<str>,
+    /// How long results are kept.
+    pub results_kept_for: Duration,
+    /// The zone of dates that have no offset and belong to no task.
+    pub default_time_zone: TimeZone,
 }
 
 /// The state of the API. Requests that need [`Services`] are answered 503 until [`Api::open`].
@@ -57,6 +83,7 @@ pub struct Api {
     waits_for: Arc<Mutex<Option<String>>>,
     is_draining: Arc<AtomicBool>,
     places: Arc<Semaphore>,
+    bulk_places: Arc<Semaphore>,
     settings: Arc<Settings>,
 }
 
@@ -68,6 +95,7 @@ impl Api {
             waits_for: Arc::default(),
             is_draining: Arc::new(AtomicBool::new(false)),
             places: Arc::new(Semaphore::new(settings.requests_max)),
+            bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
             settings: Arc::new(settings.clone()),
         }
     }
@@ -98,6 +126,18 @@ impl Api {
         self.is_draining.load(Ordering::Relaxed)
     }
 
+    /// The right to be worked on.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let busy = |_| ApiError::Busy("too many requests are being worked on".to_owned());
+        self.places.clone().try_acquire_owned().map_err(busy)
+    }
+
+    /// The right to be worked on for long.
+    fn bulk_place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let busy = |_| ApiError::Busy(format!("{BULKS_MAX} long requests are being worked on"));
+        self.bulk_places.clone().try_acquire_owned().map_err(busy)
+    }
+
     fn services(&self) -> Result<Services, ApiError> {
         if self.is_draining() {
             return Err(ApiError::Busy("the service is going down".to_owned()));
@@ -106,19 +146,19 @@ impl Api {
     }
 }
 
-const POST_PATHS: [&str; 9] = ["put", "get", "lists", "all", "running", "delete", "search", "clear", "logs/search"];
-const GET_PATHS: [&str; 4] = ["ping", "api/ping", "healthz", "readyz"];
+/// How many requests are worked on that stream much. Further ones are answered 503.
+const BULKS_MAX: usize = 16;
 
-/// All routes.
+/// All routes. What each of them takes and answers stands in `openapi`; what does not stand there is not served.
 pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
-    let tasks = post("put", &api, tasks::put)
+    let tasks = post_by("put", &api, tasks::put)
         .or(post("get", &api, tasks::get))
         .unify()
         .or(post("lists", &api, tasks::lists))
         .unify()
         .or(post("all", &api, tasks::all))
         .unify()
-        .or(post("running", &api, tasks::running))
+        .or(post_by("running", &api, tasks::running))
         .unify()
         .or(post("delete", &api, tasks::delete))
         .unify();
@@ -126,14 +166,23 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
     let history = post("search", &api, history::search)
         .or(post("clear", &api, history::clear))
         .unify()
-        .or(post_at(logs, &api, history::search_logs))
+        .or(post_at(logs, &api, |services, body, _| history::search_logs(services, body)))
         .unify();
     let ping = warp::path!("ping").or(warp::path!("api" / "ping")).unify().and(warp::get()).map(health::ping);
     let healthz = warp::path!("healthz").and(warp::get()).map(health::healthz);
     let readyz = warp::path!("readyz").and(warp::get()).and(with(&api)).then(readyz);
     let health = ping.or(healthz).unify().or(readyz).unify();
-    let other = warp::path::full().map(|path| into_reply(Err(unserved(&path))));
-    tasks.or(history).unify().or(health).unify().or(other).unify()
+    let declarative = versions::routes(&api).or(bulk::route(&api)).unify().or(export::route(&api)).unify();
+    let declarative = declarative
+        .or(post("validate", &api, preview::validate))
+        .unify()
+        .or(post("preview", &api, preview::preview))
+        .unify();
+    let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
+    let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
+    let served = ours.or(health).unify().or(docs::routes()).unify();
+    let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));
+    openapi::listed().and(served).or(other).unify()
 }
 
 /// A route that takes a JSON body by POST.
@@ -144,6 +193,19 @@ fn post<H, F>(
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<H, F>
 where
     H: Fn(Services, Bytes) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response, ApiError>> + Send,
+{
+    post_at(warp::path(path), api, move |services, body, _| handler(services, body))
+}
+
+/// The same for a handler that wants to know who asks.
+fn post_by<H, F>(
+    path: &'static str,
+    api: &Api,
+    handler: H,
+) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<H, F>
+where
+    H: Fn(Services, Bytes, Caller) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, ApiError>> + Send,
 {
     post_at(warp::path(path), api, handler)
@@ -157,18 +219,18 @@ fn post_at<P, H, F>(
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<P, H, F>
 where
     P: Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static,
-    H: Fn(Services, Bytes) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Services, Bytes, Caller) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, ApiError>> + Send,
 {
     path.and(warp::path::end())
         .and(warp::post())
         .and(with(api))
-        .and(warp::header::optional("content-length"))
-        .and(warp::header::optional("content-encoding"))
-        .and(warp::header::optional::<String>("expect"))
+        .and(caller(api))
+        .and(body::head())
         .and(warp::body::stream())
-        .then(move |api, length, encoding, expect: Option<String>, stream| {
-            let (handler, head) = (handler.clone(), BodyHead { length, encoding, expects_word: expect.is_some() });
+        .then(move |api, caller, head, stream| {
+            let handler = handler.clone();
+            let handler = move |services, body| handler(services, body, caller);
             async move { into_reply(answer(api, head, stream, handler).await) }
         })
 }
@@ -177,12 +239,11 @@ async fn answer<S, B, H, F>(api: Api, head: BodyHead, stream: S, handler: H) -> 
 where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
-    H: Fn(Services, Bytes) -> F,
+    H: FnOnce(Services, Bytes) -> F,
     F: Future<Output = Result<Response, ApiError>>,
 {
     let services = api.services()?;
-    let busy = |_| ApiError::Busy("too many requests are being worked on".to_owned());
-    let _place = api.places.try_acquire().map_err(busy)?;
+    let _place = api.place()?;
     let body = body::collect(stream, head, &api.settings).await?;
     handler(services, body).await
 }
@@ -196,17 +257,19 @@ fn with(api: &Api) -> impl Filter<Extract = (Api,), Error = Infallible> + Clone 
     warp::any().map(move || api.clone())
 }
 
-/// What no route took: a known path with another method, or no known path.
-fn unserved(path: &FullPath) -> ApiError {
-    let path = path.as_str().strip_prefix('/').unwrap_or_default();
-    let path = path.strip_suffix('/').unwrap_or(path);
-    if POST_PATHS.contains(&path) {
-        ApiError::Method { allow: "POST" }
-    } else if GET_PATHS.contains(&path) {
-        ApiError::Method { allow: "GET" }
-    } else {
-        ApiError::NotFound
+/// What no route took: a known path with another method, or no known path. Each family tells it in its own words.
+fn unserved(method: &Method, path: &str) -> Response {
+    let allow = openapi::document().listed.allow(path);
+    if jobs::is_below(path) {
+        return jobs::unserved(allow);
     }
+    if one_shot::is_below(path) {
+        return one_shot::unserved(method, allow);
+    }
+    into_reply(Err(match allow {
+        Some(allow) => ApiError::Method { allow },
+        None => ApiError::NotFound,
+    }))
 }
 
 #[cfg(test)]

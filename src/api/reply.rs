@@ -4,8 +4,10 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use log::error;
 use serde::Serialize;
+use utoipa::ToSchema;
 use warp::reply::Response;
 
+use super::openapi::words::Zero;
 use super::wire::Misunderstood;
 use crate::catalog::CatalogError;
 use crate::engine::EngineError;
@@ -18,9 +20,21 @@ pub(super) enum ApiError {
     /// The request was not understood or cannot be done. Answered 200 with `error: 1`, as clients expect.
     #[error("{0}")]
     Refused(String),
+    /// The service could not do it. Answered the same.
+    #[error("{0}")]
+    Failed(String),
+    /// The task has another revision than the client says. Answered 200 with `error: 1` and the number.
+    #[error("{text}")]
+    Outdated { text: String, current: u64 },
+    /// The path or the query cannot be read.
+    #[error("{0}")]
+    Unclear(String),
     /// The body is larger than allowed.
     #[error("the body is larger than {max} bytes ([server] max_body)")]
     TooLarge { max: usize },
+    /// A line of the body is longer than allowed.
+    #[error("the line is longer than {max} bytes ([server] max_body)")]
+    LineTooLong { max: usize },
     /// The body took too long to come.
     #[error("the body did not come within {seconds} s")]
     TooSlow { seconds: u64 },
@@ -42,17 +56,23 @@ pub(super) enum ApiError {
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Refused(_) => StatusCode::OK,
+            Self::Refused(_) | Self::Failed(_) | Self::Outdated { .. } | Self::LineTooLong { .. } => StatusCode::OK,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::Unreadable(_) | Self::Unclear(_) => StatusCode::BAD_REQUEST,
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
+    }
+
+    /// The revision in force, where the client said another.
+    pub(super) fn revision(&self) -> Option<u64> {
+        let Self::Outdated { current, .. } = self else { return None };
+        Some(*current)
     }
 }
 
@@ -64,17 +84,27 @@ impl From<Misunderstood> for ApiError {
 
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
+        let error = Self::quietly(error);
+        if let Self::Failed(text) = &error {
+            error!("a request failed: {text}");
+        }
+        error
+    }
+}
+
+impl ApiError {
+    /// The same without a line in the log: who asks for very much tells of it once.
+    pub(super) fn quietly(error: CatalogError) -> Self {
         match &error {
             CatalogError::Unknown | CatalogError::BrokeOff | CatalogError::Store(StoreError::Conflict { .. }) => {
                 Self::Refused(with_causes(&error))
             }
+            CatalogError::Outdated { current, .. } => Self::Outdated { text: error.to_string(), current: *current },
             // The client's own: there was nothing to be changed.
             CatalogError::Store(cause @ StoreError::Cursor(_)) => Self::Refused(cause.to_string()),
             CatalogError::Engine(EngineError::Stopped) => Self::Busy("the service is going down".to_owned()),
-            CatalogError::Store(_) | CatalogError::Engine(EngineError::CannotClaim) => {
-                let text = with_causes(&error);
-                error!("a request failed: {text}");
-                Self::Refused(text)
+            CatalogError::Store(_) | CatalogError::Engine(EngineError::CannotClaim | EngineError::NotKept) => {
+                Self::Failed(with_causes(&error))
             }
         }
     }
@@ -86,10 +116,19 @@ impl From<StoreError> for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Done<'a> {
+/// It is done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Done<'a> {
+    #[schema(value_type = Zero)]
     error: u8,
+    #[schema(example = "ok")]
     msg: &'static str,
+    /// The revision that is in force now, for clients that asked for one.
+    #[schema(value_type = u64)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    /// What is odd about the request, and no reason to refuse it.
+    #[schema(value_type = Vec<String>)]
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
 }
@@ -104,11 +143,19 @@ struct Data<T> {
 struct Failed<'a> {
     error: u8,
     msg: &'a str,
+    /// The revision in force, where the client said another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
 }
 
 /// `{"error":0,"msg":"ok"}`, with warnings if there are any.
 pub(super) fn done(warnings: &[String]) -> Response {
-    json(StatusCode::OK, &Done { error: 0, msg: "ok", warnings })
+    json(StatusCode::OK, &Done { error: 0, msg: "ok", revision: None, warnings })
+}
+
+/// The same with the number of the revision that the change made.
+pub(super) fn done_as(revision: u64, warnings: &[String]) -> Response {
+    json(StatusCode::OK, &Done { error: 0, msg: "ok", revision: Some(revision), warnings })
 }
 
 /// `{"error":0,"data":…}`.
@@ -119,11 +166,16 @@ pub(super) fn data(data: impl Serialize) -> Response {
 /// One answer for both: the reply, or the error's status and envelope.
 pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
     result.unwrap_or_else(|error| {
-        let mut reply = json(error.status(), &Failed { error: 1, msg: &error.to_string() });
+        let revision = error.revision();
+        let mut reply = json(error.status(), &Failed { error: 1, msg: &error.to_string(), revision });
         match &error {
             ApiError::Method { allow } => drop(reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow))),
             ApiError::Busy(_) => drop(reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"))),
             ApiError::Refused(_)
+            | ApiError::Failed(_)
+            | ApiError::LineTooLong { .. }
+            | ApiError::Outdated { .. }
+            | ApiError::Unclear(_)
             | ApiError::TooLarge { .. }
             | ApiError::TooSlow { .. }
             | ApiError::Unreadable(_)

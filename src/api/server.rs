@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{Api, Settings, routes};
+use super::{Api, Settings, openapi, routes};
 
 /// How many connections may wait to be accepted before the system refuses further ones.
 const BACKLOG: i32 = 1_024;
@@ -45,6 +45,8 @@ impl Server {
         let wanted = SocketAddr::new(settings.host, settings.port);
         let listener = bind(wanted).map_err(|source| ServerError { address: wanted, source })?;
         let address = listener.local_addr().map_err(|source| ServerError { address: wanted, source })?;
+        // What is served stands in the description: the first request does not wait until it is made.
+        openapi::document();
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(accept(listener, api, settings.clone(), stopped));
         Ok(Self { address, stop, ended })

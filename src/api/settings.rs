@@ -1,6 +1,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use http::HeaderName;
+
+use crate::model::TimeZone;
+
 /// How the service listens, and how much it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -18,6 +22,10 @@ pub struct Settings {
     pub connections_max: usize,
     /// How many requests may be worked on. Further ones are answered 503.
     pub requests_max: usize,
+    /// The header in which a trusted proxy names the user; `None`: everybody is anonymous.
+    pub remote_user_header: Option<HeaderName>,
+    /// The zone of dates that have no offset and belong to no task.
+    pub default_time_zone: TimeZone,
     /// The name that `/search` gives as `_index`.
     pub index_name: String,
 }
@@ -32,6 +40,8 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             connections_max: 4_096,
             requests_max: 1_024,
+            remote_user_header: None,
+            default_time_zone: TimeZone::UTC,
             index_name: "schedule-service".to_owned(),
         }
     }

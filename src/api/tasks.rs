@@ -4,61 +4,55 @@ use bytes::Bytes;
 use serde_json::value::{RawValue, to_raw_value};
 use warp::reply::Response;
 
-use super::Services;
+use super::caller::Caller;
+use super::{Services, changes};
+
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
-use super::wire::{self, Misunderstood, Parsed};
+use super::wire::{self, Parsed};
+use super::wire_put;
+use crate::catalog::Put;
 use crate::model::{Identity, Revision};
 
 /// How large the answer of one `/lists` may become, in bytes. Beyond it the client is told to ask for fewer.
 const LISTS_ANSWER_MAX: usize = 64 * 1024 * 1024;
 
-pub(super) async fn put(services: Services, body: Bytes) -> Result<Response, ApiError> {
-    let Parsed { value, warnings } = wire::put(&body)?;
-    services.catalog.put(value).await?;
-    Ok(reply::done(&warnings))
-}
-
-/// What `/put` says of a body before anything is stored: its warnings, or why it is refused, one line for each mistake.
-pub fn check_put(body: &[u8], body_max: usize) -> Result<Vec<String>, String> {
-    if body.len() > body_max {
-        return Err(ApiError::TooLarge { max: body_max }.to_string());
-    }
-    wire::put(body).map(|parsed| parsed.warnings).map_err(|Misunderstood(text)| text)
+pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    let Parsed { value, warnings } = wire_put::put(&body, services.catalog.now())?;
+    // Who does not know of revisions gets the answer that it knows.
+    let is_conditional = value.revision.is_some();
+    let revision = services.catalog.put(Put { by: Some(caller.shared()), ..value }).await?;
+    Ok(if is_conditional { reply::done_as(revision, &warnings) } else { reply::done(&warnings) })
 }
 
 pub(super) async fn delete(services: Services, body: Bytes) -> Result<Response, ApiError> {
-    let identity = wire::identity(&body)?.value;
-    let request = request_body(&serde_json::json!({ "identity": identity.as_str() }));
-    services.catalog.remove(identity, request).await?;
+    services.catalog.remove(changes::removal(&body)?.value).await?;
     Ok(reply::done(&[]))
 }
 
-pub(super) async fn running(services: Services, body: Bytes) -> Result<Response, ApiError> {
-    let (identity, running) = wire::switch(&body)?.value;
-    let request = request_body(&serde_json::json!({ "identity": identity.as_str(), "running": running }));
-    services.catalog.switch(identity, running, request).await?;
+pub(super) async fn running(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    services.catalog.switch(changes::switch(&body, &caller)?.value).await?;
     Ok(reply::done(&[]))
 }
 
 pub(super) async fn get(services: Services, body: Bytes) -> Result<Response, ApiError> {
-    let identity = wire::identity(&body)?.value;
+    let (identity, details) = wire::task(&body)?.value;
     match services.catalog.get(&identity) {
         Some(revision) => {
             let dates = dates(&services, &revision).await?;
-            Ok(reply::data(TaskView::for_client(&revision.task, revision.enabled, &dates)))
+            Ok(reply::data(TaskView::for_client(&revision, &dates, details)))
         }
         None => Ok(reply::data(())),
     }
 }
 
 pub(super) async fn lists(services: Services, body: Bytes) -> Result<Response, ApiError> {
-    let identities = wire::identities(&body)?.value;
+    let (identities, details) = wire::tasks(&body)?.value;
     let (mut tasks, mut size) = (Vec::new(), 0);
     for identity in &identities {
         let Some(revision) = services.catalog.get(identity) else { continue };
         let dates = dates(&services, &revision).await?;
-        let view = TaskView::for_client(&revision.task, revision.enabled, &dates);
+        let view = TaskView::for_client(&revision, &dates, details);
         let task: Box<RawValue> = to_raw_value(&view).expect("a task can be written as JSON");
         size += task.get().len();
         if size > LISTS_ANSWER_MAX {
@@ -79,8 +73,4 @@ async fn dates(services: &Services, revision: &Revision) -> Result<Vec<Dates>, A
     let last_fires = services.catalog.last_fires(revision).await?;
     let dates = |(entry, last)| Dates { next: services.catalog.next_fire(revision, entry), last };
     Ok(revision.task.entries.iter().zip(last_fires).map(dates).collect())
-}
-
-fn request_body(body: &serde_json::Value) -> Box<RawValue> {
-    to_raw_value(body).expect("a value can be written as JSON")
 }

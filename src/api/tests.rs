@@ -2,22 +2,31 @@
 
 use proptest::prelude::*;
 
-use super::wire;
+use super::caller::Caller;
+use super::{changes, wire, wire_put};
+use crate::model::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn refusals(bytes: &[u8]) -> Vec<String> {
     let mut refusals = Vec::new();
     let mut note = |refused: Option<wire::Misunderstood>| refusals.extend(refused.map(|refused| refused.0));
-    note(wire::put(bytes).err());
+    note(wire_put::put(bytes, NOW).err());
     note(wire::identity(bytes).err());
-    note(wire::identities(bytes).err());
-    note(wire::switch(bytes).err());
+    note(wire::task(bytes).err());
+    note(wire::tasks(bytes).err());
+    note(changes::switch(bytes, &Caller::anonymous()).err());
+    note(changes::removal(bytes).err());
     note(wire::search(bytes).err());
     refusals
 }
 
 const VALID: &str = r#"{"identity":"a","time_zone":"Europe/Berlin","start":true,"running":true,"limit":20,"skip":0,"type":"put",
     "time":{"gte":1,"lte":2},"entries":{"e":{"cron_time":"0 0 0 1 1 *","url":"http://127.0.0.1/","headers":{"X-A":"1"},
-    "body":{"k":[1,2.5,null,"é"]},"next_date":"2001-02-03T04:05:06Z"}}}"#;
+    "body":{"k":[1,2.5,null,"é"]},"next_date":"2001-02-03T04:05:06Z","method":"PUT","timeout":"30s","fires_max":3,
+    "success":{"status":["2xx",304],"body_matches":"a+"},"retry":{"on":[503],"backoff":{"factor":1.5,"max":"2m"}},
+    "exclude":{"dates":["2026-12-25"],"weekdays":["sat"]},"start_at":"2026-11-21T07:15:30+01:00","tags":["a"],
+    "on_failure":{"url":"http://b/{{run_id}}","every":"run"}}}}"#;
 
 const WORDS: [&str; 12] =
     ["identity", "time_zone", "start", "entries", "cron_time", "url", "headers", "body", "limit", "time", "x", ""];
@@ -87,16 +96,16 @@ fn the_valid_body_is_read_by_every_reader_but_the_one_that_wants_an_array() {
 fn a_body_as_deep_as_its_size_allows_is_no_danger() {
     let deep = "[".repeat(500_000);
 
-    assert_eq!(refusals(deep.as_bytes()).len(), 5);
+    assert_eq!(refusals(deep.as_bytes()).len(), 7);
     let deep = format!("{{\"identity\":{}", "{\"a\":".repeat(100_000));
-    assert_eq!(refusals(deep.as_bytes()).len(), 5);
+    assert_eq!(refusals(deep.as_bytes()).len(), 7);
 }
 
 #[test]
 fn a_secret_in_a_header_is_not_repeated_in_a_refusal() {
     let body = VALID.replace(r#"{"X-A":"1"}"#, r#"{"Authorization":"s3cret\u0000","X":["s3cret"]}"#);
 
-    let refusal = wire::put(body.as_bytes()).unwrap_err().0;
+    let refusal = wire_put::put(body.as_bytes(), NOW).unwrap_err().0;
 
     assert!(refusal.contains("entries.e.headers.Authorization: ") && !refusal.contains("s3cret"), "{refusal}");
 }

@@ -2,30 +2,61 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
+use super::openapi::{EntryAnswer, LogDocument, words};
 use crate::journal::MaskedHeaders;
-use crate::model::{Entry, Header, JsonText, NEVER, Record, Task, TimeZone, Timestamp};
+use crate::model::object::{Mistakes, Object};
+use crate::model::{
+    Callback, Entry, EntryOptions, EntryState, Header, JsonText, NEVER, Record, Revision, Task, TimeZone, Timestamp,
+};
 use crate::store::{Found, LogPage};
 
 /// A task as `/get` shows it and as the log document of its put keeps it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Task)]
 pub(super) struct TaskView<'a> {
+    #[schema(value_type = words::Identity)]
     identity: &'a str,
+    #[schema(value_type = words::TimeZone)]
     time_zone: &'static str,
+    /// Whether it is switched on.
     start: bool,
+    /// Its number, in detail only.
+    #[schema(value_type = u64)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[schema(value_type = PausedView<'a>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<PausedView<'a>>,
+    #[schema(value_type = BTreeMap<String, EntryAnswer>)]
     entries: BTreeMap<&'a str, EntryView<'a>>,
 }
 
-#[derive(Serialize)]
+/// Why a task is switched off.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Paused)]
+struct PausedView<'a> {
+    note: &'a str,
+    /// Who did it, if that is known.
+    #[schema(required)]
+    by: Option<&'a str>,
+    #[schema(value_type = words::ZonedDate)]
+    since: String,
+}
+
 struct EntryView<'a> {
-    cron_time: &'a str,
-    url: &'a str,
-    headers: Option<HeadersView<'a>>,
-    body: Option<&'a RawValue>,
-    next_date: String,
-    last_date: String,
+    entry: &'a Entry,
+    zone: TimeZone,
+    /// `None`: as it would be put, without what is ours and without what is not given.
+    dates: Option<Dates>,
+    state: Option<EntryState>,
+    /// Without credentials.
+    is_masked: bool,
 }
 
 /// The two dates of an entry.
@@ -35,63 +66,129 @@ pub(super) struct Dates {
     pub(super) last: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy)]
-enum HeadersView<'a> {
-    Plain(&'a [Header]),
-    Masked(&'a [Header]),
-}
+struct PlainHeaders<'a>(&'a [Header]);
 
-impl Serialize for HeadersView<'_> {
+impl Serialize for PlainHeaders<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Plain(headers) => {
-                serializer.collect_map(headers.iter().map(|header| (header.name(), header.value())))
-            }
-            Self::Masked(headers) => MaskedHeaders(headers).serialize(serializer),
-        }
+        serializer.collect_map(self.0.iter().map(|header| (header.name(), header.value())))
     }
 }
 
 impl<'a> TaskView<'a> {
     /// For a client, with the dates of each entry.
-    pub(super) fn for_client(task: &'a Task, start: bool, dates: &[Dates]) -> Self {
-        let entries = task.entries.iter().zip(dates).map(|(entry, dates)| {
-            let view = EntryView::new(entry, *dates, task.time_zone, HeadersView::Plain);
-            (entry.name.as_str(), view)
-        });
-        Self { entries: entries.collect(), ..Self::without_entries(task, start) }
+    pub(super) fn for_client(revision: &'a Revision, dates: &[Dates], details: bool) -> Self {
+        let task = &*revision.task;
+        let view = |(entry, dates): (&'a Entry, &Dates)| {
+            let state = EntryState::of(revision, entry, dates.next);
+            let state = Some(state).filter(|state| details || *state == EntryState::Finished);
+            let (zone, dates) = (task.time_zone, Some(*dates));
+            (entry.name.as_str(), EntryView { entry, zone, dates, state, is_masked: false })
+        };
+        Self {
+            revision: details.then_some(revision.number),
+            paused: PausedView::of(revision).filter(|_| details),
+            entries: task.entries.iter().zip(dates).map(view).collect(),
+            ..Self::without_entries(task, revision.enabled)
+        }
     }
 
     /// For the history: no dates, and no credentials.
     pub(super) fn for_log(task: &'a Task, start: bool) -> Self {
-        let entries = task.entries.iter().map(|entry| {
-            let view = EntryView::new(entry, Dates::default(), task.time_zone, HeadersView::Masked);
-            (entry.name.as_str(), view)
-        });
-        Self { entries: entries.collect(), ..Self::without_entries(task, start) }
+        let view = |entry: &'a Entry| {
+            let (zone, dates) = (task.time_zone, Some(Dates::default()));
+            (entry.name.as_str(), EntryView { entry, zone, dates, state: None, is_masked: true })
+        };
+        Self { entries: task.entries.iter().map(view).collect(), ..Self::without_entries(task, start) }
+    }
+
+    /// As it would be put again, with the number of the revision if that is wanted.
+    pub(super) fn for_put(task: &'a Task, start: bool, revision: Option<u64>) -> Self {
+        let view = |entry: &'a Entry| {
+            (entry.name.as_str(), EntryView { entry, zone: task.time_zone, dates: None, state: None, is_masked: false })
+        };
+        let entries = task.entries.iter().map(view).collect();
+        Self { revision, entries, ..Self::without_entries(task, start) }
     }
 
     fn without_entries(task: &'a Task, start: bool) -> Self {
         let (identity, time_zone) = (task.identity.as_str(), task.time_zone.name());
-        Self { identity, time_zone, start, entries: BTreeMap::new() }
+        Self { identity, time_zone, start, revision: None, paused: None, entries: BTreeMap::new() }
     }
 }
 
-impl<'a> EntryView<'a> {
-    fn new(
-        entry: &'a Entry,
-        dates: Dates,
-        zone: TimeZone,
-        headers: impl FnOnce(&'a [Header]) -> HeadersView<'a>,
-    ) -> Self {
-        Self {
-            cron_time: &entry.cron_time,
-            url: entry.request.url.as_str(),
-            headers: entry.request.headers.as_deref().map(headers),
-            body: entry.request.body.as_ref().map(JsonText::as_raw),
-            next_date: date(dates.next, zone),
-            last_date: date(dates.last, zone),
+impl<'a> PausedView<'a> {
+    fn of(revision: &'a Revision) -> Option<Self> {
+        let note = revision.note.as_deref().filter(|_| !revision.enabled)?;
+        let since = revision.in_force_from.rfc3339_in(revision.task.time_zone);
+        Some(Self { note, by: revision.by.as_deref(), since })
+    }
+}
+
+impl Serialize for EntryView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Entry { schedule, request, .. } = self.entry;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(schedule.key(), schedule.text())?;
+        map.serialize_entry("url", request.url.as_str())?;
+        if request.method != Method::POST {
+            map.serialize_entry("method", request.method.as_str())?;
         }
+        match request.headers.as_deref() {
+            Some(headers) if self.is_masked => map.serialize_entry("headers", &MaskedHeaders(headers))?,
+            None if self.dates.is_none() => {}
+            headers => map.serialize_entry("headers", &headers.map(PlainHeaders))?,
+        }
+        if request.body.is_some() || self.dates.is_some() {
+            map.serialize_entry("body", &request.body.as_ref().map(JsonText::as_raw))?;
+        }
+        let mut given: Vec<_> = self.entry.options.iter().flat_map(|options| &options.given).collect();
+        if self.dates.is_none() {
+            // So that definitions can be compared as texts.
+            given.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        }
+        for (key, value) in given {
+            match callback(self.entry.options(), key).filter(|_| self.is_masked) {
+                Some(callback) => map.serialize_entry(key, &MaskedCallback { callback, given: value.as_raw() })?,
+                None => map.serialize_entry(key, value.as_raw())?,
+            }
+        }
+        if let Some(dates) = self.dates {
+            map.serialize_entry("next_date", &date(dates.next, self.zone))?;
+            map.serialize_entry("last_date", &date(dates.last, self.zone))?;
+        }
+        if let Some(state) = self.state {
+            map.serialize_entry("state", state.as_str())?;
+        }
+        map.end()
+    }
+}
+
+fn callback<'a>(options: &'a EntryOptions, key: &str) -> Option<&'a Callback> {
+    match key {
+        "on_failure" => options.on_failure.as_ref(),
+        "on_success" => options.on_success.as_ref(),
+        "on_recovery" => options.on_recovery.as_ref(),
+        _ => None,
+    }
+}
+
+/// A callback as it was given, with the credentials in its headers masked.
+struct MaskedCallback<'a> {
+    callback: &'a Callback,
+    given: &'a RawValue,
+}
+
+impl Serialize for MaskedCallback<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = Object::read(self.given, String::new(), &mut Mistakes::default());
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in members.map(Object::into_members).into_iter().flatten() {
+            match &self.callback.request.headers {
+                Some(headers) if key == "headers" => map.serialize_entry(&key, &MaskedHeaders(headers))?,
+                _ => map.serialize_entry(&key, value)?,
+            }
+        }
+        map.end()
     }
 }
 
@@ -100,15 +197,18 @@ fn date(instant: Option<Timestamp>, zone: TimeZone) -> String {
 }
 
 /// A search answer in the shape of Elasticsearch's.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SearchAnswer)]
 pub(super) struct SearchView<'a> {
+    /// Milliseconds.
     took: u64,
     timed_out: bool,
     _shards: ShardsView,
     hits: HitsView<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Shards)]
 struct ShardsView {
     total: u32,
     successful: u32,
@@ -116,26 +216,37 @@ struct ShardsView {
     failed: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Hits)]
 struct HitsView<'a> {
     total: TotalView,
+    #[schema(required)]
     max_score: Option<f64>,
     hits: Vec<HitView<'a>>,
 }
 
-#[derive(Serialize)]
+/// How many there are in all.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Total)]
 struct TotalView {
     value: usize,
+    /// `eq`: so many; `gte`: at least so many.
+    #[schema(value_type = words::Relation)]
     relation: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Hit)]
 struct HitView<'a> {
     _index: &'a str,
     _type: &'static str,
     _id: String,
+    #[schema(required)]
     _score: Option<f64>,
+    #[schema(value_type = LogDocument)]
     _source: &'a RawValue,
+    /// When it was recorded, in seconds since the Unix epoch.
+    #[schema(value_type = Vec<i64>, min_items = 1, max_items = 1)]
     sort: [i64; 1],
 }
 
@@ -179,17 +290,23 @@ fn document(record: &Record) -> &RawValue {
 }
 
 /// A page of log documents.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogPage)]
 pub(super) struct LogPageView<'a> {
     took_ms: u64,
     total: TotalView,
     logs: Vec<LogView<'a>>,
+    /// What to give as `cursor` for the next page; `null` when there is none.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogItem)]
 struct LogView<'a> {
+    #[schema(value_type = words::RecordUuid)]
     id: String,
+    #[schema(value_type = LogDocument)]
     log: &'a RawValue,
 }
 

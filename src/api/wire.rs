@@ -1,22 +1,13 @@
 //! What clients say: from bytes to the model's words, with every mistake at once.
 
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
-use super::object::{Kind, Mistakes, Object, integer, kind, string, unexpected};
-use super::view::TaskView;
-use crate::catalog::Put;
-use crate::model::cron::CronExpr;
-use crate::model::{
-    Entry, EntryName, Header, Identity, JsonText, LastFire, RecordKind, Request, TargetUrl, Task, TimeZone,
-};
+use crate::model::object::{Mistakes, Object, array, boolean, integer, string};
+use crate::model::{Identity, RecordKind};
 use crate::store::Search;
 
 /// How many identities one `/lists` may name. More are refused.
 const LISTS_MAX: usize = 10_000;
-
-const TASK_KEYS: [&str; 4] = ["identity", "time_zone", "start", "entries"];
-/// The dates are ours: clients put back what they got.
-const ENTRY_KEYS: [&str; 6] = ["cron_time", "url", "headers", "body", "next_date", "last_date"];
 
 /// A request that was understood, and what was odd about it.
 #[derive(Debug)]
@@ -40,7 +31,7 @@ pub(super) fn understand<T>(read: impl FnOnce(&mut Mistakes) -> Option<T>) -> Un
     }
 }
 
-/// `/get`, `/delete`, `/clear`: which task.
+/// `/delete`, `/clear`: which task.
 pub(super) fn identity(bytes: &[u8]) -> Understood<Identity> {
     understand(|mistakes| {
         let body = Object::read_body(bytes, r#"{"identity":"backup"}"#, mistakes)?;
@@ -48,32 +39,29 @@ pub(super) fn identity(bytes: &[u8]) -> Understood<Identity> {
     })
 }
 
-/// `/lists`: which tasks.
-pub(super) fn identities(bytes: &[u8]) -> Understood<Vec<Identity>> {
+/// `/get`: which task, and whether in detail.
+pub(super) fn task(bytes: &[u8]) -> Understood<(Identity, bool)> {
     understand(|mistakes| {
-        let body = Object::read_body(bytes, r#"{"identity":["backup","report"]}"#, mistakes)?;
-        let raw = body.required("identity", "an array of strings", mistakes)?;
-        if kind(raw) != Kind::Array {
-            mistakes.add("identity", unexpected("an array of strings", raw));
-            return None;
-        }
-        let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
-        if items.len() > LISTS_MAX {
-            mistakes.add("identity", format_args!("names {} tasks, expected at most {LISTS_MAX}", items.len()));
-            return None;
-        }
-        let read = |(index, raw): (usize, &&RawValue)| parse_identity(raw, &format!("identity[{index}]"), mistakes);
-        Some(items.iter().enumerate().filter_map(read).collect())
+        let body = Object::read_body(bytes, r#"{"identity":"backup"}"#, mistakes)?;
+        let (identity, details) = (identity_of(&body, mistakes), details_of(&body, mistakes));
+        Some((identity?, details))
     })
 }
 
-/// `/running`: which task, and where the switch goes.
-pub(super) fn switch(bytes: &[u8]) -> Understood<(Identity, bool)> {
+/// `/lists`: which tasks, and whether in detail.
+pub(super) fn tasks(bytes: &[u8]) -> Understood<(Vec<Identity>, bool)> {
     understand(|mistakes| {
-        let body = Object::read_body(bytes, r#"{"identity":"backup","running":true}"#, mistakes)?;
-        let (identity, running) = (identity_of(&body, mistakes), body.boolean("running", mistakes));
-        identity.zip(running)
+        let body = Object::read_body(bytes, r#"{"identity":["backup","report"]}"#, mistakes)?;
+        let details = details_of(&body, mistakes);
+        let raw = body.required("identity", "an array of strings", mistakes)?;
+        let items = array(raw, "identity", "strings", 0..=LISTS_MAX, mistakes)?;
+        let read = |(index, raw): (usize, &&RawValue)| parse_identity(raw, &format!("identity[{index}]"), mistakes);
+        Some((items.iter().enumerate().filter_map(read).collect(), details))
     })
+}
+
+fn details_of(body: &Object<'_>, mistakes: &mut Mistakes) -> bool {
+    body.get("details").and_then(|raw| boolean(raw, "details", mistakes)).unwrap_or_default()
 }
 
 /// `/search`: which records.
@@ -137,93 +125,12 @@ fn time_range(body: &Object<'_>, mistakes: &mut Mistakes) -> (Option<i64>, Optio
     (bound("gte"), bound("lte"))
 }
 
-fn identity_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Identity> {
+pub(super) fn identity_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Identity> {
     let raw = body.required("identity", "a string", mistakes)?;
-    parse_identity(raw, "identity", mistakes)
+    parse_identity(raw, &body.path_of("identity"), mistakes)
 }
 
 fn parse_identity(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Identity> {
     let text = string(raw, path, mistakes)?;
     Identity::parse(&text).map_err(|error| mistakes.add(path, error)).ok()
-}
-
-/// `/put`: the task, whole.
-pub(super) fn put(bytes: &[u8]) -> Understood<Put> {
-    const EXAMPLE: &str = r#"{"identity":"backup","time_zone":"UTC","start":true,"entries":{"nightly":{"cron_time":"0 0 3 * * *","url":"https://example.com/backup"}}}"#;
-    understand(|mistakes| {
-        let body = Object::read_body(bytes, EXAMPLE, mistakes)?;
-        let identity = identity_of(&body, mistakes);
-        let time_zone = time_zone_of(&body, mistakes);
-        let start = body.boolean("start", mistakes);
-        let entries = entries_of(&body, mistakes);
-        body.warn_of_unknown(&TASK_KEYS, mistakes);
-        let task = Task { identity: identity?, time_zone: time_zone?, entries: entries? };
-        let enabled = start?;
-        let view = TaskView::for_log(&task, enabled);
-        let request = to_raw_value(&view).expect("a task can be written as JSON");
-        Some(Put { task, enabled, request })
-    })
-}
-
-fn time_zone_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<TimeZone> {
-    let name = body.string("time_zone", mistakes)?;
-    TimeZone::parse(&name).map_err(|error| mistakes.add("time_zone", error)).ok()
-}
-
-fn entries_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Box<[Entry]>> {
-    let raw = body.required("entries", "an object of entries", mistakes)?;
-    let members = Object::read(raw, "entries".to_owned(), mistakes)?.into_members();
-    if members.len() > Task::ENTRIES_MAX {
-        mistakes.add("entries", format_args!("are {}, expected at most {}", members.len(), Task::ENTRIES_MAX));
-        return None;
-    }
-    let mut entries: Vec<Entry> = members.into_iter().filter_map(|(name, raw)| entry(&name, raw, mistakes)).collect();
-    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Some(entries.into())
-}
-
-fn entry(name: &str, raw: &RawValue, mistakes: &mut Mistakes) -> Option<Entry> {
-    let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-    let path = format!("entries.{shown}");
-    let name = EntryName::parse(name).map_err(|error| mistakes.add("entries", format_args!("a name {error}"))).ok();
-    let members = Object::read(raw, path, mistakes)?;
-    let cron = cron_of(&members, mistakes);
-    let url = url_of(&members, mistakes);
-    let headers = members.get("headers").map(|raw| headers(raw, members.path_of("headers"), mistakes));
-    let body = members.get("body").and_then(JsonText::from_raw);
-    members.warn_of_unknown(&ENTRY_KEYS, mistakes);
-    let (cron_time, cron) = cron?;
-    Some(Entry {
-        name: name?,
-        cron_time,
-        cron,
-        request: Request { url: url?, headers, body },
-        last_fire: LastFire::never(),
-    })
-}
-
-fn cron_of(members: &Object<'_>, mistakes: &mut Mistakes) -> Option<(Box<str>, CronExpr)> {
-    let text = members.string("cron_time", mistakes)?;
-    match CronExpr::parse(&text) {
-        Ok(cron) => Some((text.into(), cron)),
-        Err(error) => {
-            mistakes.add(&members.path_of("cron_time"), error);
-            None
-        }
-    }
-}
-
-fn url_of(members: &Object<'_>, mistakes: &mut Mistakes) -> Option<TargetUrl> {
-    let text = members.string("url", mistakes)?;
-    TargetUrl::parse(&text).map_err(|error| mistakes.add(&members.path_of("url"), error)).ok()
-}
-
-fn headers(raw: &RawValue, path: String, mistakes: &mut Mistakes) -> Box<[Header]> {
-    let Some(members) = Object::read(raw, path, mistakes) else { return Box::default() };
-    let paths: Vec<String> = members.keys().map(|key| members.path_of(key)).collect();
-    let mut read = |((name, raw), path): ((String, &RawValue), String)| {
-        let value = string(raw, &path, mistakes)?;
-        Header::parse(&name, &value).map_err(|error| mistakes.add(&path, error)).ok()
-    };
-    members.into_members().into_iter().zip(paths).filter_map(&mut read).collect()
 }

@@ -21,63 +21,100 @@ pub struct Put {
     pub enabled: bool,
     /// The request for the history, its credentials masked.
     pub request: Box<RawValue>,
+    /// Only if the revision in force has this number; 0: only if there is none.
+    pub revision: Option<u64>,
+    /// Who asks.
+    pub by: Option<Arc<str>>,
+}
+
+/// A task to switch on or off.
+#[derive(Debug)]
+pub struct Switch {
+    /// The task.
+    pub identity: Identity,
+    /// Where the switch goes.
+    pub enabled: bool,
+    /// The request for the history.
+    pub request: Box<RawValue>,
+    /// Only if the revision in force has this number.
+    pub revision: Option<u64>,
+    /// Who asks.
+    pub by: Option<Arc<str>>,
+    /// What is said about it.
+    pub note: Option<Arc<str>>,
+}
+
+/// A task to delete.
+#[derive(Debug)]
+pub struct Removal {
+    /// The task.
+    pub identity: Identity,
+    /// The request for the history.
+    pub request: Box<RawValue>,
+    /// Only if the revision in force has this number; 0: only if there is none.
+    pub revision: Option<u64>,
 }
 
 impl Catalog {
-    /// Puts a task.
-    pub async fn put(&self, put: Put) -> Result<(), CatalogError> {
+    /// Puts a task. Gives the number of its revision.
+    pub async fn put(&self, put: Put) -> Result<u64, CatalogError> {
         self.apart(move |rooms| async move { rooms.put(put).await }).await
     }
 
     /// Deletes a task. One that is unknown is fine, too.
-    pub async fn remove(&self, identity: Identity, request: Box<RawValue>) -> Result<(), CatalogError> {
-        self.apart(move |rooms| async move { rooms.remove(&identity, &request).await }).await
+    pub async fn remove(&self, removal: Removal) -> Result<(), CatalogError> {
+        self.apart(move |rooms| async move { rooms.remove(removal).await }).await
     }
 
-    /// Switches a task on or off.
-    pub async fn switch(&self, identity: Identity, enabled: bool, request: Box<RawValue>) -> Result<(), CatalogError> {
-        self.apart(move |rooms| async move { rooms.switch(&identity, enabled, &request).await }).await
+    /// Switches a task on or off. Gives the number of the revision that is in force then.
+    pub async fn switch(&self, switch: Switch) -> Result<u64, CatalogError> {
+        self.apart(move |rooms| async move { rooms.switch(switch).await }).await
+    }
+
+    /// Whether the revision in force has this number; 0: whether there is none.
+    pub fn check_revision(&self, identity: &Identity, known: u64) -> Result<(), CatalogError> {
+        self.rooms.check(identity, Some(known))
     }
 
     /// Runs a change to its end even if the client that asked for it goes away in the middle.
-    async fn apart<F>(&self, change: impl FnOnce(Arc<Rooms>) -> F) -> Result<(), CatalogError>
+    pub(super) async fn apart<T, F>(&self, change: impl FnOnce(Arc<Rooms>) -> F) -> Result<T, CatalogError>
     where
-        F: Future<Output = Result<(), CatalogError>> + Send + 'static,
+        T: Send + 'static,
+        F: Future<Output = Result<T, CatalogError>> + Send + 'static,
     {
         tokio::spawn(change(self.rooms.clone())).await.unwrap_or(Err(CatalogError::BrokeOff))
     }
 }
 
 impl Rooms {
-    async fn put(&self, put: Put) -> Result<(), CatalogError> {
+    async fn put(&self, put: Put) -> Result<u64, CatalogError> {
         let identity = put.task.identity.clone();
         let held = self.engine.hold(&identity).await?;
-        let next = Revision {
-            task: Arc::new(put.task),
-            number: 0,
-            enabled: put.enabled,
-            put_at: held.since,
-            in_force_from: held.since,
-            in_force_until: None,
-        };
+        self.check(&identity, put.revision)?;
+        let next = Revision { enabled: put.enabled, by: put.by, ..Revision::new(put.task, held.since) };
         let record = change_record(RecordKind::Put, &identity, &put.request, held.since);
         self.replace(held, &identity, next, record).await
     }
 
-    async fn switch(&self, identity: &Identity, enabled: bool, request: &RawValue) -> Result<(), CatalogError> {
-        let held = self.engine.hold(identity).await?;
-        let current = self.get(identity).ok_or(CatalogError::Unknown)?;
-        let record = change_record(RecordKind::Running, identity, &request, held.since);
+    async fn switch(&self, switch: Switch) -> Result<u64, CatalogError> {
+        let Switch { identity, enabled, request, revision, by, note } = switch;
+        let held = self.engine.hold(&identity).await?;
+        let current = self.get(&identity).ok_or(CatalogError::Unknown)?;
+        self.check(&identity, revision)?;
+        let record = change_record(RecordKind::Running, &identity, &request, held.since);
         if current.enabled == enabled {
-            return Ok(self.store.note(record).await?);
+            self.store.note(record).await?;
+            return Ok(current.number);
         }
-        let next = Revision { enabled, in_force_from: held.since, ..Revision::clone(&current) };
-        self.replace(held, identity, next, record).await
+        let next = Revision { enabled, in_force_from: held.since, by, note, ..Revision::clone(&current) };
+        self.replace(held, &identity, next, record).await
     }
 
-    async fn remove(&self, identity: &Identity, request: &RawValue) -> Result<(), CatalogError> {
+    async fn remove(&self, removal: Removal) -> Result<(), CatalogError> {
+        let identity = &removal.identity;
         let held = self.engine.hold(identity).await?;
-        let record = change_record(RecordKind::Delete, identity, &request, held.since);
+        self.check(identity, removal.revision)?;
+        let record = change_record(RecordKind::Delete, identity, &removal.request, held.since);
         if self.get(identity).is_none() {
             return Ok(self.store.note(record).await?);
         }
@@ -86,21 +123,32 @@ impl Rooms {
         Ok(self.engine.settle(held, Settlement::Ended(Cancelled::Deleted)).await?)
     }
 
+    /// Whether the revision in force is the one that the caller knows. Asked while the task is held, so that it stays so.
+    fn check(&self, identity: &Identity, known: Option<u64>) -> Result<(), CatalogError> {
+        let current = self.get(identity).map_or(0, |revision| revision.number);
+        match known.filter(|&known| known != current) {
+            Some(known) => Err(CatalogError::Outdated { known, current }),
+            None => Ok(()),
+        }
+    }
+
     async fn replace(
         &self,
         held: Held,
         identity: &Identity,
         mut next: Revision,
         record: Record,
-    ) -> Result<(), CatalogError> {
-        next.number = self.write(&held, identity, Some(next.clone()), record).await?;
+    ) -> Result<u64, CatalogError> {
+        let number = self.write(&held, identity, Some(next.clone()), record).await?;
+        next.number = number;
         let next = Arc::new(next);
         self.set(identity, Some(next.clone()));
         let settlement = if next.enabled { Settlement::Replaced(next) } else { Settlement::Ended(Cancelled::Stopped) };
-        Ok(self.engine.settle(held, settlement).await?)
+        self.engine.settle(held, settlement).await?;
+        Ok(number)
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         held: &Held,
         identity: &Identity,

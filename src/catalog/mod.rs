@@ -2,19 +2,26 @@
 //! durable and in force.
 
 mod change;
+mod one_shots;
+mod pauses;
 mod query;
+mod records;
+mod runs;
 pub mod verify;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::Clock;
+use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineError};
 use crate::journal::Journal;
 use crate::model::{Identity, Revision};
 use crate::store::{Store, StoreError};
 
-pub use self::change::Put;
+pub use self::change::{Put, Removal, Switch};
+pub use self::runs::{BACKFILL_MAX, RunRefused};
+pub use crate::model::PauseScope;
 
 /// Why a change did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +29,14 @@ pub enum CatalogError {
     /// There is no such task. The text is the contract's.
     #[error("this identity does not exists")]
     Unknown,
+    /// The caller knows another revision than the one in force: nothing has changed. Read it again and decide anew.
+    #[error("revision: is {known}, expected {current}, {}", outdated(*.current))]
+    Outdated {
+        /// What the caller said.
+        known: u64,
+        /// The revision in force; 0 when there is none.
+        current: u64,
+    },
     /// The store did not take it: nothing has changed.
     #[error("nothing was changed")]
     Store(#[from] StoreError),
@@ -33,44 +48,92 @@ pub enum CatalogError {
     BrokeOff,
 }
 
+fn outdated(current: u64) -> String {
+    match current {
+        0 => "there is no such task now".to_owned(),
+        number => format!("the task has revision {number} now"),
+    }
+}
+
 /// The tasks of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
     rooms: Arc<Rooms>,
 }
 
+/// What a catalog works with.
+#[derive(Clone)]
+pub struct Means {
+    /// Keeps the tasks.
+    pub store: Arc<dyn Store>,
+    /// Brings changes into force.
+    pub engine: Engine,
+    /// Takes runs that somebody asks for.
+    pub dispatch: Dispatch,
+    /// Takes records.
+    pub journal: Journal,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
 struct Rooms {
-    tasks: RwLock<BTreeMap<Identity, Arc<Revision>>>,
+    tasks: RwLock<Tasks>,
     store: Arc<dyn Store>,
     engine: Engine,
+    dispatch: Dispatch,
     journal: Journal,
     clock: Arc<dyn Clock>,
 }
 
+/// The revisions in force.
+#[derive(Default)]
+struct Tasks {
+    all: BTreeMap<Identity, Arc<Revision>>,
+    /// How many of them are one-shots.
+    one_shots: usize,
+}
+
+impl Tasks {
+    fn put(&mut self, revision: Arc<Revision>) {
+        let identity = revision.task.identity.clone();
+        self.one_shots += usize::from(revision.task.is_one_shot);
+        let replaced = self.all.insert(identity, revision);
+        self.one_shots -= usize::from(replaced.is_some_and(|replaced| replaced.task.is_one_shot));
+    }
+
+    fn remove(&mut self, identity: &Identity) {
+        let removed = self.all.remove(identity);
+        self.one_shots -= usize::from(removed.is_some_and(|removed| removed.task.is_one_shot));
+    }
+}
+
 impl Catalog {
     /// A catalog of the revisions in force.
-    pub fn new(
-        revisions: Vec<Arc<Revision>>,
-        store: Arc<dyn Store>,
-        engine: Engine,
-        journal: Journal,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let tasks = revisions.into_iter().map(|revision| (revision.task.identity.clone(), revision)).collect();
-        Self { rooms: Arc::new(Rooms { tasks: RwLock::new(tasks), store, engine, journal, clock }) }
+    pub fn new(revisions: Vec<Arc<Revision>>, means: Means) -> Self {
+        let mut tasks = Tasks::default();
+        revisions.into_iter().for_each(|revision| tasks.put(revision));
+        let Means { store, engine, dispatch, journal, clock } = means;
+        Self { rooms: Arc::new(Rooms { tasks: RwLock::new(tasks), store, engine, dispatch, journal, clock }) }
     }
 }
 
 impl Rooms {
+    fn tasks(&self) -> RwLockReadGuard<'_, Tasks> {
+        self.tasks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, identity: &Identity) -> Option<Arc<Revision>> {
-        self.tasks.read().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
+        self.tasks().all.get(identity).cloned()
     }
 
     fn set(&self, identity: &Identity, revision: Option<Arc<Revision>>) {
         let mut tasks = self.tasks.write().unwrap_or_else(PoisonError::into_inner);
         match revision {
-            Some(revision) => tasks.insert(identity.clone(), revision),
+            Some(revision) => tasks.put(revision),
             None => tasks.remove(identity),
-        };
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

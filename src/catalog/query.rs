@@ -1,6 +1,7 @@
 //! Reading tasks and their history.
 
-use std::sync::{Arc, PoisonError};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use super::{Catalog, CatalogError};
 use crate::engine::EngineError;
@@ -13,14 +14,34 @@ impl Catalog {
         self.rooms.get(identity)
     }
 
-    /// All identities, in order.
-    pub fn identities(&self) -> Vec<Identity> {
-        self.rooms.tasks.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    /// The time that decides which instants have passed.
+    pub fn now(&self) -> Timestamp {
+        self.rooms.clock.now()
     }
 
-    /// How many tasks there are.
+    /// All identities, in order, without those of one-shots.
+    pub fn identities(&self) -> Vec<Identity> {
+        let tasks = self.rooms.tasks();
+        let listed = tasks.all.values().filter(|revision| !revision.task.is_one_shot);
+        listed.map(|revision| revision.task.identity.clone()).collect()
+    }
+
+    /// Tasks and one-shots in the order of their identities, those that begin with `prefix` and stand after `after`, at most `max`.
+    pub fn page(&self, prefix: &str, after: Option<&Identity>, max: usize) -> Vec<Arc<Revision>> {
+        let from = match after {
+            Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
+            Some(_) | None => Bound::Included(prefix),
+        };
+        let tasks = self.rooms.tasks();
+        let from = tasks.all.range::<str, _>((from, Bound::Unbounded));
+        let with_prefix = from.take_while(|(identity, _)| identity.as_str().starts_with(prefix));
+        with_prefix.take(max).map(|(_, revision)| revision.clone()).collect()
+    }
+
+    /// How many tasks there are, without one-shots.
     pub fn len(&self) -> usize {
-        self.rooms.tasks.read().unwrap_or_else(PoisonError::into_inner).len()
+        let tasks = self.rooms.tasks();
+        tasks.all.len() - tasks.one_shots
     }
 
     /// Whether there is none.
@@ -31,7 +52,7 @@ impl Catalog {
     /// The next instant of an entry; `None` when it names none or its task is switched off.
     pub fn next_fire(&self, revision: &Revision, entry: &Entry) -> Option<Timestamp> {
         let now = self.rooms.clock.now().max(revision.in_force_from);
-        revision.ticks(entry).next(now).filter(|_| revision.enabled)
+        revision.instants(entry).next(now).filter(|_| revision.enabled)
     }
 
     /// The newest instant that each entry has fired since the task was put.
@@ -50,6 +71,16 @@ impl Catalog {
             }
         }
         Ok(entries.iter().map(|entry| entry.last_fire.get().flatten()).collect())
+    }
+
+    /// The states of a task, newest first, those with a number below `before`, at most `max`. The task may be deleted.
+    pub async fn versions(
+        &self,
+        identity: &Identity,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<Revision>, CatalogError> {
+        Ok(self.rooms.store.history_of(identity, before, max).await?)
     }
 
     /// Finds records of a task.

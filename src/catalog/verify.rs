@@ -102,7 +102,7 @@ impl Verifying<'_> {
             self.entries += revision.task.entries.len();
             let until = revision.in_force_until.unwrap_or(self.range.to).min(self.range.to);
             let after = revision.in_force_from.max(self.range.from);
-            let named = revision.task.entries.iter().map(|entry| revision.ticks(entry).count(after, until));
+            let named = revision.task.entries.iter().map(|entry| revision.instants(entry).count(after, until));
             self.instants += named.sum::<u64>();
         }
         self.waiting.push(of_task);
@@ -223,7 +223,7 @@ fn judge(outcome: &Outcome, named: u64, span: Span) -> Compared {
 /// What the revisions of an entry name within the span, each in its own time.
 fn instants(named: &[(&Revision, &Entry)], span: Span) -> impl Iterator<Item = Timestamp> {
     named.iter().filter(|(revision, _)| revision.enabled).flat_map(move |(revision, entry)| {
-        let ticks = revision.ticks(entry);
+        let ticks = revision.instants(entry);
         let after = revision.in_force_from.max(span.after);
         let until = revision.in_force_until.unwrap_or(span.until).min(span.until);
         std::iter::successors(ticks.next(after), move |&last| ticks.next(last))
@@ -233,11 +233,8 @@ fn instants(named: &[(&Revision, &Entry)], span: Span) -> impl Iterator<Item = T
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::model::cron::CronExpr;
-    use crate::model::{LastFire, Request, Stretch, TargetUrl, Task, TimeZone};
+    use crate::model::{Request, Schedule, Stretch, TargetUrl, Task, TimeZone};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_secs(1_800_000_000 + second)
@@ -245,17 +242,11 @@ mod tests {
 
     /// In force from `from` to `until`, an instant every ten seconds counted from `from`.
     fn revision(from: i64, until: Option<i64>, enabled: bool) -> Revision {
-        let entry = Entry {
-            name: EntryName::parse("e").unwrap(),
-            cron_time: "@every 10s".into(),
-            cron: CronExpr::parse("@every 10s").unwrap(),
-            request: Request { url: TargetUrl::parse("http://a/").unwrap(), headers: None, body: None },
-            last_fire: LastFire::never(),
-        };
+        let request = Request::post(TargetUrl::parse("http://a/").unwrap());
+        let entry = Entry::new(EntryName::parse("e").unwrap(), Schedule::cron("@every 10s").unwrap(), request);
         let identity = Identity::parse("t").unwrap();
-        let task = Arc::new(Task { identity, time_zone: TimeZone::UTC, entries: [entry].into() });
-        let in_force_until = until.map(at);
-        Revision { task, number: 1, enabled, put_at: at(from), in_force_from: at(from), in_force_until }
+        let task = Task::new(identity, TimeZone::UTC, vec![entry]);
+        Revision { number: 1, enabled, in_force_until: until.map(at), ..Revision::new(task, at(from)) }
     }
 
     fn outcome(kind: RecordKind, first: i64, last: i64, count: u64) -> Outcome {

@@ -1,10 +1,16 @@
 //! The front door: reads the command line and calls the rooms.
 
+mod apply;
 mod check;
+mod client;
+mod export;
+mod files;
 mod import;
 mod migrate;
 mod next;
+mod progress;
 mod serve;
+mod task;
 mod verify;
 
 use std::io::Write;
@@ -26,8 +32,10 @@ const EXIT_USAGE: u8 = 2;
     name = "schedule-service",
     version,
     after_help = "Exit codes: 0 done; 1 failed, or `verify` found an instant without exactly one outcome, or `next` \
-                  could not read an expression, or `import` did not take every task, or `migrate` \
-                  found the stores to differ; 2 wrong command line or configuration."
+                  could not read an expression, or `import` did not take every task, or `apply` found a mistake \
+                  in a file or could not make every change, or `export` could not write every task, or `migrate` \
+                  found the stores to differ; 2 wrong command line or configuration; 3 `apply --dry-run` found \
+                  something to change."
 )]
 pub struct Command {
     #[command(subcommand)]
@@ -47,7 +55,13 @@ enum Verb {
     Next(next::NextArgs),
     /// Hold a past range of instants against the history
     Verify(verify::VerifyArgs),
-    /// Take all tasks over from a running mirrored service into this one
+    /// Make a running service hold the tasks that files say
+    ///
+    /// Tasks that are the same stay as they are, so that applying again changes nothing.
+    Apply(apply::ApplyArgs),
+    /// Write the tasks of a running service into files
+    Export(export::ExportArgs),
+    /// Take tasks over from a running mirrored service, or from files, into this one
     Import(import::ImportArgs),
     /// Copy everything of a stopped service from one store to the other, and hold both against each other
     ///
@@ -81,7 +95,9 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Some(Verb::CheckConfig) => or_seen_enough(check::run(file, &mut output)),
         Some(Verb::Verify(args)) => verify::run(&args, &load(file)?, SystemClock.now(), &mut output),
-        Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, &mut output),
+        Some(Verb::Apply(args)) => apply::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
+        Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &load(file)?.api, &mut output)),
+        Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
         Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::keys::{KEYS, Key, Kind};
 use super::mistakes::shown;
 use super::source::Values;
@@ -11,6 +13,7 @@ use crate::api;
 use crate::dispatch;
 use crate::engine;
 use crate::journal;
+use crate::model::TimeZone;
 use crate::observe;
 use crate::observe::LogFormat;
 use crate::store::elastic;
@@ -60,6 +63,7 @@ impl NodeSettings {
             engine: engine::Settings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),
+                catch_up_per_s: u32::try_from(reader.number("engine", "catch_up_per_s")).unwrap_or(u32::MAX),
             },
             dispatch,
             journal: reader.journal(),
@@ -90,8 +94,27 @@ impl Reader<'_> {
             body_timeout: self.seconds("server", "body_timeout_s"),
             connections_max: self.count("server", "connections_max"),
             requests_max: self.count("server", "requests_max"),
+            remote_user_header: self.remote_user_header(),
+            default_time_zone: self.default_time_zone(),
             index_name,
         }
+    }
+
+    fn default_time_zone(&mut self) -> TimeZone {
+        let name = self.text("server", "default_time_zone");
+        TimeZone::parse(&name).unwrap_or_else(|_| {
+            self.wrong("server", "default_time_zone", "an IANA name such as Europe/Berlin or UTC");
+            TimeZone::UTC
+        })
+    }
+
+    fn remote_user_header(&mut self) -> Option<HeaderName> {
+        let name = self.text("server", "remote_user_header");
+        let header = HeaderName::from_bytes(name.as_bytes()).ok();
+        if header.is_none() && !name.is_empty() {
+            self.wrong("server", "remote_user_header", "the name of a header such as X-Remote-User");
+        }
+        header
     }
 
     fn dispatch(&mut self) -> dispatch::Settings {
@@ -101,6 +124,8 @@ impl Reader<'_> {
             in_flight_max: self.count("dispatch", "in_flight_max"),
             in_flight_per_host_max: self.count("dispatch", "in_flight_per_host_max"),
             response_max: self.count("dispatch", "response_max_kib") * 1024,
+            result_max: self.number("dispatch", "result_max_mib") * 1024 * 1024,
+            retries_waiting_max: self.count("dispatch", "retries_waiting_max"),
             user_agent: self.text("dispatch", "user_agent"),
         };
         if settings.in_flight_per_host_max > settings.in_flight_max {
@@ -120,6 +145,8 @@ impl Reader<'_> {
             records_waiting_max: self.count("history", "records_waiting_max"),
             retention_age: Duration::from_secs(self.number("history", "retention_days") * DAY_S),
             retention_bytes: self.number("history", "size_max_mib") * 1024 * 1024,
+            results_retention_age: Duration::from_secs(self.number("history", "results_retention_days") * DAY_S),
+            results_bytes: self.number("history", "results_size_max_mib") * 1024 * 1024,
             writes_in_flight_max: self.count("history", "writes_in_flight_max"),
             spill_bytes_max: self.number("history", "spill_max_mib") * 1024 * 1024,
             when_spill_full: match self.text("history", "when_spill_full").as_str() {

@@ -71,6 +71,16 @@ fn the_defaults_are_those_of_the_rooms() {
 }
 
 #[test]
+fn the_header_of_the_remote_user_has_a_name_that_http_allows() {
+    let read = |text: &str| load_text(&format!("[server]\nremote_user_header = {text}\n"), &[]);
+
+    let header = read("X-Remote-User").unwrap().api.remote_user_header;
+    assert_eq!(header, Some(http::HeaderName::from_static("x-remote-user")));
+    let mistakes = read("a b").unwrap_err().mistakes;
+    assert!(mistakes[0].ends_with("is `a b`, expected the name of a header such as X-Remote-User"), "{mistakes:?}");
+}
+
+#[test]
 fn the_environment_wins_over_the_file() {
     let settings = load_text("[server]\nport = 1\n", &[("SCHEDULE__SERVER__PORT", "2"), ("PATH", "x")]).unwrap();
 

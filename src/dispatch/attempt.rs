@@ -2,21 +2,34 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http::HeaderMap;
 use log::warn;
 use reqwest::{Certificate, redirect};
 
 use super::{OutgoingRequest, Settings};
 use crate::observe::with_causes;
 
-/// What came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The body of an answer, as it comes in.
+pub type AnswerBody = BoxStream<'static, Result<Bytes, TransportError>>;
+
+/// What came back. Its body may still be coming.
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body, as far as it is kept.
-    pub body: Vec<u8>,
-    /// Whether the body was longer.
-    pub is_truncated: bool,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: AnswerBody,
+}
+
+impl Answer {
+    /// An answer without headers whose body is there already.
+    pub fn whole(status: u16, body: impl Into<Bytes>) -> Self {
+        let body = Box::pin(stream::iter([Ok(body.into())]));
+        Self { status, headers: HeaderMap::new(), body }
+    }
 }
 
 /// No answer came. The text says why, for the record.
@@ -27,41 +40,19 @@ pub struct TransportError(pub String);
 /// The way out. Tests put a double in its place.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
-    /// Sends a request once and waits for the end of its answer.
+    /// Sends a request once and waits for the head of its answer, however long that takes.
     async fn send(&self, request: OutgoingRequest) -> Result<Answer, TransportError>;
 }
 
 /// Sends over HTTP/1.1 or HTTP/2 by one shared pool of connections.
 pub struct HttpTransport {
     client: reqwest::Client,
-    settings: Settings,
 }
 
 impl HttpTransport {
     /// Builds the pool. Nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: build_client(|| builder(settings))?, settings: settings.clone() })
-    }
-
-    async fn send_whole(&self, request: OutgoingRequest) -> Result<Answer, reqwest::Error> {
-        let mut answer = self
-            .client
-            .request(request.method, request.url)
-            .headers(request.headers)
-            .body(Bytes::from(request.body))
-            .send()
-            .await?;
-        let status = answer.status().as_u16();
-        let (mut body, mut is_truncated) = (Vec::new(), false);
-        while let Some(chunk) = answer.chunk().await? {
-            let room = self.settings.response_max - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if chunk.len() > room {
-                is_truncated = true;
-                break;
-            }
-        }
-        Ok(Answer { status, body, is_truncated })
+        Ok(Self { client: build_client(|| builder(settings))? })
     }
 }
 
@@ -93,14 +84,19 @@ fn built_in_certificates() -> impl Iterator<Item = Certificate> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok())
 }
 
+/// The URL stays out: it may carry a credential, and the record has it anyway.
+fn told(error: reqwest::Error) -> TransportError {
+    TransportError(with_causes(&error.without_url()))
+}
+
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
-        match tokio::time::timeout(self.settings.timeout, self.send_whole(request)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            // The URL stays out: it may carry a credential, and the record has it anyway.
-            Ok(Err(error)) => Err(TransportError(with_causes(&error.without_url()))),
-            Err(_) => Err(TransportError(format!("no whole answer within {} s", self.settings.timeout.as_secs_f64()))),
-        }
+        let OutgoingRequest { method, url, headers, body } = request;
+        let sent = self.client.request(method, url).headers(headers).body(Bytes::from(body)).send();
+        let mut answer = sent.await.map_err(told)?;
+        let (status, headers) = (answer.status().as_u16(), std::mem::take(answer.headers_mut()));
+        let body = answer.bytes_stream().map(|chunk| chunk.map_err(told));
+        Ok(Answer { status, headers, body: Box::pin(body) })
     }
 }

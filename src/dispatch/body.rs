@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::model::{JsonText, RunId};
+use crate::model::{JsonText, RunId, is_form};
 
 /// A request body and the content type that it brings, where the entry names none or must be completed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,19 +59,6 @@ fn typed(string: String, content_type: &str) -> EncodedBody {
 
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
-}
-
-/// Whether a text looks like `a=1&b=2`: every part has a name and a `=`, and nothing in it needs to be encoded.
-fn is_form(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+*=&%!'(),:;@/?$[]".contains(&byte);
-    text.bytes().all(is_plain)
-        && percent_escapes_are_whole(text.as_bytes())
-        && text.split('&').all(|part| part.find('=').is_some_and(|at| at > 0))
-}
-
-fn percent_escapes_are_whole(bytes: &[u8]) -> bool {
-    let digit_at = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
-    bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'%').all(|(at, _)| digit_at(at + 1) && digit_at(at + 2))
 }
 
 /// Fields in the order of their names; an array repeats its field.

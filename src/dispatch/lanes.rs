@@ -4,27 +4,47 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Fire, Identity, Timestamp};
+use super::keys::EntryKey;
+use crate::model::{RunId, Timestamp};
 
 /// Scheme, host and port of a target.
 pub(super) type HostKey = Arc<str>;
 
 /// What limits the lanes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) in_flight_max: usize,
     pub(super) in_flight_per_host_max: usize,
-    /// A fire that has waited longer gives way to a newer one of the same entry.
-    pub(super) misfire_grace: Duration,
 }
 
-/// What to do with a fire that came.
-#[derive(Debug, Default)]
-pub(super) struct Admission {
-    /// Starts now.
-    pub(super) start: Option<(HostKey, Fire)>,
-    /// An older one of the same entry that is given up for it.
-    pub(super) superseded: Option<Fire>,
+/// A run at a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiter {
+    pub(super) run: RunId,
+    /// When newer runs of its entry stand for it; `None`: never.
+    pub(super) gives_way: Option<GivesWay>,
+}
+
+/// A run that has waited for too long gives way to a newer one of its entry: so the number of those that wait stays bounded,
+/// however slow the target is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GivesWay {
+    pub(super) entry: EntryKey,
+    pub(super) since: Timestamp,
+    pub(super) patience: Duration,
+}
+
+/// What to do with a run that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It starts now.
+    Starts,
+    /// It waits under this number.
+    Waits {
+        number: u64,
+        /// An older one of the same entry that is given up for it.
+        superseded: Option<RunId>,
+    },
 }
 
 /// All lanes. Pure: it counts and orders, and sends nothing.
@@ -33,8 +53,7 @@ pub(super) struct Lanes {
     limits: Limits,
     lanes: HashMap<HostKey, Lane>,
     in_flight: usize,
-    waiting: usize,
-    /// Lanes with a fire that only the limit in all holds back. Each stands here once, and they take turns.
+    /// Lanes with a run that only the limit in all holds back. Each stands here once, and they take turns.
     ready: VecDeque<HostKey>,
 }
 
@@ -42,52 +61,41 @@ pub(super) struct Lanes {
 struct Lane {
     in_flight: usize,
     /// In the order they came.
-    waiting: BTreeMap<u64, Fire>,
+    waiting: BTreeMap<u64, Waiter>,
     next_number: u64,
+    /// Those that may have to give way.
     of_entry: HashMap<EntryKey, VecDeque<u64>>,
     is_ready: bool,
 }
 
-/// The definition's address and the entry's index: stable while a fire of it waits, as the fire holds the definition.
-type EntryKey = (usize, usize);
-
-fn entry_key(fire: &Fire) -> EntryKey {
-    (Arc::as_ptr(&fire.revision.task) as usize, fire.entry)
-}
-
 impl Lanes {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, lanes: HashMap::new(), in_flight: 0, waiting: 0, ready: VecDeque::new() }
+        Self { limits, lanes: HashMap::new(), in_flight: 0, ready: VecDeque::new() }
     }
 
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting
-    }
-
-    /// Lets a fire go or makes it wait.
-    pub(super) fn admit(&mut self, host: HostKey, fire: Fire, now: Timestamp) -> Admission {
+    /// Lets a run go or makes it wait.
+    pub(super) fn admit(&mut self, host: &HostKey, waiter: Waiter, now: Timestamp) -> Admission {
         let lane = self.lanes.entry(host.clone()).or_default();
         let has_room = lane.in_flight < self.limits.in_flight_per_host_max;
         if has_room && lane.waiting.is_empty() && self.in_flight < self.limits.in_flight_max {
             lane.in_flight += 1;
             self.in_flight += 1;
-            return Admission { start: Some((host, fire)), superseded: None };
+            return Admission::Starts;
         }
-        let superseded = lane.wait(fire, now, self.limits.misfire_grace);
-        self.waiting += usize::from(superseded.is_none());
+        let (number, superseded) = lane.wait(waiter, now);
         if has_room && !lane.is_ready {
             lane.is_ready = true;
-            self.ready.push_back(host);
+            self.ready.push_back(host.clone());
         }
-        Admission { start: None, superseded }
+        Admission::Waits { number, superseded }
     }
 
-    /// Notes the end of a request and gives the fires that may start in its place.
-    pub(super) fn ended(&mut self, host: &HostKey) -> Vec<(HostKey, Fire)> {
+    /// Notes the end of a request and gives the runs that may start in its place.
+    pub(super) fn ended(&mut self, host: &HostKey) -> Vec<RunId> {
         self.in_flight -= 1;
         if let Some(lane) = self.lanes.get_mut(host) {
             lane.in_flight -= 1;
@@ -102,21 +110,20 @@ impl Lanes {
         self.start_ready()
     }
 
-    fn start_ready(&mut self) -> Vec<(HostKey, Fire)> {
+    fn start_ready(&mut self) -> Vec<RunId> {
         let mut started = Vec::new();
         while self.in_flight < self.limits.in_flight_max {
             let Some(host) = self.ready.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&host) else { continue };
             lane.is_ready = false;
-            let Some(fire) = lane.take_oldest() else { continue };
+            let Some(waiter) = lane.take_oldest() else { continue };
             lane.in_flight += 1;
             self.in_flight += 1;
-            self.waiting -= 1;
             if !lane.waiting.is_empty() && lane.in_flight < self.limits.in_flight_per_host_max {
                 lane.is_ready = true;
                 self.ready.push_back(host.clone());
             }
-            started.push((host, fire));
+            started.push(waiter.run);
         }
         started
     }
@@ -126,21 +133,14 @@ impl Lanes {
         self.limits.in_flight_max = 0;
     }
 
-    /// Takes out every waiting fire of a task.
-    pub(super) fn cancel(&mut self, identity: &Identity) -> Vec<Fire> {
-        let mut cancelled = Vec::new();
-        for lane in self.lanes.values_mut() {
-            let of_task: Vec<u64> = lane
-                .waiting
-                .iter()
-                .filter(|(_, fire)| fire.identity() == identity)
-                .map(|(&number, _)| number)
-                .collect();
-            cancelled.extend(of_task.into_iter().filter_map(|number| lane.take(number)));
+    /// Takes out a run that waits.
+    pub(super) fn leave(&mut self, host: &HostKey, number: u64) {
+        if let Some(lane) = self.lanes.get_mut(host) {
+            lane.take(number);
+            if lane.is_idle() {
+                self.lanes.remove(host);
+            }
         }
-        self.waiting -= cancelled.len();
-        self.lanes.retain(|_, lane| !lane.is_idle());
-        cancelled
     }
 }
 
@@ -149,144 +149,157 @@ impl Lane {
         self.in_flight == 0 && self.waiting.is_empty()
     }
 
-    /// Makes a fire wait. If an older one of its entry has waited for too long, that one is given up: so the number of
-    /// waiting fires stays bounded by the grace, however slow the target is.
-    fn wait(&mut self, fire: Fire, now: Timestamp, grace: Duration) -> Option<Fire> {
+    fn wait(&mut self, waiter: Waiter, now: Timestamp) -> (u64, Option<RunId>) {
         let number = self.next_number;
         self.next_number += 1;
-        let of_entry = self.of_entry.entry(entry_key(&fire)).or_default();
-        let oldest = of_entry.front().copied();
-        of_entry.push_back(number);
-        self.waiting.insert(number, fire);
-        let oldest = oldest?;
-        let waited_for = now.since(self.waiting.get(&oldest)?.fire_time);
-        if waited_for > grace { self.take(oldest) } else { None }
+        self.waiting.insert(number, waiter);
+        let superseded = waiter.gives_way.and_then(|way| self.oldest_to_give_way(way.entry, now, number));
+        (number, superseded)
     }
 
-    fn take_oldest(&mut self) -> Option<Fire> {
+    fn oldest_to_give_way(&mut self, entry: EntryKey, now: Timestamp, newest: u64) -> Option<RunId> {
+        let of_entry = self.of_entry.entry(entry).or_default();
+        let oldest = of_entry.front().copied();
+        of_entry.push_back(newest);
+        let oldest = oldest?;
+        let way = self.waiting.get(&oldest)?.gives_way?;
+        let is_due = now.since(way.since) > way.patience;
+        is_due.then(|| self.take(oldest)).flatten().map(|waiter| waiter.run)
+    }
+
+    fn take_oldest(&mut self) -> Option<Waiter> {
         let (&number, _) = self.waiting.first_key_value()?;
         self.take(number)
     }
 
-    fn take(&mut self, number: u64) -> Option<Fire> {
-        let fire = self.waiting.remove(&number)?;
-        let key = entry_key(&fire);
-        if let Some(of_entry) = self.of_entry.get_mut(&key) {
+    fn take(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.waiting.remove(&number)?;
+        if let Some(way) = waiter.gives_way
+            && let Some(of_entry) = self.of_entry.get_mut(&way.entry)
+        {
             of_entry.retain(|&other| other != number);
             if of_entry.is_empty() {
-                self.of_entry.remove(&key);
+                self.of_entry.remove(&way.entry);
             }
         }
-        Some(fire)
+        Some(waiter)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::Keys;
     use super::*;
-    use crate::model::cron::CronExpr;
-    use crate::model::{Entry, EntryName, LastFire, Request, Revision, TargetUrl, Task, TimeZone, Trigger};
+    use crate::model::{EntryName, Identity};
 
     const GRACE: Duration = Duration::from_secs(30);
 
-    fn task(identity: &str) -> Arc<Revision> {
-        let entry = Entry {
-            name: EntryName::parse("e").unwrap(),
-            cron_time: "* * * * * *".into(),
-            cron: CronExpr::parse("* * * * * *").unwrap(),
-            request: Request { url: TargetUrl::parse("http://a/").unwrap(), headers: None, body: None },
-            last_fire: LastFire::never(),
-        };
-        let identity = Identity::parse(identity).unwrap();
-        let task = Arc::new(Task { identity, time_zone: TimeZone::UTC, entries: [entry].into() });
-        let since = Timestamp::EPOCH;
-        let (put_at, in_force_from) = (since, since);
-        Arc::new(Revision { task, number: 1, enabled: true, put_at, in_force_from, in_force_until: None })
+    struct Fixture {
+        keys: Keys,
+        lanes: Lanes,
+        now: Timestamp,
     }
 
-    fn fire(revision: &Arc<Revision>, second: i64) -> Fire {
-        let (fire_time, trigger) = (Timestamp::from_secs(second), Trigger::Schedule);
-        Fire { revision: revision.clone(), entry: 0, fire_time, trigger, redelivered: false }
+    impl Fixture {
+        fn new(in_flight_max: usize, in_flight_per_host_max: usize) -> Self {
+            let lanes = Lanes::new(Limits { in_flight_max, in_flight_per_host_max });
+            Self { keys: Keys::default(), lanes, now: Timestamp::from_secs(1) }
+        }
+
+        /// A run of an instant, in seconds; the number under which it waits.
+        fn admit(&mut self, host: &str, second: i64) -> Admission {
+            let waiter = Waiter { run: RunId::asked(Timestamp::from_secs(second)), gives_way: None };
+            self.lanes.admit(&host.into(), waiter, self.now)
+        }
+
+        fn ended(&mut self, host: &str) -> Vec<i64> {
+            self.lanes.ended(&host.into()).into_iter().map(|run| run.instant().secs()).collect()
+        }
+
+        /// At its own instant, a run that gives way; the instant of the one that gives way to it.
+        fn supersede(&mut self, task: &str, second: i64) -> Option<i64> {
+            let (identity, entry) = (Identity::parse(task).unwrap(), EntryName::parse("e").unwrap());
+            let since = Timestamp::from_secs(second);
+            let way = GivesWay { entry: self.keys.entry(&identity, &entry), since, patience: GRACE };
+            let waiter = Waiter { run: RunId::asked(since), gives_way: Some(way) };
+            match self.lanes.admit(&"a".into(), waiter, since) {
+                Admission::Starts => None,
+                Admission::Waits { superseded, .. } => superseded.map(|run| run.instant().secs()),
+            }
+        }
     }
 
-    fn lanes(in_flight_max: usize, in_flight_per_host_max: usize) -> Lanes {
-        Lanes::new(Limits { in_flight_max, in_flight_per_host_max, misfire_grace: GRACE })
-    }
-
-    fn started(fires: Vec<(HostKey, Fire)>) -> Vec<(String, i64)> {
-        fires.into_iter().map(|(host, fire)| (host.to_string(), fire.fire_time.secs())).collect()
+    fn waits(number: u64) -> Admission {
+        Admission::Waits { number, superseded: None }
     }
 
     #[test]
-    fn a_full_lane_makes_its_fires_wait_in_order_and_leaves_others_alone() {
-        let (mut lanes, task, now) = (lanes(10, 1), task("t"), Timestamp::from_secs(1));
-        let (slow, quick): (HostKey, HostKey) = ("slow".into(), "quick".into());
+    fn a_full_lane_makes_its_runs_wait_in_order_and_leaves_others_alone() {
+        let mut lanes = Fixture::new(10, 1);
 
-        assert!(lanes.admit(slow.clone(), fire(&task, 1), now).start.is_some());
-        assert!(lanes.admit(slow.clone(), fire(&task, 2), now).start.is_none());
-        assert!(lanes.admit(slow.clone(), fire(&task, 3), now).start.is_none());
-        assert!(lanes.admit(quick.clone(), fire(&task, 4), now).start.is_some());
-        assert_eq!((lanes.in_flight(), lanes.waiting()), (2, 2));
+        assert_eq!(lanes.admit("slow", 1), Admission::Starts);
+        assert_eq!(lanes.admit("slow", 2), waits(0));
+        assert_eq!(lanes.admit("slow", 3), waits(1));
+        assert_eq!(lanes.admit("quick", 4), Admission::Starts);
+        assert_eq!(lanes.lanes.in_flight(), 2);
 
-        assert_eq!(started(lanes.ended(&quick)), []);
-        assert_eq!(started(lanes.ended(&slow)), [("slow".to_owned(), 2)]);
-        assert_eq!(started(lanes.ended(&slow)), [("slow".to_owned(), 3)]);
-        assert_eq!(started(lanes.ended(&slow)), []);
-        assert_eq!((lanes.in_flight(), lanes.waiting()), (0, 0));
-        assert!(lanes.lanes.is_empty(), "nothing is kept of hosts without a fire");
+        assert!(lanes.ended("quick").is_empty());
+        assert_eq!(lanes.ended("slow"), [2]);
+        assert_eq!(lanes.ended("slow"), [3]);
+        assert!(lanes.ended("slow").is_empty());
+        assert_eq!(lanes.lanes.in_flight(), 0);
+        assert!(lanes.lanes.lanes.is_empty(), "nothing is kept of hosts without a run");
     }
 
     #[test]
     fn hosts_take_turns_when_the_limit_in_all_is_reached() {
-        let (mut lanes, task, now) = (lanes(1, 1), task("t"), Timestamp::from_secs(1));
-        let (a, b): (HostKey, HostKey) = ("a".into(), "b".into());
-        lanes.admit(a.clone(), fire(&task, 1), now);
+        let mut lanes = Fixture::new(1, 1);
+        lanes.admit("a", 1);
         for second in 2..4 {
-            lanes.admit(a.clone(), fire(&task, second), now);
-            lanes.admit(b.clone(), fire(&task, second + 10), now);
+            lanes.admit("a", second);
+            lanes.admit("b", second + 10);
         }
 
-        let mut order = Vec::new();
-        let mut ended = a.clone();
-        while let Some((host, fire)) = lanes.ended(&ended).pop() {
-            order.push((host.to_string(), fire.fire_time.secs()));
-            ended = host;
-        }
+        let order: Vec<i64> = ["a", "b", "a", "b", "a"].into_iter().flat_map(|host| lanes.ended(host)).collect();
 
-        let (a, b) = ("a".to_owned(), "b".to_owned());
-        assert_eq!(order, [(b.clone(), 12), (a.clone(), 2), (b, 13), (a, 3)]);
+        assert_eq!(order, [12, 2, 13, 3]);
     }
 
     #[test]
-    fn a_fire_that_waited_longer_than_the_grace_gives_way_to_a_newer_one_of_its_entry() {
-        let (mut lanes, task, other) = (lanes(1, 1), task("t"), task("other"));
-        let host: HostKey = "a".into();
-        let admit = |lanes: &mut Lanes, fire: Fire| {
-            let now = fire.fire_time;
-            lanes.admit(host.clone(), fire, now).superseded.map(|fire| fire.fire_time.secs())
-        };
-        admit(&mut lanes, fire(&other, 0));
+    fn a_run_that_waited_longer_than_its_patience_gives_way_to_a_newer_one_of_its_entry() {
+        let mut lanes = Fixture::new(1, 1);
+        lanes.supersede("other", 0);
 
-        let superseded: Vec<Option<i64>> = (1..40).map(|second| admit(&mut lanes, fire(&task, second))).collect();
+        let superseded: Vec<Option<i64>> = (1..40).map(|second| lanes.supersede("t", second)).collect();
 
         assert!(superseded[..31].iter().all(Option::is_none));
         assert_eq!(superseded[31..], [Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), Some(7), Some(8)]);
-        assert_eq!(lanes.waiting(), 31);
+        assert_eq!(lanes.lanes.lanes["a"].waiting.len(), 31);
     }
 
     #[test]
-    fn cancelled_fires_leave_and_a_closed_lane_starts_nothing() {
-        let (mut lanes, task, other, now) = (lanes(1, 1), task("t"), task("other"), Timestamp::from_secs(1));
-        let host: HostKey = "a".into();
-        lanes.admit(host.clone(), fire(&task, 1), now);
-        lanes.admit(host.clone(), fire(&task, 2), now);
-        lanes.admit(host.clone(), fire(&other, 3), now);
+    fn what_does_not_give_way_stays_however_long_it_waits() {
+        let mut lanes = Fixture::new(1, 1);
+        for second in 0..100 {
+            lanes.now = Timestamp::from_secs(second);
+            lanes.admit("a", second);
+        }
 
-        let cancelled = lanes.cancel(&task.task.identity);
-        assert_eq!(cancelled.iter().map(|fire| fire.fire_time.secs()).collect::<Vec<_>>(), [2]);
-        lanes.close();
+        assert_eq!(lanes.lanes.lanes["a"].waiting.len(), 99);
+    }
 
-        assert_eq!(started(lanes.ended(&host)), []);
-        assert_eq!((lanes.in_flight(), lanes.waiting()), (0, 1));
+    #[test]
+    fn runs_that_leave_do_not_start_and_a_closed_lane_starts_nothing() {
+        let mut lanes = Fixture::new(1, 1);
+        for second in 1..5 {
+            lanes.admit("a", second);
+        }
+
+        lanes.lanes.leave(&"a".into(), 0);
+        assert_eq!(lanes.ended("a"), [3]);
+        lanes.lanes.close();
+
+        assert!(lanes.ended("a").is_empty());
+        assert_eq!(lanes.lanes.in_flight(), 0);
     }
 }

@@ -1,13 +1,35 @@
 //! May it go, and did it: limits, the request itself, its outcome. Decides nothing about when.
+//!
+//! The loop (`run_loop.rs`) owns every run from its handing over to its outcome. A run waits for its jitter (`alarms.rs`), for other
+//! runs of its entry (`overlap.rs`) or of its backfill (`groups.rs`), for a place among those in flight (`lanes.rs`); then an attempt is
+//! made (`sender.rs`), which ends the run or makes it pause before the next one.
 
+mod alarms;
 mod attempt;
 mod body;
+mod callbacks;
+mod cancel;
+mod groups;
+mod handle;
+mod intake;
+mod keys;
 mod lanes;
+mod mission;
+mod overlap;
 mod request;
 mod run_loop;
+mod runs;
+mod sender;
 mod settings;
+mod steps;
 
-pub use self::attempt::{Answer, HttpTransport, Transport, TransportError, build_client};
+pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
+pub use self::handle::{
+    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Patience, Reserved, Scope,
+};
 pub use self::request::OutgoingRequest;
-pub use self::run_loop::{Cancelled, Dispatch, DispatchStopped, Drained, start};
+pub use self::run_loop::{Means, start};
 pub use self::settings::Settings;
+
+#[cfg(test)]
+mod tests;

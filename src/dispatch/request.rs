@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
 use super::body;
-use crate::model::{Fire, Header, Request, RunId};
+use crate::model::{Fire, Header, JsonText, Request, RunId, TemplateError, TemplateValues};
 
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct OutgoingRequest {
 }
 
 /// How many headers a run brings itself.
-const OWN_HEADERS: usize = 10;
+const OWN_HEADERS: usize = 12;
 
 /// Headers that the transport computes; an entry's own are left out, as the mirrored service does.
 const COMPUTED: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
@@ -31,22 +31,55 @@ const COMPUTED: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 const IN_HEADER: &AsciiSet = &CONTROLS.add(b'%');
 
 impl OutgoingRequest {
-    /// Builds attempt number `attempt` of the run of a fire.
-    pub fn of(fire: &Fire, run_id: RunId, attempt: u32) -> Self {
-        let request = &fire.entry().request;
-        let mut headers = own_headers(request);
+    /// Builds attempt number `attempt` of the run of a fire. The error says what cannot be sent, with its templates filled in.
+    pub fn of(fire: &Fire, attempt: u32) -> Result<Self, TemplateError> {
+        let run_id = fire.run_id();
+        let request = request_of(fire).filled_in(&values(fire, run_id, attempt))?;
+        let mut headers = own_headers(&request);
         let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let body = body::encode(request.body.as_ref(), given_type, run_id);
+        let body = body::encode(request.body.as_ref().or_else(|| event_of(fire)), given_type, run_id);
         if let Some(content_type) = body.content_type {
             set(&mut headers, CONTENT_TYPE, &content_type);
         }
-        if body.bytes.is_empty() {
+        if body.bytes.is_empty() && matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
             // Said outright: a target may wait for the body of a POST without a length.
             set(&mut headers, CONTENT_LENGTH, "0");
         }
         add_run_headers(&mut headers, fire, run_id, attempt);
-        Self { method: Method::POST, url: request.url.to_url(), headers, body: body.bytes }
+        let mut url = request.url.to_url();
+        if let Some(args) = args(fire).filter(|_| request.method == Method::GET) {
+            url.query_pairs_mut().append_pair("args", args);
+        }
+        Ok(Self { method: request.method.clone(), url, headers, body: body.bytes })
     }
+}
+
+/// The request of a fire. A callback that its entry does not name is made nowhere; if it were, the entry's own request is the
+/// nearest.
+pub(super) fn request_of(fire: &Fire) -> &Request {
+    fire.request().unwrap_or(&fire.entry().request)
+}
+
+/// What a callback without a body of its own carries. Its text is never looked at for templates: a target may have written it.
+fn event_of(fire: &Fire) -> Option<&JsonText> {
+    let has_body = !matches!(request_of(fire).method, Method::GET | Method::HEAD);
+    fire.notice.as_ref().and_then(|notice| notice.event.as_ref()).filter(|_| has_body)
+}
+
+/// What a callback fills in is about the run that it tells of.
+fn values(fire: &Fire, run_id: RunId, attempt: u32) -> TemplateValues<'_> {
+    TemplateValues {
+        identity: fire.identity().as_str(),
+        entry: fire.entry().name.as_str(),
+        run_id: fire.notice.as_ref().map_or(run_id, |notice| notice.about),
+        fire_time: fire.fire_time,
+        attempt,
+        args: args(fire).unwrap_or_default(),
+    }
+}
+
+fn args(fire: &Fire) -> Option<&str> {
+    fire.asked.as_ref().map(|asked| &*asked.args).filter(|args| !args.is_empty())
 }
 
 fn own_headers(request: &Request) -> HeaderMap {
@@ -88,6 +121,12 @@ fn add_run_headers(headers: &mut HeaderMap, fire: &Fire, run_id: RunId, attempt:
     for (name, value) in own {
         set(headers, name, &value);
     }
+    if let Some(args) = args(fire) {
+        set(headers, HeaderName::from_static("x-schedule-args"), &in_header(args));
+    }
+    if let Some(notice) = &fire.notice {
+        set(headers, HeaderName::from_static("x-schedule-callback"), notice.occasion.as_str());
+    }
 }
 
 /// W3C Trace Context: the run is the trace, the attempt the span.
@@ -103,3 +142,6 @@ fn in_header(name: &str) -> String {
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     headers.insert(name, HeaderValue::from_str(value).expect("our own values are visible ASCII"));
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,292 +1,213 @@
-//! The loop that owns the lanes.
+//! The loop that owns the runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use log::{debug, warn};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::attempt::{Answer, Transport, TransportError};
-use super::lanes::{Admission, HostKey, Lanes, Limits};
-use super::{OutgoingRequest, Settings};
+use super::Settings;
+use super::alarms::Alarms;
+use super::attempt::Transport;
+use super::groups::Groups;
+use super::handle::{AskRefused, Dispatch, Drained, Gauges, Order, Patience, Reservation, Reserved};
+use super::intake::Results;
+use super::keys::Keys;
+use super::lanes::{Lanes, Limits};
+use super::overlap::Overlaps;
+use super::runs::{Place, Runs};
+use super::sender::{Event, Sender, warn_of_stopped_journal};
 use crate::clock::Clock;
-use crate::journal::{FireOutcome, Journal, skipped_record};
-use crate::model::{Fire, Identity, Record, Stretch, Timestamp};
+use crate::journal::Journal;
+use crate::model::{Fire, Record};
+use crate::store::{JournalStore, ResultStore};
 
 /// How many batches of fires may wait to be taken in. A full queue makes the engine wait.
 const BATCHES_WAITING_MAX: usize = 64;
+/// How many runs whose time has come are looked at before the loop looks for endings.
+const RUNG_AT_ONCE: usize = 1_000;
 
-/// The dispatch loop has ended: the node is going down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("dispatch has stopped")]
-pub struct DispatchStopped;
-
-/// Why the waiting fires of a task are given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
-    /// The task was deleted.
-    Deleted,
-    /// The task was switched off.
-    Stopped,
-}
-
-impl Cancelled {
-    /// The word in the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted before it could be sent",
-            Self::Stopped => "switched off before it could be sent",
-        }
-    }
-}
-
-/// What a drain left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
-    /// Fires that never started. The next start of the node settles them.
-    pub waiting: usize,
-    /// Requests whose answer was not awaited. The next start of the node settles them.
-    pub in_flight: usize,
-}
-
-enum Order {
-    Fire(Vec<Fire>),
-    Cancel(Identity, Cancelled, oneshot::Sender<()>),
-    Drain(Instant, oneshot::Sender<Drained>),
-}
-
-/// Takes fires. Cheap to clone.
-#[derive(Clone)]
-pub struct Dispatch {
-    orders: mpsc::Sender<Order>,
-    gauges: Arc<Gauges>,
-}
-
-#[derive(Debug, Default)]
-struct Gauges {
-    in_flight: AtomicUsize,
-    waiting: AtomicUsize,
-}
-
-impl Dispatch {
-    /// Hands over fires whose instant has come. Waits while dispatch is behind.
-    pub async fn fire(&self, fires: Vec<Fire>) -> Result<(), DispatchStopped> {
-        self.orders.send(Order::Fire(fires)).await.map_err(|_| DispatchStopped)
-    }
-
-    /// Gives up the waiting fires of a task. When this returns, none of those handed over before starts any more.
-    pub async fn cancel(&self, identity: Identity, why: Cancelled) -> Result<(), DispatchStopped> {
-        let (done, cancelled) = oneshot::channel();
-        self.orders.send(Order::Cancel(identity, why, done)).await.map_err(|_| DispatchStopped)?;
-        cancelled.await.map_err(|_| DispatchStopped)
-    }
-
-    /// Starts nothing more and waits for the answers in flight, for `grace` at most.
-    pub async fn drain(&self, grace: Duration) -> Result<Drained, DispatchStopped> {
-        let (done, drained) = oneshot::channel();
-        self.orders.send(Order::Drain(Instant::now() + grace, done)).await.map_err(|_| DispatchStopped)?;
-        drained.await.map_err(|_| DispatchStopped)
-    }
-
-    /// How many requests are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.gauges.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// How many fires wait for a limit.
-    pub fn waiting(&self) -> usize {
-        self.gauges.waiting.load(Ordering::Relaxed)
-    }
+/// What dispatch works with.
+pub struct Means {
+    /// The way out.
+    pub transport: Arc<dyn Transport>,
+    /// Takes the records.
+    pub journal: Journal,
+    /// Knows how runs ended.
+    pub history: Arc<dyn JournalStore>,
+    /// Keeps what is too large for a record.
+    pub results: Arc<dyn ResultStore>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Starts the loop.
-pub fn start(
-    transport: Arc<dyn Transport>,
-    journal: Journal,
-    clock: Arc<dyn Clock>,
-    settings: &Settings,
-    misfire_grace: Duration,
-) -> Dispatch {
+pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch {
     let (orders, inbox) = mpsc::channel(BATCHES_WAITING_MAX);
-    let (ended, endings) = mpsc::unbounded_channel();
-    let limits = Limits {
-        in_flight_max: settings.in_flight_max,
-        in_flight_per_host_max: settings.in_flight_per_host_max,
-        misfire_grace,
-    };
+    let (events, happened) = mpsc::unbounded_channel();
     let gauges = Arc::new(Gauges::default());
+    let limits =
+        Limits { in_flight_max: settings.in_flight_max, in_flight_per_host_max: settings.in_flight_per_host_max };
+    let Means { transport, journal, history, results, clock } = means;
+    let sender = Sender {
+        transport,
+        journal,
+        history,
+        results: Results::new(results, settings.response_max, settings.result_max),
+        clock,
+        events,
+        timeout: settings.timeout,
+        is_draining: AtomicBool::new(false),
+    };
     let run_loop = RunLoop {
+        runs: Runs::default(),
+        keys: Keys::default(),
+        overlaps: Overlaps::default(),
+        groups: Groups::default(),
         lanes: Lanes::new(limits),
-        sender: Arc::new(Sender { transport, journal, clock, ended }),
+        alarms: Alarms::default(),
+        ending: 0,
+        skipped: Vec::new(),
+        sender: Arc::new(sender),
+        patience,
+        retries_waiting_max: settings.retries_waiting_max,
         gauges: gauges.clone(),
     };
-    tokio::spawn(run_loop.run(inbox, endings));
+    tokio::spawn(run_loop.run(inbox, happened));
     Dispatch { orders, gauges }
 }
 
-struct RunLoop {
-    lanes: Lanes,
-    sender: Arc<Sender>,
+/// All that dispatch holds. What becomes of a run stands in `steps.rs`.
+pub(super) struct RunLoop {
+    pub(super) runs: Runs,
+    pub(super) keys: Keys,
+    pub(super) overlaps: Overlaps,
+    pub(super) groups: Groups,
+    pub(super) lanes: Lanes,
+    pub(super) alarms: Alarms,
+    /// How many runs have their outcome on its way to the journal.
+    pub(super) ending: usize,
+    /// Records for the journal: they are given when the step is done.
+    pub(super) skipped: Vec<Record>,
+    pub(super) sender: Arc<Sender>,
+    pub(super) patience: Patience,
+    pub(super) retries_waiting_max: usize,
     gauges: Arc<Gauges>,
 }
 
 impl RunLoop {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Order>, mut endings: mpsc::UnboundedReceiver<HostKey>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Order>, mut happened: mpsc::UnboundedReceiver<Event>) {
+        let sleep = tokio::time::sleep_until(Instant::now());
+        tokio::pin!(sleep);
         loop {
+            let next = self.alarms.next(|| self.sender.clock.now(), Instant::now());
+            if let Some(at) = next.filter(|&at| at != sleep.deadline()) {
+                sleep.as_mut().reset(at);
+            }
             tokio::select! {
                 // Endings first: they make room.
                 biased;
-                Some(host) = endings.recv() => self.note_ending(&host),
+                Some(event) = happened.recv() => self.note(event),
+                () = &mut sleep, if next.is_some() => self.ring(),
                 order = inbox.recv() => match order {
                     None => return,
-                    Some(Order::Fire(fires)) => self.admit(fires).await,
-                    Some(Order::Cancel(identity, why, done)) => {
-                        self.cancel(&identity, why).await;
-                        // The caller may have gone: nothing to tell.
-                        let _ = done.send(());
-                    }
                     Some(Order::Drain(deadline, done)) => {
-                        let drained = self.drain(endings, deadline).await;
+                        let drained = self.drain(happened, deadline).await;
+                        // The caller may have gone: nothing to tell.
                         let _ = done.send(drained);
                         return;
                     }
+                    Some(order) => self.obey(order).await,
                 },
             }
+            self.give_records().await;
             self.show();
         }
     }
 
     fn show(&self) {
-        self.gauges.in_flight.store(self.lanes.in_flight(), Ordering::Relaxed);
-        self.gauges.waiting.store(self.lanes.waiting(), Ordering::Relaxed);
+        let (in_flight, gone) = (self.lanes.in_flight(), self.lanes.in_flight() + self.ending);
+        self.gauges.in_flight.store(in_flight, Ordering::Relaxed);
+        self.gauges.waiting.store(self.runs.len().saturating_sub(gone), Ordering::Relaxed);
     }
 
-    async fn admit(&mut self, fires: Vec<Fire>) {
-        let now = self.sender.clock.now();
-        for fire in fires {
-            let host = HostKey::from(fire.entry().request.url.origin());
-            let Admission { start, superseded } = self.lanes.admit(host, fire, now);
-            if let Some((host, fire)) = start {
-                self.sender.start(host, fire);
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Fire(fires) => fires.into_iter().for_each(|fire| self.take(fire)),
+            Order::Ask(fire, answer) => self.reserve(*fire, answer),
+            Order::Cancel(scope, why, done) => {
+                self.cancel(&scope, &why);
+                // Before the caller goes on: what it writes next is to stand behind these.
+                self.give_records().await;
+                let _ = done.send(());
             }
-            if let Some(fire) = superseded {
-                self.give_up(&fire, "fire_once").await;
+            Order::CancelRun(run_id, by, answer) => self.cancel_run(run_id, &by, answer),
+            Order::Activity(identity, entry, answer) => {
+                let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry)));
+            }
+            Order::Drain(_, _) => unreachable!("ends the loop"),
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Ended(run_id, ended) => self.ended(run_id, ended),
+            Event::Reservation(Reservation::Taken(run_id)) => self.start_reserved(run_id),
+            Event::Reservation(Reservation::Freed(run_id)) => self.forget_reserved(run_id),
+        }
+    }
+
+    fn reserve(&mut self, fire: Fire, answer: oneshot::Sender<Result<Reserved, AskRefused>>) {
+        let (run_id, events) = (fire.run_id(), self.sender.events.clone());
+        let kept = self.keep_place(run_id, fire);
+        // Where nobody takes the answer any more it is dropped, and that frees the place.
+        let _ = answer.send(kept.map(|()| Reserved::new(run_id, events)).map_err(AskRefused::Waiting));
+    }
+
+    /// Looks at the runs whose time has come.
+    fn ring(&mut self) {
+        let (wall, now) = (self.sender.clock.now(), Instant::now());
+        for _ in 0..RUNG_AT_ONCE {
+            let Some(run_id) = self.alarms.take_due(wall, now) else { return };
+            self.wake(run_id);
+        }
+    }
+
+    async fn give_records(&mut self) {
+        for record in self.skipped.drain(..) {
+            if self.sender.journal.settle(record).await.is_err() {
+                warn_of_stopped_journal();
             }
         }
     }
 
-    fn note_ending(&mut self, host: &HostKey) {
-        for (host, fire) in self.lanes.ended(host) {
-            self.sender.start(host, fire);
-        }
-    }
-
-    async fn cancel(&mut self, identity: &Identity, why: Cancelled) {
-        for fire in self.lanes.cancel(identity) {
-            self.give_up(&fire, why.as_str()).await;
-        }
-    }
-
-    async fn give_up(&self, fire: &Fire, policy: &str) {
-        let (entry, stretch) = (&fire.entry().name, Stretch::one(fire.fire_time));
-        let record = skipped_record(fire.identity(), entry, stretch, policy, self.sender.clock.now());
-        self.sender.settle(record).await;
-    }
-
-    async fn drain(&mut self, mut endings: mpsc::UnboundedReceiver<HostKey>, deadline: Instant) -> Drained {
+    async fn drain(&mut self, mut happened: mpsc::UnboundedReceiver<Event>, deadline: Instant) -> Drained {
+        self.sender.is_draining.store(true, Ordering::Relaxed);
         self.lanes.close();
-        while self.lanes.in_flight() > 0 {
-            match tokio::time::timeout_at(deadline, endings.recv()).await {
-                Ok(Some(host)) => drop(self.lanes.ended(&host)),
+        while self.lanes.in_flight() + self.ending > 0 {
+            match tokio::time::timeout_at(deadline, happened.recv()).await {
+                Ok(Some(event)) => self.note(event),
                 Ok(None) | Err(_) => break,
             }
+            self.give_records().await;
             self.show();
         }
-        Drained { waiting: self.lanes.waiting(), in_flight: self.lanes.in_flight() }
-    }
-}
-
-/// Sends fires and records how they end.
-struct Sender {
-    transport: Arc<dyn Transport>,
-    journal: Journal,
-    clock: Arc<dyn Clock>,
-    ended: mpsc::UnboundedSender<HostKey>,
-}
-
-/// Tells the lanes of an ending, also when the attempt panics: a place is never lost.
-struct Ending {
-    host: Option<HostKey>,
-    ended: mpsc::UnboundedSender<HostKey>,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if let Some(host) = self.host.take() {
-            // After the loop has ended nobody counts any more.
-            let _ = self.ended.send(host);
-        }
-    }
-}
-
-impl Sender {
-    fn start(self: &Arc<Self>, host: HostKey, fire: Fire) {
-        let sender = self.clone();
-        tokio::spawn(async move {
-            let _ending = Ending { host: Some(host), ended: sender.ended.clone() };
-            sender.run(fire).await;
-        });
+        let in_flight = self.lanes.in_flight();
+        let waiting = self.runs.len().saturating_sub(in_flight + self.ending);
+        self.leave().await;
+        Drained { waiting, in_flight }
     }
 
-    async fn run(&self, fire: Fire) {
-        let (started_at, begun) = (self.clock.now(), Instant::now());
-        let answer = self.transport.send(OutgoingRequest::of(&fire, fire.run_id(), 1)).await;
-        let outcome = outcome(answer, started_at, begun.elapsed());
-        let lateness_ms = u64::try_from(started_at.since(fire.fire_time).as_millis()).unwrap_or(u64::MAX);
-        let (identity, entry) = (fire.identity().as_str(), fire.entry().name.as_str());
-        if outcome.messages.is_empty() {
-            debug!(identity, entry, fire_time:% = fire.fire_time, lateness_ms; "fired `{identity}`");
-        } else {
-            debug!(identity, entry, fire_time:% = fire.fire_time, lateness_ms; "fire of `{identity}` failed");
-        }
-        if self.journal.settle_fire(fire, outcome).await.is_err() {
-            warn_of_stopped_journal();
-        }
-    }
-
-    async fn settle(&self, record: Record) {
-        if self.journal.settle(record).await.is_err() {
-            warn_of_stopped_journal();
-        }
-    }
-}
-
-/// Only when the node goes down: the next start finds the fire without an outcome and settles it.
-fn warn_of_stopped_journal() {
-    warn!("an outcome came after the journal had stopped");
-}
-
-fn outcome(answer: Result<Answer, TransportError>, started_at: Timestamp, duration: Duration) -> FireOutcome {
-    let mut outcome = FireOutcome {
-        started_at,
-        duration,
-        status: None,
-        response: None,
-        response_truncated: false,
-        messages: Vec::new(),
-    };
-    match answer {
-        Ok(answer) => {
-            if !(200..300).contains(&answer.status) {
-                outcome.messages.push(format!("answered with status {}", answer.status));
+    /// Writes of the runs that are left what the next start has to know. What was asked for and what failed before has its record
+    /// already.
+    async fn leave(&mut self) {
+        let now = self.sender.clock.now();
+        for (_, run) in self.runs.iter() {
+            let is_told = !run.fire.is_planned() || run.fire.progress.is_some() || !run.attempts.is_empty();
+            let is_kept = run.is_waiting() && !is_told || matches!(run.place, Place::Left);
+            if is_kept && self.sender.journal.note_started(run.left(now)).await.is_err() {
+                return warn_of_stopped_journal();
             }
-            outcome.status = Some(answer.status);
-            outcome.response = Some(answer.body);
-            outcome.response_truncated = answer.is_truncated;
         }
-        Err(error) => outcome.messages.push(error.to_string()),
     }
-    outcome
 }

@@ -13,6 +13,11 @@ pub struct Settings {
     pub in_flight_per_host_max: usize,
     /// How much of an answer is kept, in bytes. A longer one is cut, with a mark in its record.
     pub response_max: usize,
+    /// How much of an answer is kept beside its record, in bytes, if it is longer than the record holds, or no text. A longer one is
+    /// cut, with a mark in its record; zero keeps none.
+    pub result_max: u64,
+    /// How many runs may pause between two attempts. A further one fails without another attempt.
+    pub retries_waiting_max: usize,
     /// The `User-Agent` of requests that set none.
     pub user_agent: String,
 }
@@ -25,6 +30,8 @@ impl Default for Settings {
             in_flight_max: 4_096,
             in_flight_per_host_max: 512,
             response_max: 64 * 1024,
+            result_max: 16 * 1024 * 1024,
+            retries_waiting_max: 100_000,
             user_agent: concat!("schedule-service/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

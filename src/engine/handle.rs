@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use log::info;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, ShardAgenda};
+use super::finished::Finished;
+use super::pausing::PauseOrder;
 use crate::dispatch::{Cancelled, Dispatch};
-use crate::journal::Unsettled;
-use crate::model::{Claim, Epoch, Identity, Revision, Timestamp};
+use crate::journal::{Journal, Unsettled};
+use crate::model::{Claim, Epoch, Identity, Pause, PauseScope, Pauses, Record, Revision, Timestamp};
 
 /// Why the engine did not do what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,14 +22,18 @@ pub enum EngineError {
     /// Instants that have come cannot be claimed, as the store is away. Try again later.
     #[error("the store is away, instants that have come cannot be claimed")]
     CannotClaim,
+    /// The store did not take what is to be paused. Nothing was changed; try again later.
+    #[error("the store did not take the change of what is paused")]
+    NotKept,
 }
 
 /// Orders to the run loop.
 pub(super) enum Order {
     Plan,
     Hold(Identity, oneshot::Sender<Result<(Timestamp, Epoch), EngineError>>),
-    Settle(Identity, Option<Arc<Revision>>, oneshot::Sender<()>),
+    Settle(Identity, Settlement, oneshot::Sender<Vec<Record>>),
     Release(Identity),
+    Pause(PauseOrder),
     Stop(oneshot::Sender<Stopped>),
 }
 
@@ -72,7 +79,10 @@ impl Status {
 pub struct Engine {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) dispatch: Dispatch,
+    pub(super) journal: Journal,
     pub(super) status: Arc<Status>,
+    pub(super) finished: Arc<Finished>,
+    pub(super) pauses: watch::Receiver<Arc<Pauses>>,
 }
 
 /// A task taken off the agenda while its change is written. All its instants up to `since` were handed out, and none
@@ -93,6 +103,8 @@ pub enum Settlement {
     Replaced(Arc<Revision>),
     /// The task is gone or switched off; fires of it that wait for a limit are given up.
     Ended(Cancelled),
+    /// The task is gone as its only run has ended: nothing of it waits.
+    Finished,
 }
 
 impl Engine {
@@ -112,18 +124,60 @@ impl Engine {
 
     /// Ends a hold after the change is durable. When this returns, the change is in force.
     pub async fn settle(&self, mut held: Held, settlement: Settlement) -> Result<(), EngineError> {
-        let next = match settlement {
-            Settlement::Replaced(revision) => Some(revision),
-            Settlement::Ended(why) => {
-                self.dispatch.cancel(held.identity.clone(), why).await.map_err(|_| EngineError::Stopped)?;
-                None
-            }
-        };
+        if let Settlement::Ended(why) = settlement {
+            let scope = why.scope(held.identity.clone());
+            self.dispatch.cancel(scope, why.as_str().to_owned()).await.map_err(|_| EngineError::Stopped)?;
+        }
         let (done, settled) = oneshot::channel();
-        let order = Order::Settle(held.identity.clone(), next, done);
+        let order = Order::Settle(held.identity.clone(), settlement, done);
         held.orders = None;
         self.orders.send(order).await.map_err(|_| EngineError::Stopped)?;
-        settled.await.map_err(|_| EngineError::Stopped)
+        for record in settled.await.map_err(|_| EngineError::Stopped)? {
+            self.journal.settle(record).await.map_err(|_| EngineError::Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Pauses all firing, or that of entries with a tag. When this returns, nothing of it is handed out any more, and what
+    /// waited for a limit is given up; what is in flight goes on. Gives the pause, which began earlier if there was one.
+    pub async fn pause(&self, scope: PauseScope, by: &str, note: Option<&str>) -> Result<Pause, EngineError> {
+        let pause = Some((by.into(), note.map(Into::into)));
+        self.change_pauses(scope, pause).await?.ok_or(EngineError::NotKept)
+    }
+
+    /// Lifts a pause. Everything it kept from firing has its record by then. Gives what was lifted; `None`: there was none.
+    pub async fn resume(&self, scope: PauseScope, by: &str) -> Result<Option<Pause>, EngineError> {
+        let lifted = self.change_pauses(scope.clone(), None).await?;
+        if lifted.is_some() {
+            info!(by; "resumed {scope}");
+        }
+        Ok(lifted)
+    }
+
+    async fn change_pauses(
+        &self,
+        scope: PauseScope,
+        pause: Option<(Box<str>, Option<Box<str>>)>,
+    ) -> Result<Option<Pause>, EngineError> {
+        let (answer, changed) = oneshot::channel();
+        let order = Order::Pause(PauseOrder { scope, pause, answer });
+        self.orders.send(order).await.map_err(|_| EngineError::Stopped)?;
+        changed.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// What is paused.
+    pub fn pauses(&self) -> Arc<Pauses> {
+        self.pauses.borrow().clone()
+    }
+
+    /// Takes one-shot tasks whose only run has its durable outcome, at most `max`: they can be removed.
+    pub fn take_finished(&self, max: usize) -> Vec<Arc<Revision>> {
+        self.finished.take(max)
+    }
+
+    /// Gives back those that could not be removed.
+    pub fn give_back_finished(&self, finished: Vec<Arc<Revision>>) {
+        self.finished.add(finished);
     }
 
     /// Hands out nothing more. Returns how far it went.
@@ -158,11 +212,11 @@ pub struct Stopped {
 
 impl Stopped {
     pub(super) fn new(agenda: &Agenda, at: Timestamp, held_since: &[Timestamp]) -> Self {
-        let standing = |shard: &super::agenda::ShardAgenda| Claim {
+        let standing = |shard: &ShardAgenda| Claim {
             shard: shard.shard,
             epoch: shard.epoch,
             through: shard.claimed_through.min(at),
-            settled_through: shard.handed_out().min(held_since[shard.shard.index()]),
+            settled_through: agenda.handed_out(shard.shard).min(held_since[shard.shard.index()]),
         };
         Self { shards: agenda.shards().iter().map(standing).collect() }
     }

@@ -1,13 +1,20 @@
 //! Decides when. Knows instants, shards and claims; sends nothing itself, and nothing here scans all entries.
 
 mod agenda;
+mod catch_up;
+mod changes;
+mod finished;
 mod handle;
 mod misfire;
+mod paused;
+mod pausing;
 mod planner;
 mod planning;
 mod recovery;
 mod run_loop;
 mod settings;
+mod standing;
+mod unfinished;
 
 pub use self::handle::{Engine, EngineError, Held, Settlement, Status, Stopped};
 pub use self::planner::{Planner, PlannerError, Recurring};

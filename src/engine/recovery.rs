@@ -1,8 +1,10 @@
-//! What a node does before it fires again: it finds the instants whose outcome a crash left open.
+//! What a node does before it fires again: it finds the instants whose outcome a crash left open, and the runs that had not
+//! ended.
 //!
 //! For each shard the lease says up to which instant everything is settled, and up to which instant something may have
-//! been sent. Between the two, an instant without an outcome is *uncertain*. Later ones were surely not sent: they are
-//! put on the agenda, and the run loop treats those that have passed as late or as misfires.
+//! been sent. Between the two, an instant without an outcome is *uncertain*. Later ones were surely not sent, and nor were
+//! those later than the pause of an entry: they are put on the agenda, and the run loop treats those that have passed as
+//! late, as misfires, or as paused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,23 +12,31 @@ use std::sync::Arc;
 use log::{info, warn};
 
 use super::agenda::Agenda;
-use crate::journal::{Journal, missed_record};
-use crate::model::{Entry, EntryName, Fire, Identity, Lease, Revision, Stretch, Timestamp, Trigger};
+use super::catch_up::Backlog;
+use super::pausing::UNCERTAIN_AND_PAUSED;
+use super::standing::{Reach, Standing, instants_of, open_stretches};
+use crate::journal::{Journal, JournalStopped, missed_record};
+use crate::model::{
+    Delivery, Entry, EntryName, Fire, Identity, Lease, Misfire, Record, Revision, RunId, Stretch, Timestamp, Trigger,
+};
 use crate::store::{Outcome, Store, StoreError};
 
 /// Why an instant that was not claimed, and lies before one that has its outcome, is not sent.
 const UNRECORDED: &str = "a crash came before its record, and a newer instant has its outcome";
 
 /// How many entries' outcomes are asked for at once.
-const ASKED_AT_ONCE: usize = 1_000;
+pub(super) const ASKED_AT_ONCE: usize = 1_000;
 
 /// Why an instant of a task that has changed since is not sent again.
-const CHANGED_SINCE: &str = "a crash left it uncertain whether it was sent, and the task has changed since";
+pub(super) const CHANGED_SINCE: &str = "a crash left it uncertain whether it was sent, and the task has changed since";
 
 /// What a node starts with.
 pub struct Recovered {
     pub(super) agenda: Agenda,
+    /// Instants that may have been sent, oldest first.
     pub(super) uncertain: Vec<Fire>,
+    /// Runs of which something was done.
+    pub(super) unfinished: Vec<Fire>,
     /// The revisions in force.
     pub revisions: Vec<Arc<Revision>>,
 }
@@ -40,8 +50,18 @@ pub async fn recover(
 ) -> Result<Recovered, StoreError> {
     warn_of_clock(leases, now);
     let ended_after = leases.iter().map(|lease| lease.settled_through).min().unwrap_or(Timestamp::EPOCH);
-    let mut recovery = Recovery { store, journal, leases, now, agenda: Agenda::new(leases), uncertain: Vec::new() };
-    let mut in_force = Vec::new();
+    let pauses = store.pauses().await?;
+    let mut recovery = Recovery {
+        store,
+        journal,
+        leases,
+        now,
+        agenda: Agenda::new(leases, pauses),
+        uncertain: HashMap::new(),
+        unfinished: Vec::new(),
+        started: super::unfinished::started_instants(store).await?,
+        in_force: Vec::new(),
+    };
     let mut pages = store.revisions(ended_after);
     while let Some(page) = pages.recv().await {
         let page: Vec<Arc<Revision>> = page?.into_iter().map(Arc::new).collect();
@@ -51,14 +71,16 @@ pub async fn recover(
                 recovery.settle_ended(&revision, &outcomes).await?;
             } else {
                 recovery.settle_in_force(&revision, &outcomes).await?;
-                in_force.push(revision);
+                recovery.in_force.push(revision);
             }
         }
     }
-    journal.flush().await.map_err(|stopped| StoreError::Unavailable { doing: "recovering", source: stopped.into() })?;
-    let Recovery { agenda, uncertain, .. } = recovery;
-    info!(tasks = in_force.len(), entries = agenda.len(), uncertain = uncertain.len(); "loaded the agenda");
-    Ok(Recovered { agenda, uncertain, revisions: in_force })
+    // What has its outcome by now counts as ended.
+    journal.flush().await.map_err(stopped)?;
+    recovery.take_up_unfinished().await?;
+    recovery.give_up_paused().await?;
+    journal.flush().await.map_err(stopped)?;
+    Ok(recovery.recovered())
 }
 
 /// A clock behind what was claimed has been stepped back: nothing is fired twice, but nothing fires until it is there.
@@ -70,13 +92,24 @@ fn warn_of_clock(leases: &[Lease], now: Timestamp) {
     }
 }
 
-struct Recovery<'a> {
-    store: &'a dyn Store,
+fn stopped(error: JournalStopped) -> StoreError {
+    StoreError::Unavailable { doing: "recovering", source: error.into() }
+}
+
+pub(super) struct Recovery<'a> {
+    pub(super) store: &'a dyn Store,
     journal: &'a Journal,
     leases: &'a [Lease],
-    now: Timestamp,
-    agenda: Agenda,
-    uncertain: Vec<Fire>,
+    pub(super) now: Timestamp,
+    pub(super) agenda: Agenda,
+    /// Instants that may have been sent.
+    pub(super) uncertain: HashMap<RunId, Fire>,
+    /// Runs that go on.
+    pub(super) unfinished: Vec<Fire>,
+    /// Instants of which a record says that they were begun.
+    started: HashMap<(Identity, EntryName), Vec<Outcome>>,
+    /// The revisions in force, in the order of their tasks.
+    pub(super) in_force: Vec<Arc<Revision>>,
 }
 
 /// The outcomes that were asked for, by task and entry.
@@ -88,11 +121,21 @@ impl Recovery<'_> {
         self.leases[revision.shard().index()].settled_through.max(revision.in_force_from)
     }
 
+    fn reach(&self, revision: &Revision, entry: &Entry) -> Reach {
+        let pause = self.agenda.pauses().of(entry.options());
+        Reach {
+            settled_through: self.settled_through(revision),
+            claimed_through: self.leases[revision.shard().index()].claimed_through,
+            paused_since: pause.map(|(_, pause)| pause.since),
+            now: self.now,
+        }
+    }
+
     /// Whether an instant of the entry may be open.
     fn may_be_open(&self, revision: &Revision, entry: &Entry) -> bool {
         let claimed_through = self.leases[revision.shard().index()].claimed_through;
         let until = revision.in_force_until.unwrap_or(claimed_through.max(self.now));
-        let next = || revision.ticks(entry).next(self.settled_through(revision));
+        let next = || revision.instants(entry).next(self.settled_through(revision));
         revision.enabled && next().is_some_and(|next| next <= until)
     }
 
@@ -121,100 +164,88 @@ impl Recovery<'_> {
         let after = self.settled_through(revision);
         let mut starts = Vec::with_capacity(revision.task.entries.len());
         for (index, entry) in revision.task.entries.iter().enumerate() {
-            let Some(outcomes) = outcomes_of(outcomes, revision, entry) else {
-                starts.push(revision.ticks(entry).next(after).filter(|_| revision.enabled));
+            // They may have been asked for an earlier state of the task.
+            let Some(outcomes) = outcomes_of(outcomes, revision, entry).filter(|_| revision.enabled) else {
+                starts.push(revision.instants(entry).next(after).filter(|_| revision.enabled));
                 continue;
             };
-            let claimed_through = self.leases[revision.shard().index()].claimed_through;
-            let standing = Standing::of(revision, entry, after, claimed_through, self.now, outcomes);
-            for fire_time in standing.unrecorded {
-                self.miss(revision, entry, fire_time, UNRECORDED).await?;
+            let standing = Standing::of(revision, entry, self.reach(revision, entry), outcomes);
+            for stretch in standing.unrecorded {
+                self.miss(revision, entry, stretch, UNRECORDED).await?;
             }
-            for fire_time in standing.uncertain {
-                entry.last_fire.note(fire_time);
-                let trigger = Trigger::CatchUp;
-                let revision = revision.clone();
-                self.uncertain.push(Fire { revision, entry: index, fire_time, trigger, redelivered: true });
-            }
+            self.take_up_uncertain(revision, index, standing.uncertain);
             starts.push(standing.start);
         }
         self.agenda.put_at(revision, starts);
         Ok(())
     }
 
-    async fn miss(
-        &self,
-        revision: &Revision,
-        entry: &Entry,
-        fire_time: Timestamp,
-        reason: &str,
-    ) -> Result<(), StoreError> {
-        let record = missed_record(&revision.task.identity, &entry.name, Stretch::one(fire_time), reason, self.now);
-        let recorded = self.journal.record(record).await;
-        recorded.map_err(|stopped| StoreError::Unavailable { doing: "recovering", source: stopped.into() })
+    /// Without a record that they were begun, instants that must not be sent twice were not sent at all.
+    fn take_up_uncertain(&mut self, revision: &Arc<Revision>, index: usize, uncertain: Vec<Stretch>) {
+        let entry = &revision.task.entries[index];
+        let redelivered = entry.options().delivery == Delivery::AtLeastOnce;
+        if entry.options().misfire == Misfire::FireAll {
+            // Most of these were still to be caught up: they go no faster now.
+            let backlog = Backlog::new(revision.clone(), index, uncertain, redelivered);
+            backlog.into_iter().for_each(|backlog| self.agenda.catch_up.add(backlog));
+            return;
+        }
+        for fire_time in uncertain.into_iter().flat_map(|stretch| instants_of(revision, entry, stretch)) {
+            entry.last_fire.note(fire_time);
+            let fire = Fire::planned(revision.clone(), index, fire_time, Trigger::CatchUp);
+            self.uncertain.insert(fire.run_id(), Fire { redelivered, ..fire });
+        }
     }
 
-    /// A task that was changed before the crash: what is open will not be sent any more.
+    async fn miss(&self, revision: &Revision, entry: &Entry, stretch: Stretch, reason: &str) -> Result<(), StoreError> {
+        self.record(missed_record(&revision.task.identity, &entry.name, stretch, reason, self.now)).await
+    }
+
+    pub(super) async fn record(&self, record: Record) -> Result<(), StoreError> {
+        self.journal.record(record).await.map_err(stopped)
+    }
+
+    /// A task that was changed before the crash: what is open will not be sent any more. What was begun is told of apart.
     async fn settle_ended(&mut self, revision: &Revision, outcomes: &Outcomes) -> Result<(), StoreError> {
         let Some(until) = revision.in_force_until else { return Ok(()) };
         let after = self.settled_through(revision);
         for entry in &revision.task.entries {
             let Some(outcomes) = outcomes_of(outcomes, revision, entry).filter(|_| revision.enabled) else { continue };
-            for fire_time in open_instants(revision, entry, after, until, outcomes) {
-                self.miss(revision, entry, fire_time, CHANGED_SINCE).await?;
+            let started = outcomes_of(&self.started, revision, entry).unwrap_or_default();
+            let covered = [outcomes, started].concat();
+            for stretch in open_stretches(revision, entry, after, until, &covered) {
+                self.miss(revision, entry, stretch, CHANGED_SINCE).await?;
             }
         }
         Ok(())
+    }
+
+    /// Nothing is caught up for an entry that is paused.
+    async fn give_up_paused(&mut self) -> Result<(), StoreError> {
+        let pauses = self.agenda.pauses().clone();
+        for backlog in self.agenda.catch_up.take_where(|options| pauses.cover(options)) {
+            let entry = &backlog.revision.task.entries[backlog.entry];
+            for stretch in backlog.stretches() {
+                self.miss(&backlog.revision, entry, stretch, UNCERTAIN_AND_PAUSED).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn recovered(self) -> Recovered {
+        let Self { agenda, uncertain, unfinished, in_force, .. } = self;
+        let mut uncertain: Vec<Fire> = uncertain.into_values().collect();
+        uncertain.sort_unstable_by_key(|fire| fire.fire_time);
+        let (tasks, entries) = (in_force.len(), agenda.len());
+        info!(tasks, entries, uncertain = uncertain.len(), unfinished = unfinished.len(); "loaded the agenda");
+        if !agenda.pauses().is_empty() {
+            let (all, tags) = (agenda.pauses().all.is_some(), agenda.pauses().tags.len());
+            warn!(all, tags; "firing is paused");
+        }
+        Recovered { agenda, uncertain, unfinished, revisions: in_force }
     }
 }
 
 fn outcomes_of<'a>(outcomes: &'a Outcomes, revision: &Revision, entry: &Entry) -> Option<&'a [Outcome]> {
     outcomes.get(&(revision.task.identity.clone(), entry.name.clone())).map(Vec::as_slice)
-}
-
-/// Where an entry stands after a crash.
-#[derive(Debug, PartialEq, Eq)]
-struct Standing {
-    uncertain: Vec<Timestamp>,
-    /// Surely not sent, and older than an outcome: of the records of one planning a crash let only some be written.
-    unrecorded: Vec<Timestamp>,
-    start: Option<Timestamp>,
-}
-
-impl Standing {
-    fn of(
-        revision: &Revision,
-        entry: &Entry,
-        after: Timestamp,
-        claimed_through: Timestamp,
-        now: Timestamp,
-        outcomes: &[Outcome],
-    ) -> Self {
-        // An outcome later than now means that the clock was stepped back: what lies before it has passed already.
-        let settled_last = outcomes.iter().map(|outcome| outcome.stretch.last).max().unwrap_or(after);
-        let passed = now.max(settled_last).min(claimed_through);
-        let uncertain = open_instants(revision, entry, after, passed, outcomes);
-        let unrecorded = open_instants(revision, entry, passed.max(after), settled_last, outcomes);
-        let start = revision.ticks(entry).next(passed.max(settled_last).max(after));
-        Self { uncertain, unrecorded, start }
-    }
-}
-
-/// The instants in a range that no outcome covers.
-fn open_instants(
-    revision: &Revision,
-    entry: &Entry,
-    after: Timestamp,
-    until: Timestamp,
-    outcomes: &[Outcome],
-) -> Vec<Timestamp> {
-    let ticks = revision.ticks(entry);
-    let is_open = |fire_time: &Timestamp| {
-        let covers = |outcome: &Outcome| outcome.stretch.first <= *fire_time && *fire_time <= outcome.stretch.last;
-        !outcomes.iter().any(covers)
-    };
-    std::iter::successors(ticks.next(after), |&last| ticks.next(last))
-        .take_while(|&fire_time| fire_time <= until)
-        .filter(is_open)
-        .collect()
 }

@@ -1,21 +1,25 @@
 //! The loop that owns the agenda: it fires what has come, claims what comes, and changes what is asked.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::{error, warn};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Passed};
+use super::catch_up::{Backlog, Outstanding, Pace};
+use super::changes::{HeldTask, HoldAnswer};
+use super::finished::Finished;
 use super::handle::{Engine, EngineError, Order, Status, Stopped};
-use super::planning::{self, Plan, Planned};
+use super::pausing::{PAUSED_AT_ONCE, PausesWaiting, Pausing, RECORD_PAUSED_EVERY};
+use super::planning::{self, Moved, Plan, Planned};
 use super::{Recovered, Settings};
 use crate::clock::{Clock, nap_until};
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
-use crate::model::{Claim, Epoch, Fire, Identity, Revision, Shard, Timestamp};
+use crate::model::{Claim, Fire, Identity, Pauses, Shard, Timestamp};
 use crate::observe::with_causes;
 use crate::store::{Store, StoreError};
 
@@ -28,15 +32,15 @@ const SETTLE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// A planning job that has not called for this long is overdue, and counted.
 const PLANNING_OVERDUE_AFTER: Duration = Duration::from_secs(2);
 /// A planning that takes longer waits for a store that is away: changes are refused meanwhile.
-const PLANNING_TOO_LONG_AFTER: Duration = Duration::from_secs(20);
+pub(super) const PLANNING_TOO_LONG_AFTER: Duration = Duration::from_secs(20);
 /// How long a failed planning waits before the next.
 const PLAN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How many fires are handed over at once: the first go out while the next are looked up.
 const FIRES_AT_ONCE: usize = 512;
+/// How long catching up waits before it looks again, when enough of it is on its way.
+const CATCH_UP_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How many orders may wait. A full queue makes callers wait.
 const ORDERS_WAITING_MAX: usize = 1_024;
-
-type HoldAnswer = oneshot::Sender<Result<(Timestamp, Epoch), EngineError>>;
 
 /// Starts the loop on what [`super::recover`] found.
 pub fn start(
@@ -50,13 +54,29 @@ pub fn start(
     let (orders, inbox) = mpsc::channel(ORDERS_WAITING_MAX);
     let status = Arc::new(Status::default());
     status.is_claiming.store(true, Ordering::Relaxed);
-    let engine = Engine { orders, dispatch: dispatch.clone(), status: status.clone() };
+    let (pauses_shown, pauses) = watch::channel(Arc::new(recovered.agenda.pauses().clone()));
+    let finished = Arc::new(Finished::new(journal.clone()));
+    let engine = Engine {
+        orders,
+        dispatch: dispatch.clone(),
+        journal: journal.clone(),
+        status: status.clone(),
+        finished: finished.clone(),
+        pauses,
+    };
     let now = clock.now();
     let run_loop = RunLoop {
         agenda: recovered.agenda,
         held: HashMap::new(),
         holds_waiting: VecDeque::new(),
+        pausing: Pausing::Idle,
+        pauses_waiting: PausesWaiting::new(),
+        pauses_shown,
+        pace: Pace::new(settings.catch_up_per_s),
+        outstanding: Outstanding::new(settings.catch_up_per_s),
+        finished,
         planning: None,
+        wants_plan: false,
         planning_since: now,
         plan_not_before: now,
         asked_to_plan_at: now,
@@ -68,39 +88,44 @@ pub fn start(
         settings: settings.clone(),
         status,
     };
-    tokio::spawn(run_loop.run(inbox, recovered.uncertain));
+    tokio::spawn(run_loop.run(inbox, recovered.unfinished, recovered.uncertain));
     engine
 }
 
-/// A task whose change is being written.
-struct HeldTask {
-    since: Timestamp,
-    /// What was on the agenda.
-    revision: Option<Arc<Revision>>,
-}
-
-struct RunLoop {
-    agenda: Agenda,
-    held: HashMap<Identity, HeldTask>,
+pub(super) struct RunLoop {
+    pub(super) agenda: Agenda,
+    pub(super) held: HashMap<Identity, HeldTask>,
     /// Holds wait for the planning under way, and for an earlier hold of the same task.
-    holds_waiting: VecDeque<(Identity, HoldAnswer)>,
-    planning: Option<oneshot::Receiver<Result<Planned, StoreError>>>,
-    planning_since: Timestamp,
+    pub(super) holds_waiting: VecDeque<(Identity, HoldAnswer)>,
+    pub(super) pausing: Pausing,
+    pub(super) pauses_waiting: PausesWaiting,
+    pub(super) pauses_shown: watch::Sender<Arc<Pauses>>,
+    pace: Pace,
+    outstanding: Outstanding,
+    finished: Arc<Finished>,
+    pub(super) planning: Option<oneshot::Receiver<Result<Planned, StoreError>>>,
+    /// Someone waits for the records of what is paused.
+    pub(super) wants_plan: bool,
+    pub(super) planning_since: Timestamp,
     plan_not_before: Timestamp,
-    asked_to_plan_at: Timestamp,
+    pub(super) asked_to_plan_at: Timestamp,
     /// Every claimed instant up to this one was handed out. A clock that is stepped back does not bring it back.
-    latest: Timestamp,
-    store: Arc<dyn Store>,
-    journal: Journal,
-    dispatch: Dispatch,
+    pub(super) latest: Timestamp,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) journal: Journal,
+    pub(super) dispatch: Dispatch,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    status: Arc<Status>,
+    pub(super) status: Arc<Status>,
 }
 
 impl RunLoop {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Order>, uncertain: Vec<Fire>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Order>, unfinished: Vec<Fire>, uncertain: Vec<Fire>) {
         self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
+        self.note_open(&unfinished);
+        if !unfinished.is_empty() && self.dispatch.resume(unfinished).await.is_err() {
+            return;
+        }
         for fires in uncertain.chunks(FIRES_AT_ONCE) {
             if self.hand_over(fires.to_vec()).await.is_err() {
                 return;
@@ -111,12 +136,15 @@ impl RunLoop {
             if self.fire_due().await.is_err() {
                 return;
             }
-            self.plan_if_due();
+            self.finished.add(self.agenda.take_finished());
             self.answer_holds();
+            self.change_pauses();
+            self.plan_if_due();
             let wake_at = self.wake_at();
             tokio::select! {
                 biased;
                 planned = planned(&mut self.planning) => self.note_planned(planned),
+                kept = self.pausing.kept() => self.note_kept(kept),
                 order = inbox.recv() => match order {
                     None => return,
                     Some(Order::Stop(done)) => return self.stop(done).await,
@@ -128,18 +156,34 @@ impl RunLoop {
     }
 
     /// Never earlier than a moment this loop has acted on.
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.latest.max(self.clock.now())
     }
 
     /// When something has to be done that nobody asks for.
     fn wake_at(&self) -> Timestamp {
         let fire_at = self.agenda.next_claimed().unwrap_or(Timestamp::FAR_FUTURE);
-        let plan_at = match (&self.planning, self.agenda.next_unclaimed()) {
-            (None, Some(next)) => next.minus(CLAIM_AT_LATEST).max(self.plan_not_before),
-            (Some(_), _) | (None, None) => Timestamp::FAR_FUTURE,
-        };
-        fire_at.min(plan_at)
+        let plan_at = if self.planning.is_none() { self.plan_at() } else { Timestamp::FAR_FUTURE };
+        fire_at.min(plan_at).min(self.catch_up_at())
+    }
+
+    /// When the next planning has to begin at the latest.
+    fn plan_at(&self) -> Timestamp {
+        let claim_at = self.agenda.next_unclaimed().map(|next| next.minus(CLAIM_AT_LATEST));
+        let record_at = self.agenda.next_paused().map(|next| next.plus(RECORD_PAUSED_EVERY));
+        let asked_at = self.wants_plan.then_some(self.latest);
+        let first = claim_at.into_iter().chain(record_at).chain(asked_at).min();
+        first.map_or(Timestamp::FAR_FUTURE, |first| first.max(self.plan_not_before))
+    }
+
+    fn catch_up_at(&self) -> Timestamp {
+        if self.agenda.catch_up.is_empty() {
+            Timestamp::FAR_FUTURE
+        } else if self.outstanding.is_full() {
+            self.latest.plus(CATCH_UP_AGAIN_AFTER)
+        } else {
+            self.pace.next()
+        }
     }
 
     /// Hands over every claimed instant that has come.
@@ -150,89 +194,43 @@ impl RunLoop {
         loop {
             let fires = self.agenda.take_due(now, late_after, FIRES_AT_ONCE);
             if fires.is_empty() {
-                return Ok(());
+                return self.catch_up(now).await;
             }
             self.hand_over(fires).await?;
         }
     }
 
-    async fn hand_over(&mut self, fires: Vec<Fire>) -> Result<(), EngineError> {
-        self.journal.unsettled().open(fires.iter().map(|fire| (fire.revision.shard(), fire.fire_time)));
+    /// Hands over the oldest of what is caught up, as much as is allowed by now.
+    async fn catch_up(&mut self, now: Timestamp) -> Result<(), EngineError> {
+        while !self.agenda.catch_up.is_empty() {
+            let unsettled = self.journal.unsettled();
+            let room = self.outstanding.room(|shard, fire_time| unsettled.is_open(shard, fire_time));
+            let fires = self.agenda.catch_up.take(self.pace.allowed(now).min(room).min(FIRES_AT_ONCE));
+            if fires.is_empty() {
+                break;
+            }
+            self.pace.note(fires.len());
+            self.outstanding.note(&fires);
+            self.hand_over(fires).await?;
+        }
+        Ok(())
+    }
+
+    /// Before they are handed over: who looks meanwhile must not go past them.
+    fn note_open(&self, fires: &[Fire]) {
+        let planned = fires.iter().filter(|fire| fire.is_planned());
+        self.journal.unsettled().open(planned.map(|fire| (fire.revision.shard(), fire.fire_time)));
         self.status.fires.fetch_add(fires.len() as u64, Ordering::Relaxed);
+    }
+
+    async fn hand_over(&mut self, fires: Vec<Fire>) -> Result<(), EngineError> {
+        self.note_open(&fires);
         self.dispatch.fire(fires).await.map_err(|_| EngineError::Stopped)
-    }
-
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Plan => {
-                self.asked_to_plan_at = self.now();
-                self.plan();
-            }
-            Order::Hold(identity, answer) => self.holds_waiting.push_back((identity, answer)),
-            Order::Settle(identity, next, done) => {
-                if let Some(held) = self.held.remove(&identity) {
-                    self.put_back(next, held.since);
-                }
-                // The caller may have gone: the change is in force all the same.
-                let _ = done.send(());
-            }
-            Order::Release(identity) => {
-                if let Some(held) = self.held.remove(&identity) {
-                    self.put_back(held.revision, held.since);
-                }
-            }
-            Order::Stop(_) => unreachable!("the loop takes this one itself"),
-        }
-    }
-
-    fn put_back(&mut self, revision: Option<Arc<Revision>>, since: Timestamp) {
-        if let Some(revision) = revision {
-            self.agenda.put(&revision, since);
-        }
-        self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
-    }
-
-    /// Answers the holds that need not wait any longer. Everything due was handed over just before.
-    fn answer_holds(&mut self) {
-        if self.planning.is_some() {
-            if self.now().since(self.planning_since) > PLANNING_TOO_LONG_AFTER {
-                for (_, answer) in self.holds_waiting.drain(..) {
-                    // The caller may have gone: then nobody needs the answer.
-                    let _ = answer.send(Err(EngineError::CannotClaim));
-                }
-            }
-            return;
-        }
-        for _ in 0..self.holds_waiting.len() {
-            let Some((identity, answer)) = self.holds_waiting.pop_front() else { break };
-            if self.held.contains_key(&identity) {
-                self.holds_waiting.push_back((identity, answer));
-            } else if !self.agenda.has_unclaimed(&identity, self.latest) {
-                self.hold(identity, answer);
-            } else if !self.status.is_claiming.load(Ordering::Relaxed) {
-                // The caller may have gone: then nobody needs the answer.
-                let _ = answer.send(Err(EngineError::CannotClaim));
-            } else {
-                self.holds_waiting.push_back((identity, answer));
-            }
-        }
-    }
-
-    fn hold(&mut self, identity: Identity, answer: HoldAnswer) {
-        let since = self.latest;
-        let epoch = self.agenda.shards()[Shard::of(&identity).index()].epoch;
-        let revision = self.agenda.take_out(&identity);
-        if answer.send(Ok((since, epoch))).is_ok() {
-            self.held.insert(identity, HeldTask { since, revision });
-        } else if let Some(revision) = revision {
-            self.agenda.put(&revision, since);
-        }
     }
 
     fn plan_if_due(&mut self) {
         let now = self.now();
-        let is_near = self.agenda.next_unclaimed().is_some_and(|next| next <= now.plus(CLAIM_AT_LATEST));
-        if !is_near || self.planning.is_some() || now < self.plan_not_before {
+        if self.planning.is_some() || now < self.plan_at() {
             return;
         }
         if now.since(self.asked_to_plan_at) > PLANNING_OVERDUE_AFTER {
@@ -245,13 +243,14 @@ impl RunLoop {
     }
 
     /// Starts a planning for the shards that have something due within the next window.
-    fn plan(&mut self) {
+    pub(super) fn plan(&mut self) {
         let now = self.now();
         if self.planning.is_some() || now < self.plan_not_before {
             return;
         }
         let plan = self.next_plan(now);
-        if plan.claims.is_empty() {
+        self.wants_plan = false;
+        if plan.claims.is_empty() && plan.paused.is_empty() {
             return;
         }
         let (done, planned) = oneshot::channel();
@@ -267,7 +266,11 @@ impl RunLoop {
     fn next_plan(&self, now: Timestamp) -> Plan {
         let through = now.plus(CLAIM_AHEAD);
         let misfired_before = now.minus(self.settings.misfire_grace);
-        let mut plan = Plan { misfired: Vec::new(), claims: Vec::new(), now };
+        let paused = self.paused_without_record(now);
+        let mut plan = Plan { misfired: Vec::new(), paused, pauses: Pauses::default(), claims: Vec::new(), now };
+        if !plan.paused.is_empty() {
+            plan.pauses = self.agenda.pauses().clone();
+        }
         for (index, shard) in self.agenda.shards().iter().enumerate() {
             let has_due = shard.first_unclaimed().is_some_and(|first| first <= through);
             let is_stale = now.since(shard.settled_through) > SETTLE_AT_LEAST_EVERY;
@@ -275,25 +278,34 @@ impl RunLoop {
                 continue;
             }
             plan.misfired.extend(self.agenda.misfired(index, misfired_before));
-            let handed_out = shard.handed_out().min(self.held_since(shard.shard)).min(now);
+            let handed_out = self.agenda.handed_out(shard.shard).min(self.held_since(shard.shard)).min(now);
             let settled_through = self.journal.unsettled().through(shard.shard, handed_out);
             plan.claims.push(Claim { shard: shard.shard, epoch: shard.epoch, through, settled_through });
         }
         plan
     }
 
-    /// What a held task names after this moment is not on the agenda: it counts as not handed out.
-    fn held_since(&self, shard: Shard) -> Timestamp {
-        let of_shard = self.held.iter().filter(|(identity, _)| Shard::of(identity) == shard);
-        of_shard.map(|(_, held)| held.since).min().unwrap_or(Timestamp::FAR_FUTURE)
+    /// Paused entries whose instants have waited for their record long enough, or for whose record someone waits.
+    fn paused_without_record(&self, now: Timestamp) -> Vec<Passed> {
+        let until = match &self.pausing {
+            Pausing::Waiting(order, until) if order.pause.is_none() => *until,
+            Pausing::Idle | Pausing::Waiting(..) | Pausing::Writing { .. } => now.minus(RECORD_PAUSED_EVERY),
+        };
+        let mut paused = self.agenda.paused(until, PAUSED_AT_ONCE);
+        let held: BTreeSet<&Identity> = self.holds_waiting.iter().map(|(identity, _)| identity).collect();
+        for identity in held {
+            // One that stands here already is older than what is looked for.
+            paused.extend(self.agenda.paused_of(identity, now).into_iter().filter(|passed| passed.oldest > until));
+        }
+        paused
     }
 
     fn note_planned(&mut self, planned: Result<Planned, StoreError>) {
         self.planning = None;
         let claimed = planned.and_then(|planned| {
             // Also when the claim failed: a second record of the same instants would make two outcomes.
-            for (misfired, next) in &planned.moved {
-                self.agenda.go_on(misfired, *next);
+            for moved in planned.moved {
+                self.go_on(moved, planned.claimed.is_ok());
             }
             planned.claimed
         });
@@ -318,6 +330,17 @@ impl RunLoop {
         }
     }
 
+    fn go_on(&mut self, Moved { passed, next, caught_up }: Moved, is_claimed: bool) {
+        match caught_up {
+            // What is not claimed is decided about again.
+            Some(stretch) if !is_claimed => self.agenda.go_on(&passed, Some(stretch.first)),
+            None | Some(_) => self.agenda.go_on(&passed, next),
+        }
+        if is_claimed && let Some(backlog) = Backlog::new(passed.revision.clone(), passed.index(), caught_up, false) {
+            self.agenda.catch_up.add(backlog);
+        }
+    }
+
     async fn stop(mut self, done: oneshot::Sender<Stopped>) {
         if self.planning.is_some() {
             let planned = planned(&mut self.planning).await;
@@ -325,9 +348,7 @@ impl RunLoop {
         }
         // A change that is still under way may be stored: what it names after this moment was not handed out.
         let held_since: Vec<Timestamp> = Shard::all().map(|shard| self.held_since(shard)).collect();
-        for (_, held) in std::mem::take(&mut self.held) {
-            self.put_back(held.revision, held.since);
-        }
+        self.release_all();
         // A caller that has gone leaves the leases as they are: that is safe, only less exact.
         let _ = done.send(Stopped::new(&self.agenda, self.latest, &held_since));
     }

@@ -7,10 +7,16 @@ pub struct Settings {
     pub misfire_grace: Duration,
     /// Misfires older than this are not caught up.
     pub catch_up_window: Duration,
+    /// How many misfires a second are caught up at most, of all entries that fire each of theirs.
+    pub catch_up_per_s: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { misfire_grace: Duration::from_secs(30), catch_up_window: Duration::from_secs(60 * 60) }
+        Self {
+            misfire_grace: Duration::from_secs(30),
+            catch_up_window: Duration::from_secs(60 * 60),
+            catch_up_per_s: 100,
+        }
     }
 }

@@ -4,96 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::SerializeMap;
-use serde_json::value::{RawValue, to_raw_value};
 
 use crate::model::{
-    EntryName, Fire, Header, Identity, JsonText, Record, RecordId, RecordKind, RunId, Settled, Stretch, Timestamp,
+    EntryName, Header, Identity, Pause, Record, RecordId, RecordKind, RunId, Settled, Stretch, Timestamp,
 };
 
 /// What stands in a record in place of a header value that is a credential.
 const MASK: &str = "***";
-
-/// How a fire ended.
-#[derive(Clone, Debug)]
-pub struct FireOutcome {
-    /// When the first attempt began.
-    pub started_at: Timestamp,
-    /// How long the attempt took.
-    pub duration: Duration,
-    /// The status of the answer, if there was one.
-    pub status: Option<u16>,
-    /// The answer's body, as far as it was kept.
-    pub response: Option<Vec<u8>>,
-    /// Whether the answer was longer than what was kept.
-    pub response_truncated: bool,
-    /// Why it is no success; empty for a success.
-    pub messages: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct FireDocument<'a> {
-    r#type: &'static str,
-    identity: &'a str,
-    key: &'a str,
-    url: &'a str,
-    header: Option<MaskedHeaders<'a>>,
-    body: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    message: &'a [String],
-    time: i64,
-    #[serde(rename = "@timestamp")]
-    timestamp: String,
-    run_id: String,
-    fire_time: String,
-    trigger: &'static str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    redelivered: bool,
-    started_at: String,
-    lateness_ms: u64,
-    duration_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    response_truncated: bool,
-}
-
-/// The record of a fire that was sent.
-pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
-    let (entry, run_id) = (fire.entry(), fire.run_id());
-    let kind = if outcome.messages.is_empty() { RecordKind::Success } else { RecordKind::Error };
-    let time = outcome.started_at.plus(outcome.duration);
-    let document = FireDocument {
-        r#type: kind.as_str(),
-        identity: fire.identity().as_str(),
-        key: entry.name.as_str(),
-        url: entry.request.url.as_str(),
-        header: entry.request.headers.as_deref().map(MaskedHeaders),
-        body: entry.request.body.as_ref().map(JsonText::as_raw),
-        response: outcome.response.as_deref().map(response_value),
-        message: &outcome.messages,
-        time: time.secs(),
-        timestamp: time.to_string(),
-        run_id: run_id.to_string(),
-        fire_time: fire.fire_time.to_string(),
-        trigger: fire.trigger.as_str(),
-        redelivered: fire.redelivered,
-        started_at: outcome.started_at.to_string(),
-        lateness_ms: millis(outcome.started_at.since(fire.fire_time)),
-        duration_ms: millis(outcome.duration),
-        status: outcome.status,
-        response_truncated: outcome.response_truncated,
-    };
-    Record {
-        id: run_id.into(),
-        identity: fire.identity().clone(),
-        kind,
-        settled: Some(Settled { entry: entry.name.clone(), stretch: Stretch::one(fire.fire_time) }),
-        time,
-        source: json(&document),
-    }
-}
 
 #[derive(Serialize)]
 struct UnfiredDocument<'a> {
@@ -111,6 +28,11 @@ struct UnfiredDocument<'a> {
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// Who paused it, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
     time: i64,
     #[serde(rename = "@timestamp")]
     timestamp: String,
@@ -124,7 +46,23 @@ pub fn skipped_record(
     policy: &str,
     time: Timestamp,
 ) -> Record {
-    unfired_record(RecordKind::Skipped, identity, entry, stretch, policy, time)
+    unfired_record(RecordKind::Skipped, identity, entry, stretch, policy, None, time)
+}
+
+/// The record of instants that were not fired because somebody paused firing: all of it, or entries with a tag.
+pub fn paused_record(
+    identity: &Identity,
+    entry: &EntryName,
+    stretch: Stretch,
+    (tag, pause): (Option<&str>, &Pause),
+    time: Timestamp,
+) -> Record {
+    unfired_record(RecordKind::Skipped, identity, entry, stretch, &paused_by(tag), Some(pause), time)
+}
+
+/// What a record calls the policy, when a pause of a tag, or of all firing, kept an instant from being fired.
+pub fn paused_by(tag: Option<&str>) -> String {
+    tag.map_or("paused: all firing".to_owned(), |tag| format!("paused: tag {tag}"))
 }
 
 /// The record of instants that could not be fired.
@@ -135,7 +73,7 @@ pub fn missed_record(
     reason: &str,
     time: Timestamp,
 ) -> Record {
-    unfired_record(RecordKind::Missed, identity, entry, stretch, reason, time)
+    unfired_record(RecordKind::Missed, identity, entry, stretch, reason, None, time)
 }
 
 fn unfired_record(
@@ -144,6 +82,7 @@ fn unfired_record(
     entry: &EntryName,
     stretch: Stretch,
     why: &str,
+    pause: Option<&Pause>,
     time: Timestamp,
 ) -> Record {
     let is_one = stretch.first == stretch.last;
@@ -157,6 +96,8 @@ fn unfired_record(
         count: stretch.count,
         policy: (kind == RecordKind::Skipped).then_some(why),
         reason: (kind == RecordKind::Missed).then_some(why),
+        by: pause.map(|pause| &*pause.by),
+        note: pause.and_then(|pause| pause.note.as_deref()),
         time: time.secs(),
         timestamp: time.to_string(),
     };
@@ -165,6 +106,7 @@ fn unfired_record(
         identity: identity.clone(),
         kind,
         settled: Some(Settled { entry: entry.clone(), stretch }),
+        run: None,
         time,
         source: json(&document),
     }
@@ -189,7 +131,15 @@ pub fn change_record(kind: RecordKind, identity: &Identity, body: &impl Serializ
         time: time.secs(),
         timestamp: time.to_string(),
     };
-    Record { id: RecordId::random(), identity: identity.clone(), kind, settled: None, time, source: json(&document) }
+    Record {
+        id: RecordId::random(),
+        identity: identity.clone(),
+        kind,
+        settled: None,
+        run: None,
+        time,
+        source: json(&document),
+    }
 }
 
 /// Headers as a JSON object whose credentials are masked.
@@ -206,18 +156,10 @@ impl Serialize for MaskedHeaders<'_> {
     }
 }
 
-/// An answer that is JSON stands in the record as JSON, any other as text.
-fn response_value(bytes: &[u8]) -> Box<RawValue> {
-    match serde_json::from_slice::<&RawValue>(bytes) {
-        Ok(value) => value.to_owned(),
-        Err(_) => to_raw_value(&String::from_utf8_lossy(bytes)).expect("a string can be written as JSON"),
-    }
-}
-
-fn json(document: &impl Serialize) -> Box<str> {
+pub(super) fn json(document: &impl Serialize) -> Box<str> {
     serde_json::to_string(document).expect("a log document can be written as JSON").into()
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -242,7 +242,7 @@ impl Outlet {
 /// The first instants of what records settle, as they are noted in [`Unsettled`].
 fn settled(records: &[Record]) -> impl Iterator<Item = (Shard, crate::model::Timestamp)> {
     records.iter().filter_map(|record| {
-        let settled = record.settled.as_ref()?;
+        let settled = record.settles()?;
         Some((Shard::of(&record.identity), settled.stretch.first))
     })
 }

@@ -1,4 +1,4 @@
-//! Retention: old records go, in small steps, so that no fire waits behind them.
+//! Retention: old records and results go, in small steps, so that no fire waits behind them.
 
 use std::time::Duration;
 
@@ -11,19 +11,30 @@ use crate::store::{Retention, Store, StoreError};
 
 /// How many records one step deletes.
 const STEP_MAX: usize = 2_000;
+/// How many pieces of results one step deletes.
+const PIECES_STEP_MAX: usize = 200;
 /// How long the store has for others between two steps.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Deletes what is older or more than the settings allow.
 pub async fn prune(store: &dyn Store, settings: &Settings, now: Timestamp) {
-    match prune_all(store, settings, now).await {
+    match prune_records(store, settings, now).await {
         Ok(0) => {}
         Ok(records) => info!(records; "retention deleted old records"),
-        Err(error) => warn!("retention stopped, it goes on at its next turn: {}", with_causes(&error)),
+        Err(error) => stopped(&error),
+    }
+    match prune_results(store, settings, now).await {
+        Ok(0) => {}
+        Ok(pieces) => info!(pieces; "retention deleted old results"),
+        Err(error) => stopped(&error),
     }
 }
 
-async fn prune_all(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<u64, StoreError> {
+fn stopped(error: &StoreError) {
+    warn!("retention stopped, it goes on at its next turn: {}", with_causes(error));
+}
+
+async fn prune_records(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<u64, StoreError> {
     let before = now.minus(settings.retention_age);
     let retention = Retention { before, bytes_max: settings.retention_bytes, step_max: STEP_MAX };
     let mut records = 0;
@@ -39,4 +50,17 @@ async fn prune_all(store: &dyn Store, settings: &Settings, now: Timestamp) -> Re
     }
     store.forget_revisions(before).await?;
     Ok(records)
+}
+
+async fn prune_results(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<u64, StoreError> {
+    let before = now.minus(settings.results_retention_age);
+    let mut pieces = 0;
+    loop {
+        let pruned = store.prune_results(before, settings.results_bytes, PIECES_STEP_MAX).await?;
+        pieces += pruned.records;
+        if !pruned.more {
+            return Ok(pieces);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }

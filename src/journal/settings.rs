@@ -15,8 +15,12 @@ pub struct Settings {
     pub when_spill_full: WhenSpillFull,
     /// Records older than this are deleted.
     pub retention_age: Duration,
-    /// While the store is larger than this many bytes, its oldest records are deleted.
+    /// While the store is larger than this many bytes, its oldest records are deleted. Results do not count.
     pub retention_bytes: u64,
+    /// Results of runs older than this are deleted.
+    pub results_retention_age: Duration,
+    /// While all results together are larger than this many bytes, the oldest are deleted.
+    pub results_bytes: u64,
 }
 
 /// What gives way when no more records can wait on the disk.
@@ -38,6 +42,8 @@ impl Default for Settings {
             when_spill_full: WhenSpillFull::StopFiring,
             retention_age: Duration::from_secs(30 * 24 * 60 * 60),
             retention_bytes: 10 * 1024 * 1024 * 1024,
+            results_retention_age: Duration::from_secs(7 * 24 * 60 * 60),
+            results_bytes: 1024 * 1024 * 1024,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
-use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, Settled, Stretch, Timestamp};
+use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp};
 
 /// How long the checksum of a line is, in hexadecimal digits, with the blank behind it.
 const CHECKSUM_LEN: usize = 17;
@@ -19,6 +19,9 @@ struct Line<'a> {
     entry: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stretch: Option<(i64, i64, u64)>,
+    /// Entry, phase, and whether it is a dead letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<(Cow<'a, str>, u32, bool)>,
     time: i64,
     source: Cow<'a, str>,
 }
@@ -34,6 +37,7 @@ pub(super) fn write_line(lines: &mut Vec<u8>, record: &Record) {
             let Stretch { first, last, count } = settled.stretch;
             (first.millis(), last.millis(), count)
         }),
+        run: record.run.as_ref().map(|run| (run.entry.as_str().into(), run.phase, run.is_dead_letter)),
         time: record.time.millis(),
         source: (&*record.source).into(),
     };
@@ -55,6 +59,12 @@ pub(super) fn read_line(line: &[u8]) -> Option<Record> {
         let stretch = Stretch { first: Timestamp::from_millis(first), last: Timestamp::from_millis(last), count };
         Some(Settled { entry: EntryName::parse(&entry).ok()?, stretch })
     });
+    let run = match line.run {
+        Some((entry, phase, is_dead_letter)) => {
+            Some(RunState { entry: EntryName::parse(&entry).ok()?, phase, is_dead_letter })
+        }
+        None => None,
+    };
     Some(Record {
         id: RecordId::parse(&line.id)?,
         identity: Identity::parse(&line.identity).ok()?,
@@ -63,7 +73,53 @@ pub(super) fn read_line(line: &[u8]) -> Option<Record> {
             Some(settled) => Some(settled?),
             None => None,
         },
+        run,
         time: Timestamp::from_millis(line.time),
         source: line.source.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RunId;
+
+    fn back(record: &Record) -> Option<Record> {
+        let mut line = Vec::new();
+        write_line(&mut line, record);
+        read_line(&line)
+    }
+
+    #[test]
+    fn every_part_of_a_record_comes_back() {
+        let entry = EntryName::parse("e \"é\"\n").unwrap();
+        let instant = Timestamp::from_millis(1_800_000_000_123);
+        let settled = Settled { entry: entry.clone(), stretch: Stretch { first: instant, last: instant, count: 1 } };
+        let record = Record {
+            id: RunId::asked(instant).into(),
+            identity: Identity::parse("t\u{0}").unwrap(),
+            kind: RecordKind::Started,
+            settled: None,
+            run: Some(RunState { entry: entry.clone(), phase: 7, is_dead_letter: false }),
+            time: instant,
+            source: "{\"a\":\n1}".into(),
+        };
+        let dead = Some(RunState { is_dead_letter: true, ..RunState::ended(entry) });
+        let planned = Record { kind: RecordKind::Error, settled: Some(settled), run: dead, ..record.clone() };
+        let change = Record { kind: RecordKind::Put, run: None, ..record.clone() };
+
+        for record in [record, planned, change] {
+            assert_eq!(back(&record), Some(record));
+        }
+    }
+
+    #[test]
+    fn a_line_that_says_nothing_of_runs_is_read() {
+        let json = r#"{"id":"00000000-0000-0000-0000-000000000001","identity":"t","kind":"success","entry":"e","stretch":[1,1,1],"time":2,"source":"{}"}"#;
+        let line = format!("{:016x} {json}\n", xxh64(json.as_bytes(), 0));
+
+        let record = read_line(line.as_bytes()).unwrap();
+
+        assert_eq!((record.run, record.settled.map(|it| it.stretch.count)), (None, Some(1)));
+    }
 }

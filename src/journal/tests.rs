@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{EntryName, Identity, Shard, Stretch, Timestamp};
+use crate::model::{EntryName, Identity, RunId, Shard, Stretch, Timestamp};
 use crate::store::memory::MemoryStore;
-use crate::store::{JournalStore, LeaseStore, Search};
+use crate::store::{JournalStore, LeaseStore, ResultStore, Search};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + second)
@@ -104,6 +104,30 @@ async fn retention_deletes_by_age_and_by_size_and_keeps_what_is_not_settled() {
     prune(&store, &Settings { retention_bytes: 0, ..day }, at(86_400)).await;
 
     assert_eq!(left().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_go_by_an_age_and_a_size_of_their_own() {
+    let store = MemoryStore::new();
+    let runs: Vec<RunId> = (0..500).map(|second| RunId::asked(at(second))).collect();
+    for run in &runs {
+        store.put_piece(*run, 0, vec![0; 10].into()).await.unwrap();
+    }
+    store.append(vec![record(0)]).await.unwrap();
+    let day = Settings { results_retention_age: Duration::from_secs(86_400), ..Settings::default() };
+    let first_left = async || {
+        let mut index = 0;
+        while index < runs.len() && store.piece(runs[index], 0).await.unwrap().is_none() {
+            index += 1;
+        }
+        index
+    };
+
+    prune(&store, &day, at(86_400 + 450)).await;
+    assert_eq!(first_left().await, 450);
+    prune(&store, &Settings { results_bytes: 200, ..day }, at(86_400)).await;
+
+    assert_eq!((first_left().await, store.records().len()), (480, 1));
 }
 
 /// Opens what a crash at this moment would leave.

@@ -47,6 +47,12 @@ impl Unsettled {
         }
     }
 
+    /// Whether a fire of the shard at this instant has no durable outcome.
+    pub fn is_open(&self, shard: Shard, fire_time: Timestamp) -> bool {
+        let fires_at = self.fires_at.lock().unwrap_or_else(PoisonError::into_inner);
+        fires_at[shard.index()].contains_key(&fire_time)
+    }
+
     /// How many fires have no durable outcome.
     pub fn count(&self) -> usize {
         let fires_at = self.fires_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,6 +71,7 @@ mod tests {
         let unsettled = Unsettled::new();
 
         unsettled.open([(shard, at(10)), (shard, at(10)), (shard, at(11))]);
+        assert!(unsettled.is_open(shard, at(10)) && !unsettled.is_open(other, at(10)));
         assert_eq!(unsettled.through(shard, at(12)), Timestamp::from_millis(9_999));
         assert_eq!(unsettled.through(other, at(12)), at(12));
 

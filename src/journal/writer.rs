@@ -3,18 +3,19 @@
 //! A bulk that the store does not take goes to the disk, if there is a place for it, and so does everything after it until
 //! the disk is empty again: records arrive in the order in which they were given, and memory stays bounded.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::documents::{FireOutcome, fire_record};
+use super::outcome::fire_record;
 use super::outlet::{Outlet, Taken};
 use super::progress::Until;
 use super::status::Status;
-use super::{Settings, Spill, Unsettled};
-use crate::model::{Fire, Record, Shard};
+use super::{FireOutcome, Settings, Spill, Started, Unsettled};
+use crate::model::{Fire, Record, RecordId, Shard};
 use crate::store::JournalStore;
 
 /// How many records go into one write. More wait for the next one.
@@ -33,8 +34,10 @@ pub struct JournalStopped;
 enum Order {
     /// Write this record soon.
     Record(Box<Record>),
-    /// Write the record of this fire soon.
-    Fire(Box<(Fire, FireOutcome)>),
+    /// Write the record of this run that goes on soon.
+    Started(Box<Started>),
+    /// Write the record of this fire soon, and with it those of runs that follow from it.
+    Fire(Box<(Fire, FireOutcome)>, Vec<Started>),
     /// Write all records given so far, now, and tell when they are that far.
     Flush(Until, oneshot::Sender<()>),
 }
@@ -51,7 +54,7 @@ impl Journal {
     /// Gives a record to be written. Until it is in the store its instants count as unsettled. Waits while the journal is
     /// full.
     pub async fn record(&self, record: Record) -> Result<(), JournalStopped> {
-        if let Some(settled) = &record.settled {
+        if let Some(settled) = record.settles() {
             self.unsettled.open([(Shard::of(&record.identity), settled.stretch.first)]);
         }
         self.settle(record).await
@@ -65,7 +68,28 @@ impl Journal {
     /// Gives how a fire ended that was noted in [`Unsettled::open`]. Its record is composed later, beside the requests that
     /// still have to go out. Waits while the journal is full.
     pub async fn settle_fire(&self, fire: Fire, outcome: FireOutcome) -> Result<(), JournalStopped> {
-        self.orders.send(Order::Fire(Box::new((fire, outcome)))).await.map_err(|_| JournalStopped)
+        self.settle_with(fire, outcome, Vec::new()).await
+    }
+
+    /// The same, with the records of runs that follow from it, such as callbacks. All are written in one batch, so that no crash
+    /// comes between them.
+    pub async fn settle_with(
+        &self,
+        fire: Fire,
+        outcome: FireOutcome,
+        following: Vec<Started>,
+    ) -> Result<(), JournalStopped> {
+        self.orders.send(Order::Fire(Box::new((fire, outcome)), following)).await.map_err(|_| JournalStopped)
+    }
+
+    /// Gives the record of a run that goes on; it settles nothing. Waits while the journal is full.
+    pub async fn note_started(&self, started: Started) -> Result<(), JournalStopped> {
+        self.orders.send(Order::Started(Box::new(started))).await.map_err(|_| JournalStopped)
+    }
+
+    /// The same, but when the journal is full there is no record. Tells whether it was given.
+    pub fn try_note_started(&self, started: Started) -> bool {
+        self.orders.try_send(Order::Started(Box::new(started))).is_ok()
     }
 
     /// Returns when every record given before is in the store.
@@ -119,6 +143,7 @@ pub fn start(store: Arc<dyn JournalStore>, settings: &Settings, spill: Option<Sp
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
+    started: Vec<Started>,
     outcomes: Vec<(Fire, FireOutcome)>,
     waiters: Vec<(Until, oneshot::Sender<()>)>,
 }
@@ -127,26 +152,42 @@ impl Batch {
     fn add(&mut self, order: Order) {
         match order {
             Order::Record(record) => self.records.push(*record),
-            Order::Fire(ended) => self.outcomes.push(*ended),
+            Order::Started(started) => self.started.push(*started),
+            Order::Fire(ended, following) => {
+                self.outcomes.push(*ended);
+                self.started.extend(following);
+            }
             Order::Flush(until, waiter) => self.waiters.push((until, waiter)),
         }
     }
 
     fn len(&self) -> usize {
-        self.records.len() + self.outcomes.len()
+        self.records.len() + self.started.len() + self.outcomes.len()
     }
 
-    /// All records, those of fires composed now.
+    /// All records, those of runs composed now.
     async fn compose(&mut self) -> Vec<Record> {
         let mut records = std::mem::take(&mut self.records);
-        let outcomes = std::mem::take(&mut self.outcomes);
-        if !outcomes.is_empty() {
+        let (started, outcomes) = (std::mem::take(&mut self.started), std::mem::take(&mut self.outcomes));
+        if !started.is_empty() || !outcomes.is_empty() {
             // Thousands at once: not on a thread that requests go out from.
-            let compose = move || outcomes.iter().map(|(fire, outcome)| fire_record(fire, outcome)).collect::<Vec<_>>();
-            records.extend(tokio::task::spawn_blocking(compose).await.expect("composing a record does not panic"));
+            let composed = tokio::task::spawn_blocking(move || of_runs(&started, &outcomes));
+            records.extend(composed.await.expect("composing a record does not panic"));
         }
         records
     }
+}
+
+/// The records of runs. What has ended within the batch has only its outcome; what follows from an outcome stands before it: where
+/// a store writes only a part of a batch, a run may be told of twice, never not at all.
+fn of_runs(started: &[Started], outcomes: &[(Fire, FireOutcome)]) -> Vec<Record> {
+    let ended: Vec<Record> = outcomes.iter().map(|(fire, outcome)| fire_record(fire, outcome)).collect();
+    if started.is_empty() {
+        return ended;
+    }
+    let ids: HashSet<RecordId> = ended.iter().map(|record| record.id).collect();
+    let goes_on = started.iter().filter(|started| !ids.contains(&started.fire.run_id().into()));
+    goes_on.map(Started::record).chain(ended).collect()
 }
 
 struct Writer {
@@ -228,4 +269,42 @@ async fn deliver(outlet: Arc<Outlet>, number: u64, mut records: Vec<Record>, pla
         backoff = (backoff * 2).min(BACKOFF.1);
     }
     drop(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::RunStage;
+    use crate::model::{
+        Entry, EntryName, Identity, RecordKind, Request, Revision, RunId, Schedule, TargetUrl, Task, TimeZone,
+        Timestamp, Trigger,
+    };
+
+    fn fire(second: i64) -> Fire {
+        let request = Request::post(TargetUrl::parse("http://a/").unwrap());
+        let entry = Entry::new(EntryName::parse("e").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
+        let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, vec![entry]);
+        let revision = Arc::new(Revision::new(task, Timestamp::EPOCH));
+        Fire::planned(revision, 0, Timestamp::from_secs(second), Trigger::Schedule)
+    }
+
+    fn started(second: i64) -> Started {
+        let (attempts, at) = (Vec::new(), Timestamp::from_secs(second));
+        Started { fire: fire(second), stage: RunStage::Running, attempts, phase: 1, at, resume_at: None }
+    }
+
+    #[test]
+    fn what_has_ended_within_a_batch_has_only_its_outcome_and_what_follows_stands_before_it() {
+        let mut batch = Batch::default();
+        batch.add(Order::Started(Box::new(started(1))));
+        batch.add(Order::Fire(Box::new((fire(1), FireOutcome::default())), vec![started(2)]));
+        batch.add(Order::Started(Box::new(started(3))));
+
+        let records = of_runs(&batch.started, &batch.outcomes);
+
+        let kinds = |record: &Record| (record.kind, RunId::from(record.id).instant().secs());
+        let expected = [(RecordKind::Started, 2), (RecordKind::Started, 3), (RecordKind::Success, 1)];
+        assert_eq!(records.iter().map(kinds).collect::<Vec<_>>(), expected);
+        assert_eq!(batch.len(), 4);
+    }
 }

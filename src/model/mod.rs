@@ -1,24 +1,43 @@
 //! The words of the house: plain data and pure rules. Nothing here is async, asks the time or does I/O.
 
 pub mod cron;
+mod duration;
+mod exclusion;
 mod fire;
 mod identity;
+mod instants;
 mod lease;
+mod mistakes;
 mod nearest;
+pub mod object;
+mod options;
+mod pause;
 mod record;
 mod request;
+mod request_read;
+mod schedule;
 mod shard;
 mod task;
+mod template;
 mod time;
 mod zone;
 
-pub use self::fire::{Fire, RunId, Trigger};
+pub use self::duration::{DurationError, duration_text, parse_duration};
+pub use self::fire::{Asked, Attempt, Backfill, Fire, Notice, Occasion, Progress, RunId, Trigger};
 pub use self::identity::{EntryName, Identity, NAME_LEN_MAX, NameError};
+pub use self::instants::{Instants, Limit};
 pub use self::lease::{Claim, Epoch, Lease};
 pub use self::nearest::nearest_name;
-pub use self::record::{Record, RecordId, RecordKind, Settled, Stretch};
+pub use self::options::{
+    Backoff, Callback, Delivery, EntryOptions, Failure, Misfire, Overlap, RetryPolicy, SuccessRule, jitter_delay,
+    parse_retry_after,
+};
+pub use self::pause::{Pause, PauseScope, Pauses};
+pub use self::record::{Record, RecordId, RecordKind, RunState, Settled, Stretch};
 pub use self::request::{Header, JsonText, Request, RequestError, TargetUrl};
+pub use self::schedule::{Exclude, Schedule, ScheduleError};
 pub use self::shard::Shard;
-pub use self::task::{Entry, LastFire, Revision, Task};
+pub use self::task::{End, Entry, EntryState, LastEnd, LastFire, Revision, Task};
+pub use self::template::{TemplateError, TemplateValues, is_form};
 pub use self::time::{NEVER, Timestamp};
 pub use self::zone::{TimeZone, TimeZoneError};

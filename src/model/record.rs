@@ -21,12 +21,22 @@ pub enum RecordKind {
     Skipped,
     /// Instants could not be fired.
     Missed,
+    /// A run waits or is under way. Its outcome takes the place of this record.
+    Started,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [Self; 7] =
-        [Self::Put, Self::Delete, Self::Running, Self::Success, Self::Error, Self::Skipped, Self::Missed];
+    pub const ALL: [Self; 8] = [
+        Self::Put,
+        Self::Delete,
+        Self::Running,
+        Self::Success,
+        Self::Error,
+        Self::Skipped,
+        Self::Missed,
+        Self::Started,
+    ];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +48,7 @@ impl RecordKind {
             Self::Error => "error",
             Self::Skipped => "skipped",
             Self::Missed => "missed",
+            Self::Started => "started",
         }
     }
 
@@ -46,9 +57,14 @@ impl RecordKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether a request was sent.
+    /// Whether a request was sent and its run has ended.
     pub fn is_fire(self) -> bool {
         matches!(self, Self::Success | Self::Error)
+    }
+
+    /// Whether it settles the instants it stands for.
+    pub fn is_outcome(self) -> bool {
+        matches!(self, Self::Success | Self::Error | Self::Skipped | Self::Missed)
     }
 }
 
@@ -88,12 +104,64 @@ pub struct Record {
     pub identity: Identity,
     /// What it tells.
     pub kind: RecordKind,
-    /// The instants it settles; `None` for put, delete and running.
+    /// The planned instants it stands for: it settles them if it is an outcome. `None` for put, delete and running, and for
+    /// runs that somebody asked for.
     pub settled: Option<Settled>,
+    /// What it says of a run; `None` where there is none, and for callbacks.
+    pub run: Option<RunState>,
     /// When it happened.
     pub time: Timestamp,
     /// The log document: one JSON object.
     pub source: Box<str>,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunState {
+    /// The entry that runs.
+    pub entry: EntryName,
+    /// Grows with each record of the same run: an older one never replaces a newer one.
+    pub phase: u32,
+    /// It failed for good and nobody has dealt with it.
+    pub is_dead_letter: bool,
+}
+
+impl RunState {
+    /// The phase of an outcome: nothing comes after it but the same outcome, or a note about it.
+    pub const ENDED: u32 = 1_000_000;
+
+    /// Of a run that has ended.
+    pub fn ended(entry: EntryName) -> Self {
+        Self { entry, phase: Self::ENDED, is_dead_letter: false }
+    }
+}
+
+impl Record {
+    /// The instants it settles.
+    pub fn settles(&self) -> Option<&Settled> {
+        self.settled.as_ref().filter(|_| self.kind.is_outcome())
+    }
+
+    /// Of two records with the same id, the one of the smaller phase never takes the place of the other. What tells of no run
+    /// is as final as an outcome.
+    pub fn phase(&self) -> u32 {
+        self.run.as_ref().map_or(RunState::ENDED, |run| run.phase)
+    }
+
+    /// The entry it tells of.
+    pub fn entry(&self) -> Option<&EntryName> {
+        let of_run = self.run.as_ref().map(|run| &run.entry);
+        self.settled.as_ref().map(|settled| &settled.entry).or(of_run)
+    }
+
+    /// The instant it belongs to: the last that it stands for, that of its run, or when it happened.
+    pub fn instant(&self) -> Timestamp {
+        match (&self.settled, &self.run) {
+            (Some(settled), _) => settled.stretch.last,
+            (None, Some(_)) => RunId::from(self.id).instant(),
+            (None, None) => self.time,
+        }
+    }
 }
 
 /// The name of a record.
@@ -125,6 +193,12 @@ impl RecordId {
 impl From<RunId> for RecordId {
     fn from(run_id: RunId) -> Self {
         Self(run_id.uuid())
+    }
+}
+
+impl From<RecordId> for RunId {
+    fn from(id: RecordId) -> Self {
+        Self::from_uuid(id.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an entry sends: checked once, here, so that nobody has to check it again.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -159,12 +159,21 @@ fn without_white_space(text: &str) -> String {
 /// The request of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// How.
+    pub method: Method,
     /// Where it goes.
     pub url: TargetUrl,
     /// Its own headers, in the order given; `None` is told apart from an empty list, as clients put back what they got.
     pub headers: Option<Box<[Header]>>,
     /// Its body; `None` is JSON `null`.
     pub body: Option<JsonText>,
+}
+
+impl Request {
+    /// A POST without headers and body.
+    pub fn post(url: TargetUrl) -> Self {
+        Self { method: Method::POST, url, headers: None, body: None }
+    }
 }
 
 #[cfg(test)]

@@ -1,24 +1,137 @@
 //! Tasks, their entries, and the states a task goes through.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
-use super::cron::{CronExpr, Ticks};
-use super::{EntryName, Identity, Request, Shard, TimeZone, Timestamp};
+use super::{EntryName, EntryOptions, Identity, Instants, Request, Schedule, Shard, TimeZone, Timestamp};
 
 /// One trigger with one request.
 #[derive(Debug)]
 pub struct Entry {
     /// Its name, unique within the task.
     pub name: EntryName,
-    /// The expression as it was given.
-    pub cron_time: Box<str>,
-    /// The same, parsed.
-    pub cron: CronExpr,
+    /// Its trigger.
+    pub schedule: Schedule,
     /// What it sends.
     pub request: Request,
+    /// What else it says; `None`: nothing.
+    pub options: Option<Box<EntryOptions>>,
     /// The newest instant that was fired.
     pub last_fire: LastFire,
+    /// How its newest run ended.
+    pub last_end: LastEnd,
+}
+
+impl Entry {
+    /// An entry without options that never ran.
+    pub fn new(name: EntryName, schedule: Schedule, request: Request) -> Self {
+        let (last_fire, last_end) = (LastFire::never(), LastEnd::never());
+        Self { name, schedule, request, options: None, last_fire, last_end }
+    }
+
+    /// Its options, or those that hold where none are given.
+    pub fn options(&self) -> &EntryOptions {
+        self.options.as_deref().unwrap_or_else(|| EntryOptions::none())
+    }
+}
+
+/// Whether an entry fires, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryState {
+    /// It has instants to come.
+    Active,
+    /// Its task is switched off.
+    Stopped,
+    /// It says itself that it names nothing.
+    Disabled,
+    /// It names no further instant.
+    Finished,
+}
+
+impl EntryState {
+    /// Of an entry whose next instant is known: `None` where it names no further one.
+    pub fn of(revision: &Revision, entry: &Entry, next: Option<Timestamp>) -> Self {
+        match (revision.enabled, entry.options().enabled, next) {
+            (false, _, _) => Self::Stopped,
+            (true, false, _) => Self::Disabled,
+            (true, true, None) => Self::Finished,
+            (true, true, Some(_)) => Self::Active,
+        }
+    }
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Stopped => "stopped",
+            Self::Disabled => "disabled",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// How an entry's newest run ended: dispatch writes it, callbacks and listings read it.
+#[derive(Debug)]
+pub struct LastEnd(AtomicU8);
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It succeeded.
+    Succeeded,
+    /// It failed.
+    Failed,
+}
+
+impl LastEnd {
+    const UNKNOWN: u8 = 0;
+    const NEVER: u8 = 1;
+    const SUCCEEDED: u8 = 2;
+    const FAILED: u8 = 3;
+
+    /// Of an entry that has just been put.
+    pub const fn never() -> Self {
+        Self(AtomicU8::new(Self::NEVER))
+    }
+
+    /// Of an entry that was loaded: the journal knows.
+    pub const fn unknown() -> Self {
+        Self(AtomicU8::new(Self::UNKNOWN))
+    }
+
+    /// Notes how a run ended, and gives what was known before.
+    pub fn note(&self, end: End) -> Option<Option<End>> {
+        let code = match end {
+            End::Succeeded => Self::SUCCEEDED,
+            End::Failed => Self::FAILED,
+        };
+        Self::meaning(self.0.swap(code, Ordering::Relaxed))
+    }
+
+    /// Notes what the journal knows, unless a run has ended since.
+    pub fn note_stored(&self, end: Option<End>) {
+        let code = match end {
+            None => Self::NEVER,
+            Some(End::Succeeded) => Self::SUCCEEDED,
+            Some(End::Failed) => Self::FAILED,
+        };
+        // Something is known already: it is newer.
+        let _ = self.0.compare_exchange(Self::UNKNOWN, code, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// `None`: not known yet. `Some(None)`: no run has ended.
+    pub fn get(&self) -> Option<Option<End>> {
+        Self::meaning(self.0.load(Ordering::Relaxed))
+    }
+
+    fn meaning(code: u8) -> Option<Option<End>> {
+        match code {
+            Self::NEVER => Some(None),
+            Self::SUCCEEDED => Some(Some(End::Succeeded)),
+            Self::FAILED => Some(Some(End::Failed)),
+            _ => None,
+        }
+    }
 }
 
 /// The newest instant that an entry fired. The only part of a task that changes: the engine writes it, `/get` reads it.
@@ -68,11 +181,30 @@ pub struct Task {
     pub time_zone: TimeZone,
     /// Its entries, in the order of their names.
     pub entries: Box<[Entry]>,
+    /// It was asked for as one request at one instant: it is not listed among the tasks, and goes when it has fired.
+    pub is_one_shot: bool,
 }
 
 impl Task {
     /// The most entries a task may have. More are refused.
     pub const ENTRIES_MAX: usize = 10_000;
+
+    /// The same definition for another put: its entries have not run yet.
+    pub fn to_put(&self) -> Self {
+        let entry = |entry: &Entry| {
+            let fresh = Entry::new(entry.name.clone(), entry.schedule.clone(), entry.request.clone());
+            Entry { options: entry.options.clone(), ..fresh }
+        };
+        let (identity, time_zone) = (self.identity.clone(), self.time_zone);
+        let entries = self.entries.iter().map(entry).collect();
+        Self { identity, time_zone, entries, is_one_shot: self.is_one_shot }
+    }
+
+    /// A task whose entries stand in the order of their names.
+    pub fn new(identity: Identity, time_zone: TimeZone, mut entries: Vec<Entry>) -> Self {
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Self { identity, time_zone, entries: entries.into(), is_one_shot: false }
+    }
 }
 
 /// One state of a task: which definition was in force, from when until when, and whether it was switched on.
@@ -92,13 +224,46 @@ pub struct Revision {
     pub in_force_from: Timestamp,
     /// It names instants up to this one; `None` while it is in force.
     pub in_force_until: Option<Timestamp>,
+    /// Who made it.
+    pub by: Option<Arc<str>>,
+    /// What was said when it was made.
+    pub note: Option<Arc<str>>,
 }
 
 impl Revision {
-    /// The instants that one of its entries names, were it in force for ever. `@every` counts from the moment the
-    /// revision came into force.
-    pub fn ticks<'a>(&self, entry: &'a Entry) -> Ticks<'a> {
-        entry.cron.ticks(self.task.time_zone, self.in_force_from)
+    /// A definition that is put and switched on at a moment.
+    pub fn new(task: impl Into<Arc<Task>>, at: Timestamp) -> Self {
+        Self {
+            task: task.into(),
+            number: 0,
+            enabled: true,
+            put_at: at,
+            in_force_from: at,
+            in_force_until: None,
+            by: None,
+            note: None,
+        }
+    }
+
+    /// The instants that one of its entries names, were it in force for ever.
+    pub fn instants<'a>(&'a self, entry: &'a Entry) -> Instants<'a> {
+        Instants::new(self, entry)
+    }
+
+    /// The same without `fires_max`, which is counted from a put that may be yet to come.
+    pub fn draft_instants<'a>(&'a self, entry: &'a Entry) -> Instants<'a> {
+        Instants::unlimited(self, entry)
+    }
+
+    /// Whether an entry names no instant later than `now`, although task and entry are switched on.
+    pub fn is_finished(&self, entry: &Entry, now: Timestamp) -> bool {
+        let next = || self.instants(entry).next(now.max(self.in_force_from));
+        self.enabled && entry.options().enabled && next().is_none()
+    }
+
+    /// The entry with this name.
+    pub fn entry(&self, name: &EntryName) -> Option<usize> {
+        self.task.entries.binary_search_by(|entry| entry.name.cmp(name)).ok()
     }
 
     /// The shard of its task.

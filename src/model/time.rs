@@ -78,8 +78,27 @@ impl Timestamp {
 
     /// RFC 3339 with the offset that `zone` has at this instant, in whole seconds (`Z` for UTC).
     pub fn rfc3339_in(self, zone: TimeZone) -> String {
+        self.written_in(zone, SecondsFormat::Secs)
+    }
+
+    /// The same with milliseconds.
+    pub fn rfc3339_millis_in(self, zone: TimeZone) -> String {
+        self.written_in(zone, SecondsFormat::Millis)
+    }
+
+    fn written_in(self, zone: TimeZone, format: SecondsFormat) -> String {
         match DateTime::<Utc>::from_timestamp_millis(self.0) {
-            Some(date) => date.with_timezone(&zone.tz()).to_rfc3339_opts(SecondsFormat::Secs, true),
+            Some(date) => date.with_timezone(&zone.tz()).to_rfc3339_opts(format, true),
+            None => NEVER.to_owned(),
+        }
+    }
+}
+
+impl Timestamp {
+    /// RFC 3339 with the offset that `zone` has at this instant, with milliseconds where it is no whole second.
+    pub fn rfc3339_exact_in(self, zone: TimeZone) -> String {
+        match DateTime::<Utc>::from_timestamp_millis(self.0) {
+            Some(date) => date.with_timezone(&zone.tz()).to_rfc3339_opts(SecondsFormat::AutoSi, true),
             None => NEVER.to_owned(),
         }
     }

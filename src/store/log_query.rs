@@ -7,7 +7,7 @@ use xxhash_rust::xxh64::Xxh64;
 
 use super::log_words::Looked;
 use super::{LogSort, Words};
-use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, Timestamp};
+use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, Stretch, Timestamp};
 
 /// Which log documents, in which order, and how many in a page.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +47,7 @@ pub struct LogFilter {
     pub statuses: BTreeSet<StatusRange>,
     /// With this id.
     pub run_id: Option<RecordId>,
-    /// Of instants within this time; of a stretch, any.
+    /// Of instants within this time; of a stretch, any; of a run that somebody asked for, when that was.
     pub fire_time: Within<Timestamp>,
     /// Recorded within this time.
     pub time: Within<Timestamp>,
@@ -123,9 +123,10 @@ impl LogFilter {
     /// Whether a record matches.
     pub(super) fn matches(&self, record: &Record) -> bool {
         let is_one_of_the_tasks = self.identities.is_empty() || self.identities.contains(&record.identity);
-        let entry = record.settled.as_ref().map(|settled| &settled.entry);
+        let entry = record.entry();
         let is_one_of_the_entries = self.entries.is_empty() || entry.is_some_and(|entry| self.entries.contains(entry));
-        let stretch = record.settled.as_ref().map(|settled| settled.stretch);
+        let of_run = record.run.as_ref().map(|_| Stretch::one(record.instant()));
+        let stretch = record.settled.as_ref().map(|settled| settled.stretch).or(of_run);
         is_one_of_the_tasks
             && is_one_of_the_entries
             && (self.kinds.is_empty() || self.kinds.contains(&record.kind))

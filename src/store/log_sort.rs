@@ -66,5 +66,5 @@ impl LogSort {
 
 /// The last instant of a record; of a change, which has none, its time.
 pub(super) fn instant_of(record: &Record) -> Timestamp {
-    record.settled.as_ref().map_or(record.time, |settled| settled.stretch.last)
+    record.instant()
 }

@@ -98,6 +98,8 @@ pub(super) struct Looked<'a> {
     pub(super) status: Option<i64>,
     pub(super) lateness_ms: Option<i64>,
     pub(super) duration_ms: Option<i64>,
+    #[serde(borrow)]
+    pub(super) policy: Option<&'a RawValue>,
 }
 
 impl<'a> Looked<'a> {

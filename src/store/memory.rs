@@ -1,5 +1,7 @@
 //! A store in memory, for tests: a second node can be started on what a first one left.
 
+mod journal;
+mod results;
 mod transfer;
 
 use std::collections::{BTreeMap, HashMap};
@@ -7,12 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::log_cursor::RowPlace;
-use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, LogTotal, Outcome};
-use super::{Pruned, Retention, Search, StoreError};
-use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Record, Revision, Shard, Timestamp};
+use super::{CatalogStore, Change, LeaseStore, StoreError};
+use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, Shard, Timestamp};
 
 /// How many revisions make a page.
 const PAGE_MAX: usize = 100;
@@ -36,6 +37,8 @@ struct Tables {
     cleared: HashMap<Identity, Timestamp>,
     pruned_through: Timestamp,
     newest_row: i64,
+    pieces: BTreeMap<(RunId, u32), Bytes>,
+    pauses: Pauses,
 }
 
 #[derive(Clone, Debug)]
@@ -92,27 +95,6 @@ impl Tables {
         of_task.filter(|(_, revision)| revision.in_force_until.is_none()).map(|(&(_, number), _)| number).next()
     }
 
-    fn append(&mut self, record: Record) {
-        match self.records.iter_mut().find(|other| other.record.id == record.id) {
-            Some(other) => *other = Row { seq: other.seq, record, is_cleared: false },
-            None => {
-                self.newest_row += 1;
-                self.records.push(Row { seq: self.newest_row, record, is_cleared: false });
-            }
-        }
-    }
-
-    fn outcomes(&self, identity: &Identity, entry: &EntryName, after: Timestamp) -> Vec<Outcome> {
-        let of_task = self.records.iter().map(|row| &row.record).filter(|record| record.identity == *identity);
-        let mut outcomes: Vec<Outcome> = of_task
-            .filter_map(|record| Some((record.kind, record.settled.as_ref()?)))
-            .filter(|(_, settled)| settled.entry == *entry && settled.stretch.last > after)
-            .map(|(kind, settled)| Outcome { kind, stretch: settled.stretch })
-            .collect();
-        outcomes.sort_by_key(|outcome| outcome.stretch.last);
-        outcomes
-    }
-
     fn lease(&mut self, shard: Shard, ours: Epoch) -> Result<&mut Lease, StoreError> {
         let lease = self.leases.get_mut(shard.index()).filter(|lease| lease.epoch == ours);
         lease.ok_or(StoreError::Fenced { shard, ours })
@@ -161,6 +143,30 @@ impl CatalogStore for MemoryStore {
             }
         });
         receiver
+    }
+
+    async fn history_of(
+        &self,
+        identity: &Identity,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<Revision>, StoreError> {
+        let tables = self.read();
+        let of_task = tables.revisions.range((identity.clone(), 0)..(identity.clone(), before.unwrap_or(u64::MAX)));
+        Ok(of_task.rev().take(max).map(|(_, revision)| revision.clone()).collect())
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        Ok(self.read().pauses.clone())
+    }
+
+    async fn set_pauses(&self, pauses: &Pauses) -> Result<bool, StoreError> {
+        let mut tables = self.write()?;
+        let is_next = pauses.version == tables.pauses.version + 1;
+        if is_next {
+            tables.pauses = pauses.clone();
+        }
+        Ok(is_next)
     }
 
     async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -218,133 +224,6 @@ impl LeaseStore for MemoryStore {
         }
         Ok(())
     }
-}
-
-#[async_trait]
-impl JournalStore for MemoryStore {
-    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        let mut tables = self.write()?;
-        for record in records {
-            tables.append(record);
-        }
-        Ok(())
-    }
-
-    async fn search(&self, search: Search) -> Result<Found, StoreError> {
-        let matches = |row: &&Row| {
-            let Record { identity, kind, time, .. } = &row.record;
-            !row.is_cleared
-                && *identity == search.identity
-                && search.kind.is_none_or(|wanted| wanted == *kind)
-                && search.since_secs.is_none_or(|since| time.secs() >= since)
-                && search.until_secs.is_none_or(|until| time.secs() <= until)
-        };
-        let mut found: Vec<Record> = self.read().records.iter().filter(matches).map(|row| row.record.clone()).collect();
-        // Newest first, and of one moment the one that was written last.
-        found.reverse();
-        found.sort_by_key(|record| std::cmp::Reverse(record.time));
-        let total = found.len();
-        let records = found.into_iter().skip(search.skip).take(search.limit).collect();
-        let total_is_lower_bound = total > Found::TOTAL_MAX;
-        Ok(Found { records, total: total.min(Found::TOTAL_MAX), total_is_lower_bound })
-    }
-
-    async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError> {
-        let tables = self.read();
-        let place = after.as_ref().map(|cursor| RowPlace::parse(cursor.place(), STORE)).transpose()?;
-        let newest = place.map_or(tables.newest_row, |place| place.newest);
-        let order = |row: &Row| (query.sort.key_of(&row.record).millis(), row.seq);
-        let visible = tables.records.iter().filter(|row| !row.is_cleared && row.seq <= newest);
-        let mut found: Vec<&Row> = visible.filter(|row| query.filter.matches(&row.record)).collect();
-        found.sort_by(|one, other| query.sort.compare(&order(one), &order(other)));
-        let total = after.as_ref().map_or(LogTotal::counted(found.len(), false), LogCursor::total);
-        if let Some(place) = place {
-            found.retain(|row| query.sort.compare(&order(row), &(place.key, place.seq)).is_gt());
-        }
-        let is_more = found.len() > query.limit;
-        found.truncate(query.limit);
-        let next = found.last().filter(|_| is_more).map(|row| {
-            let (key, seq) = order(row);
-            LogCursor::new(&query, total, RowPlace { newest, key, seq }.write(STORE))
-        });
-        Ok(LogPage { records: found.into_iter().map(|row| row.record.clone()).collect(), total, next })
-    }
-
-    async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError> {
-        let mut tables = self.write()?;
-        for row in tables.records.iter_mut().filter(|row| row.record.identity == *identity) {
-            row.is_cleared = true;
-        }
-        let through = tables.cleared.entry(identity.clone()).or_default();
-        *through = at.max(*through);
-        Ok(())
-    }
-
-    async fn outcomes(
-        &self,
-        entries: &[(Identity, EntryName)],
-        after: Timestamp,
-    ) -> Result<Vec<Vec<Outcome>>, StoreError> {
-        let tables = self.read();
-        Ok(entries.iter().map(|(identity, entry)| tables.outcomes(identity, entry, after)).collect())
-    }
-
-    async fn last_fires(
-        &self,
-        identity: &Identity,
-        entries: &[&EntryName],
-        after: Timestamp,
-    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
-        let tables = self.read();
-        let last = |entry: &&EntryName| {
-            let fires = tables.outcomes(identity, entry, after).into_iter().filter(|outcome| outcome.kind.is_fire());
-            fires.map(|outcome| outcome.stretch.last).max()
-        };
-        Ok(entries.iter().map(last).collect())
-    }
-
-    async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
-        let mut tables = self.write()?;
-        let (mut deleted, mut newest) = (0, tables.pruned_through);
-        let is_too_large = size_of(&tables) > retention.bytes_max;
-        tables.records.retain(|row| {
-            let is_settled = row.record.settled.as_ref().is_none_or(|it| it.stretch.last <= settled_through);
-            let is_old = is_too_large || row.record.time < retention.before;
-            let goes = is_settled && (is_old || row.is_cleared) && deleted < retention.step_max;
-            if goes {
-                deleted += 1;
-                if !row.is_cleared {
-                    newest = newest.max(row.record.time);
-                }
-            }
-            !goes
-        });
-        tables.pruned_through = newest;
-        Ok(Pruned { records: deleted as u64, more: deleted == retention.step_max })
-    }
-
-    async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
-        let tables = self.read();
-        let of = |identity| tables.cleared.get(identity).copied().unwrap_or_default().max(tables.pruned_through);
-        Ok(identities.iter().map(of).collect())
-    }
-
-    async fn size(&self) -> Result<u64, StoreError> {
-        Ok(size_of(&self.read()))
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.write().map(drop)
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.is_closed.store(true, Ordering::SeqCst);
-        Ok(())
-    }
-}
-
-fn size_of(tables: &Tables) -> u64 {
-    tables.records.iter().map(|row| row.record.source.len() as u64).sum()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod log_query;
 mod log_sort;
 mod log_words;
 pub mod memory;
+pub mod pause_document;
 pub mod tally;
 pub mod transfer;
 pub mod unfinished;
@@ -19,9 +20,12 @@ pub mod unfinished;
 mod conformance;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Record, RecordKind, Revision, Shard, Stretch, Timestamp};
+use crate::model::{
+    Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, RecordKind, Revision, RunId, Shard, Stretch, Timestamp,
+};
 
 pub use self::log_cursor::{CursorError, LogCursor, LogPage, LogTotal};
 pub use self::log_query::{LogFilter, LogQuery, StatusRange, Within};
@@ -104,6 +108,20 @@ pub trait CatalogStore: Send + Sync {
     /// each task by number. The last page is followed by the end of the channel; an error ends it too.
     fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>>;
 
+    /// The states of one task, newest first, those with a number below `before`, at most `max`.
+    async fn history_of(
+        &self,
+        identity: &Identity,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<Revision>, StoreError>;
+
+    /// What is paused.
+    async fn pauses(&self) -> Result<Pauses, StoreError>;
+
+    /// Makes pauses durable, if those that are stored have the version before: `false`, if someone else wrote first.
+    async fn set_pauses(&self, pauses: &Pauses) -> Result<bool, StoreError>;
+
     /// Forgets revisions that went out of force before `before`. Returns how many.
     async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
@@ -182,16 +200,65 @@ pub struct Retention {
 /// What a step of pruning did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// How many records were deleted.
+    /// How many records, or pieces of results, were deleted.
     pub records: u64,
     /// Whether another step would delete more.
     pub more: bool,
 }
 
+/// Which runs are wanted, newest first by [`Record::instant`]. A record is of a run if it says so, and so is what was fired: earlier
+/// versions wrote nothing of runs, theirs have ended.
+#[derive(Clone, Debug, Default)]
+pub struct RunQuery {
+    /// Of this task only.
+    pub identity: Option<Identity>,
+    /// Of this entry only.
+    pub entry: Option<EntryName>,
+    /// Of these kinds only (started, success, error); empty: of all.
+    pub kinds: Vec<RecordKind>,
+    /// Only those that failed for good and that nobody has dealt with.
+    pub dead_letters: bool,
+    /// Only those of this instant or later.
+    pub since: Option<Timestamp>,
+    /// Only those of this instant or earlier.
+    pub until: Option<Timestamp>,
+    /// How many of the newest to leave out.
+    pub skip: usize,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// How the newest run of an entry that has ended did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewestRun {
+    /// Its instant.
+    pub instant: Timestamp,
+    /// Success or error.
+    pub kind: RecordKind,
+}
+
+/// The bodies of answers that are too large for a record, or no text. In pieces, so that nobody ever holds a whole one.
+#[async_trait]
+pub trait ResultStore: Send + Sync {
+    /// Writes one piece, which is [`RESULT_PIECE`] bytes long unless it is the last. A piece that is written again is replaced.
+    async fn put_piece(&self, run: RunId, number: u32, bytes: Bytes) -> Result<(), StoreError>;
+
+    /// Reads one piece; `None`: there is none, or retention took it.
+    async fn piece(&self, run: RunId, number: u32) -> Result<Option<Bytes>, StoreError>;
+
+    /// Deletes the results of runs with an instant before `before`, and the oldest while all together are larger than
+    /// `bytes_max`: one step of at most `step_max` pieces. It may go by whole months.
+    async fn prune_results(&self, before: Timestamp, bytes_max: u64, step_max: usize) -> Result<Pruned, StoreError>;
+}
+
+/// How long the pieces of a result are, in bytes.
+pub const RESULT_PIECE: usize = 64 * 1024;
+
 /// The history.
 #[async_trait]
 pub trait JournalStore: Send + Sync {
-    /// Makes records durable. A record with the id of an earlier one replaces it. On an error some may be durable: appending
+    /// Makes records durable. A record with the id of an earlier one replaces it, unless the earlier one is of a later phase of
+    /// its run ([`Record::phase`]). One of a later phase than one that was cleared is found again. On an error some may be durable: appending
     /// them again does no harm.
     async fn append(&self, records: Vec<Record>) -> Result<(), StoreError>;
 
@@ -199,7 +266,8 @@ pub trait JournalStore: Send + Sync {
     async fn search(&self, search: Search) -> Result<Found, StoreError>;
 
     /// Finds records of all tasks, a page after the one that gave the cursor. Cleared ones are not found. The pages of one
-    /// chain of cursors show what was there at the first: no record twice, none left out.
+    /// chain of cursors show what was there at the first: no record twice, none left out; only a run that has ended since may
+    /// be, where a store keeps no state for a chain.
     async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError>;
 
     /// Deletes the records of one task from what the searches find. Their outcomes stay known to
@@ -223,6 +291,24 @@ pub trait JournalStore: Send + Sync {
         after: Timestamp,
     ) -> Result<Vec<Option<Timestamp>>, StoreError>;
 
+    /// How the newest run that has ended did, for each of these entries, if its instant is later than `after`; also a cleared
+    /// one, as far as it was not pruned.
+    async fn newest_runs(
+        &self,
+        entries: &[(Identity, EntryName)],
+        after: Timestamp,
+    ) -> Result<Vec<Option<NewestRun>>, StoreError>;
+
+    /// Finds runs. Cleared ones are not found.
+    async fn runs(&self, query: RunQuery) -> Result<Found, StoreError>;
+
+    /// One run by its name; all that was appended before is seen. Cleared ones are not found.
+    async fn run(&self, identity: &Identity, run: RunId) -> Result<Option<Record>, StoreError>;
+
+    /// Gives, in pages, every record of a run that has not ended, also cleared ones: a crash must not forget it. All that was
+    /// appended before is seen.
+    fn unfinished(&self) -> mpsc::Receiver<Result<Vec<Record>, StoreError>>;
+
     /// Deletes old records, one step: a store may keep them until the month that they belong to is old. Outcomes later than
     /// `settled_through` stay.
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError>;
@@ -243,6 +329,6 @@ pub trait JournalStore: Send + Sync {
 }
 
 /// All of a store.
-pub trait Store: CatalogStore + LeaseStore + JournalStore {}
+pub trait Store: CatalogStore + LeaseStore + JournalStore + ResultStore {}
 
-impl<S: CatalogStore + LeaseStore + JournalStore> Store for S {}
+impl<S: CatalogStore + LeaseStore + JournalStore + ResultStore> Store for S {}

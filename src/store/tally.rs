@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
-use super::document;
-use super::transfer::{Items, Mark, StoredRevision};
-use crate::model::{Lease, Record, Timestamp};
+use super::transfer::{Items, Mark, ResultPiece, StoredRevision};
+use super::{document, pause_document};
+use crate::model::{Lease, Pauses, Record, Timestamp};
 
 /// What a store may have to write otherwise: what clients and targets brought, and the reason.
 const ADAPTABLE: [&str; 5] = ["header", "body", "response", "parked", "parked_source"];
@@ -31,6 +31,8 @@ impl Tally {
             Items::Revisions(items) => items.iter().for_each(|item| self.add_one(of_revision(item))),
             Items::Marks(items) => items.iter().for_each(|item| self.add_one(of_mark(item))),
             Items::Records(items) => items.iter().for_each(|item| self.add_one(of_record(item))),
+            Items::Results(items) => items.iter().for_each(|item| self.add_one(of_piece(item))),
+            Items::Pauses(items) => items.iter().for_each(|item| self.add_one(of_pauses(item))),
             Items::Leases(items) => items.iter().for_each(|item| self.add_one(of_lease(item))),
         }
     }
@@ -93,9 +95,17 @@ impl Fields {
         self.number(instant.millis().cast_unsigned())
     }
 
-    fn text(mut self, text: &str) -> Self {
-        self.0.update(&(text.len() as u64).to_le_bytes());
-        self.0.update(text.as_bytes());
+    fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn optional(self, text: Option<&str>) -> Self {
+        self.number(u64::from(text.is_some())).text(text.unwrap_or_default())
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
         self
     }
 
@@ -116,6 +126,8 @@ fn of_revision(StoredRevision { revision, is_newest }: &StoredRevision) -> u64 {
         .number(u64::from(until.is_some()))
         .instant(until.unwrap_or_default())
         .text(&document::write(&revision.task))
+        .optional(revision.by.as_deref())
+        .optional(revision.note.as_deref())
         .end()
 }
 
@@ -123,6 +135,14 @@ fn of_revision(StoredRevision { revision, is_newest }: &StoredRevision) -> u64 {
 fn of_mark(mark: &Mark) -> u64 {
     let identity = mark.identity.as_ref().map_or("", |identity| identity.as_str());
     Fields::default().text(identity).instant(mark.through).end()
+}
+
+fn of_piece(piece: &ResultPiece) -> u64 {
+    Fields::default().text(&piece.run.to_string()).number(piece.number.into()).bytes(&piece.bytes).end()
+}
+
+fn of_pauses(pauses: &Pauses) -> u64 {
+    Fields::default().number(pauses.version).text(&pause_document::write(pauses)).end()
 }
 
 fn of_lease(lease: &Lease) -> u64 {
@@ -146,6 +166,10 @@ fn of_record(record: &Record) -> u64 {
             .instant(settled.stretch.first)
             .instant(settled.stretch.last)
             .number(settled.stretch.count),
+        None => fields,
+    };
+    let fields = match &record.run {
+        Some(run) => fields.text(run.entry.as_str()).number(run.phase.into()).number(u64::from(run.is_dead_letter)),
         None => fields,
     };
     let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(&record.source).unwrap_or_default();
@@ -174,6 +198,7 @@ mod tests {
             identity: crate::model::Identity::parse("t").unwrap(),
             kind: RecordKind::Success,
             settled: None,
+            run: None,
             time: Timestamp::from_millis(7),
             source: (*source).into(),
         };

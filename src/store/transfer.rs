@@ -4,13 +4,14 @@
 //! written twice stands once, and a copy can go on after the last page that was surely written.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{Store, StoreError};
-use crate::model::{Identity, Lease, Record, Revision, Timestamp};
+use crate::model::{Identity, Lease, Pauses, Record, Revision, RunId, Timestamp};
 
 /// What a store holds, in the order in which it is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,19 +19,25 @@ use crate::model::{Identity, Lease, Record, Revision, Timestamp};
 pub enum Kind {
     /// Every state of every task, in force or past.
     Revisions,
-    /// Outcomes in histories that were cleared, as far as a start may ask for them: it must not fire their instants again.
+    /// Outcomes in histories that were cleared, as far as a start may ask for them: it must not fire their instants again. And
+    /// runs in them that have not ended.
     Cleared,
     /// Until when histories were deleted. They come before the records, as a mark hides those that are there before it.
     Marks,
     /// The history, without what was cleared.
     Records,
+    /// Pieces of results, by run and number.
+    Results,
+    /// What is paused, if anything ever was.
+    Pauses,
     /// How far each shard is. They come last: a node that starts on leases relies on all the rest.
     Leases,
 }
 
 impl Kind {
     /// All kinds, in the order of a copy.
-    pub const ALL: [Self; 5] = [Self::Revisions, Self::Cleared, Self::Marks, Self::Records, Self::Leases];
+    pub const ALL: [Self; 7] =
+        [Self::Revisions, Self::Cleared, Self::Marks, Self::Records, Self::Results, Self::Pauses, Self::Leases];
 
     /// The word for people.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +46,8 @@ impl Kind {
             Self::Cleared => "cleared",
             Self::Marks => "marks",
             Self::Records => "records",
+            Self::Results => "results",
+            Self::Pauses => "pauses",
             Self::Leases => "leases",
         }
     }
@@ -64,6 +73,17 @@ pub struct Mark {
     pub hides: bool,
 }
 
+/// A piece of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultPiece {
+    /// The run that it is of.
+    pub run: RunId,
+    /// Which piece, from 0.
+    pub number: u32,
+    /// What it holds.
+    pub bytes: Bytes,
+}
+
 /// Some of what a store holds, of one kind.
 #[derive(Clone, Debug)]
 pub enum Items {
@@ -73,6 +93,10 @@ pub enum Items {
     Marks(Vec<Mark>),
     /// Records, oldest first.
     Records(Vec<Record>),
+    /// Pieces of results.
+    Results(Vec<ResultPiece>),
+    /// What is paused: one item, or none.
+    Pauses(Vec<Pauses>),
     /// Leases.
     Leases(Vec<Lease>),
 }
@@ -84,6 +108,8 @@ impl Items {
             Self::Revisions(items) => items.len(),
             Self::Marks(items) => items.len(),
             Self::Records(items) => items.len(),
+            Self::Results(items) => items.len(),
+            Self::Pauses(items) => items.len(),
             Self::Leases(items) => items.len(),
         }
     }

@@ -117,24 +117,58 @@ async fn assert_fires_are_single(process: &Process, target: &Target) {
         let asked = serde_json::json!({ "identity": format!("firing-{}", number * 4), "running": false }).to_string();
         post_ok(&process.base, "/running", asked).await;
     }
-    let runs = target.arrivals_by_run();
+    let (runs, arrivals) = (target.arrivals_by_run(), target.arrivals());
     let twice: BTreeSet<&String> = runs.iter().filter(|&(_, &count)| count > 1).map(|(run, _)| run).collect();
     let uncertain = uncertain_runs(process).await;
-    let doubled: Vec<_> = twice.iter().filter(|run| !uncertain.contains(**run)).collect();
+    let is_doubled = |run: &&&String| {
+        let arrival = arrivals.iter().find(|arrival| arrival.header("idempotency-key") == run.as_str()).unwrap();
+        let fire_time = arrival.header("x-schedule-fire-time");
+        !uncertain.iter().any(|it| it.holds(run, arrival.header("x-schedule-identity"), fire_time))
+    };
+    let doubled: Vec<_> = twice.iter().filter(is_doubled).collect();
     assert!(doubled.is_empty(), "seed {SEED:#x}: {} of {} runs: {doubled:?}", doubled.len(), runs.len());
     assert!(runs.values().all(|&count| count <= 1 + KILLS), "{runs:?}");
 }
 
-async fn uncertain_runs(process: &Process) -> BTreeSet<String> {
-    let mut uncertain = BTreeSet::new();
+/// What a record says of runs that may have been sent twice.
+enum Uncertain {
+    /// This run was sent again.
+    Run(String),
+    /// The instants of a task from the first to the last count as missed.
+    Missed { identity: String, first: String, last: String },
+}
+
+impl Uncertain {
+    fn holds(&self, run: &str, identity: &str, fire_time: &str) -> bool {
+        match self {
+            Self::Run(sent_again) => sent_again == run,
+            // RFC 3339 in UTC: texts are ordered as instants are.
+            Self::Missed { identity: of, first, last } => {
+                of == identity && first.as_str() <= fire_time && fire_time <= last.as_str()
+            }
+        }
+    }
+
+    fn read(identity: &str, hit: &Value) -> Option<Self> {
+        let (source, text) = (&hit["_source"], |value: &Value| value.as_str().map(str::to_owned));
+        if source["type"] == "missed" {
+            let first = text(&source["first"]).or(text(&source["fire_time"]))?;
+            let last = text(&source["last"]).unwrap_or_else(|| first.clone());
+            return Some(Self::Missed { identity: identity.to_owned(), first, last });
+        }
+        (source["redelivered"] == true).then(|| text(&hit["_id"]).map(Self::Run)).flatten()
+    }
+}
+
+async fn uncertain_runs(process: &Process) -> Vec<Uncertain> {
+    let mut uncertain = Vec::new();
     for number in 0..8 {
         for skip in (0..).step_by(100) {
             let identity = format!("firing-{}", number * 4);
             let asked = serde_json::json!({ "identity": identity, "limit": 100, "skip": skip }).to_string();
             let answer = post_ok(&process.base, "/search", asked).await;
             let hits = answer["data"]["hits"]["hits"].as_array().unwrap();
-            let says_so = |hit: &&Value| hit["_source"]["redelivered"] == true || hit["_source"]["type"] == "missed";
-            uncertain.extend(hits.iter().filter(says_so).map(|hit| hit["_id"].as_str().unwrap().to_owned()));
+            uncertain.extend(hits.iter().filter_map(|hit| Uncertain::read(&identity, hit)));
             if hits.len() < 100 {
                 break;
             }

@@ -1,7 +1,5 @@
 //! Two nodes, or two requests, at the same documents: the later step must not undo what was done in between.
 
-use std::sync::Arc;
-
 use schedule_service::model::{Epoch, Record, RecordId, RecordKind, Revision, Shard, Task, TimeZone, Timestamp};
 use schedule_service::store::elastic::{Address, Elastic, Settings};
 use schedule_service::store::{CatalogStore, Change, JournalStore, LeaseStore, Retention};
@@ -42,11 +40,11 @@ async fn interrupted<T>(
 }
 
 fn change(replaces: Option<u64>, epoch: Epoch, at: Timestamp, kind: RecordKind) -> Change {
-    let task = Arc::new(Task { identity: identity(), time_zone: TimeZone::UTC, entries: [].into() });
-    let next = Revision { task, number: 0, enabled: true, put_at: at, in_force_from: at, in_force_until: None };
+    let next = Revision::new(Task::new(identity(), TimeZone::UTC, Vec::new()), at);
     let source = format!(r#"{{"type":"{}","identity":"task","time":{}}}"#, kind.as_str(), at.secs());
+    let source = source.into();
     let record =
-        Record { id: RecordId::random(), identity: identity(), kind, settled: None, time: at, source: source.into() };
+        Record { id: RecordId::random(), identity: identity(), kind, settled: None, run: None, time: at, source };
     Change { identity: identity(), replaces, epoch, at, next: (kind == RecordKind::Put).then_some(next), record }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn fire(second: i64, more: &str) -> Record {
     );
     let settled = Some(Settled { entry: entry.clone(), stretch: Stretch::one(at(second)) });
     let id = RunId::planned(&identity, &entry, at(second)).into();
-    Record { id, identity, kind: RecordKind::Success, settled, time: at(second), source: source.into() }
+    Record { id, identity, kind: RecordKind::Success, settled, run: None, time: at(second), source: source.into() }
 }
 
 pub(crate) fn all(limit: usize, skip: usize) -> Search {

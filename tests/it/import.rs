@@ -108,7 +108,8 @@ fn is_refusal_with_every_mistake(report: &Value) -> bool {
     let reason = report["refused"][0]["reason"].as_str().unwrap();
     let mistakes =
         ["time_zone: unknown time zone `Local`", "entries.e.cron_time: has five fields", "entries.e.headers."];
-    let warned = json!([{ "identity": "odd", "warnings": ["entries.e: unknown key `retires`, it is not kept"] }]);
+    let warned =
+        json!([{ "identity": "odd", "warnings": ["entries.e: unknown key `retires`, did you mean `retry`?"] }]);
     report["refused"][0]["identity"] == "unzoned"
         && mistakes.iter().all(|mistake| reason.contains(mistake))
         && report["warnings"] == warned

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use schedule_service::clock::SystemClock;
-use schedule_service::model::{EntryName, Identity, Stretch, Timestamp};
+use schedule_service::model::{EntryName, Identity, Record, RecordKind, RunId, Stretch, Timestamp};
 use schedule_service::store::JournalStore;
 use schedule_service::store::elastic::{Elastic, Refresh, Settings};
 use serde_json::{Value, json};
@@ -119,7 +119,14 @@ async fn history(settings: &Settings) {
     let mut slow = schedule_service::journal::skipped_record(&identity, &entry, Stretch::one(at), "fire_once", at);
     slow.id = schedule_service::model::RecordId::random();
     slow.source = slow.source.replacen('{', r#"{"duration_ms":5000,"redelivered":true,"#, 1).into();
-    store.append(vec![missed, slow]).await.unwrap();
+    let telling = |kind: RecordKind, more: &str| {
+        let source = missed.source.replacen("missed", kind.as_str(), 1).replacen('{', &format!("{{{more},"), 1);
+        let (id, settled) = (RunId::asked(at).into(), None);
+        Record { id, kind, settled, source: source.into(), ..missed.clone() }
+    };
+    let dead = telling(RecordKind::Error, r#""dead_letter":true,"run_by":"someone","run_id":"r","status":503"#);
+    let under_way = telling(RecordKind::Started, r#""state":"queued","run_by":"someone","run_id":"r""#);
+    store.append(vec![dead, under_way, missed, slow]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +164,7 @@ async fn every_field_search_and_aggregation_of_the_saved_objects_finds_something
         }
     }
 
-    assert_eq!(found.len(), 8, "{found:?}");
+    assert_eq!(found.len(), 10, "{found:?}");
     let known = server.ask(http::Method::GET, &format!("/{index}/_field_caps?fields=*"), Value::Null).await;
     let unknown: Vec<_> = fields.iter().filter(|field| known["fields"].get(*field).is_none()).collect();
     assert!(unknown.is_empty(), "not mapped: {unknown:?}");

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::model::EntryOptions;
+
 /// How deep values are compared that are not written alike. Beyond it they count as different: so no answer can exhaust
 /// the stack.
 const DEPTH_MAX: usize = 128;
@@ -19,18 +21,8 @@ struct TaskShape<'a> {
     entries: BTreeMap<String, EntryShape<'a>>,
 }
 
-/// The dates are left out: they are the service's own.
-#[derive(Deserialize)]
-struct EntryShape<'a> {
-    #[serde(borrow)]
-    cron_time: Option<&'a RawValue>,
-    #[serde(borrow)]
-    url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    headers: Option<&'a RawValue>,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-}
+/// The dates and what else is the service's own are left out.
+type EntryShape<'a> = BTreeMap<String, Option<&'a RawValue>>;
 
 /// The places where two tasks differ. Values are not told: they may be secret.
 pub(super) fn differences(put: &[u8], got: &[u8]) -> serde_json::Result<Vec<String>> {
@@ -50,13 +42,16 @@ pub(super) fn differences(put: &[u8], got: &[u8]) -> serde_json::Result<Vec<Stri
 
 type Pair<'a> = (&'static str, Option<&'a RawValue>, Option<&'a RawValue>);
 
-fn pairs<'a>(put: &EntryShape<'a>, got: &EntryShape<'a>) -> [Pair<'a>; 4] {
-    [
-        ("cron_time", put.cron_time, got.cron_time),
-        ("url", put.url, got.url),
-        ("headers", put.headers, got.headers),
-        ("body", put.body, got.body),
-    ]
+/// What an entry may hold. A method that is not given is POST.
+const ENTRY_KEYS: [&str; 7] = ["cron_time", "at", "every", "method", "url", "headers", "body"];
+
+fn pairs<'a>(put: &EntryShape<'a>, got: &EntryShape<'a>) -> impl Iterator<Item = Pair<'a>> {
+    let keys = ENTRY_KEYS.into_iter().chain(EntryOptions::KEYS);
+    let value = |entry: &EntryShape<'a>, key: &str| {
+        let value = entry.get(key).copied().flatten();
+        value.filter(|value| key != "method" || value.get() != "\"POST\"")
+    };
+    keys.map(move |key| (key, value(put, key), value(got, key)))
 }
 
 fn differing<'a>(prefix: &str, pairs: impl IntoIterator<Item = Pair<'a>>) -> Vec<String> {
@@ -129,6 +124,15 @@ mod tests {
         let other = task("{}").replace(r#""e""#, r#""f""#).replace("UTC", "Asia/Tokyo").replace("true", "false");
         let places = differences(task("{}").as_bytes(), other.as_bytes()).unwrap();
         assert_eq!(places, ["time_zone", "start", "entries.e", "entries.f"]);
+    }
+
+    #[test]
+    fn options_and_triggers_are_compared_too() {
+        let put = r#"{"every":"90s","method":"POST","retry":{"attempts_max":2},"tags":["a"],"state":"active","odd":1}"#;
+        let got = r#"{"every":"91s","retry":{"attempts_max":3},"at":"x","timeout":"1s"}"#;
+
+        let places = ["at", "every", "timeout", "retry", "tags"].map(|key| format!("entries.e.{key}"));
+        assert_eq!(differences_of(put, got), places);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use serde_json::json;
 
 use super::compare::differences;
 use super::report::{Fate, Outcome};
-use super::service::{Answer, CallError, Service};
-use super::task::Task;
 use crate::api;
+use crate::cli::client::{Answer, CallError, Service};
+use crate::cli::task::Task;
+use crate::clock::{Clock, SystemClock};
 
 /// The largest answer that one task may bring, in bytes. Beyond it the task counts as not verified.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
@@ -34,9 +35,9 @@ impl Destination {
 
     /// Puts a task and reads it back. Only what makes going on senseless is an error.
     pub(super) async fn take(&self, task: &Task<'_>, start: Option<bool>) -> Result<Outcome, CallError> {
-        let put = task.to_put(start);
+        let put = task.to_put(start, None);
         let (fate, warnings) = match self {
-            Self::DryRun { body_max } => match api::check_put(&put, *body_max) {
+            Self::DryRun { body_max } => match api::check_put(&put, *body_max, SystemClock.now()) {
                 Ok(warnings) => (Fate::Acceptable, warnings),
                 Err(reason) => (Fate::Refused(reason), Vec::new()),
             },

@@ -1,32 +1,37 @@
-//! `schedule-service import`: takes all tasks over from a running mirrored service. That service is only read.
+//! `schedule-service import`: takes tasks over from a running mirrored service, which is only read, or from files.
 
-mod address;
 mod compare;
 mod destination;
-mod progress;
+mod origin;
 mod report;
-mod service;
 mod source;
 mod takeover;
-mod task;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgAction;
 
-use self::address::{Address, Typed};
+use self::origin::{FileTasks, Origin};
+use self::source::Source;
+use super::client::{Address, Service, Typed, address};
+use super::files::Tasks;
 use super::{Format, UsageError};
 use crate::api;
+use crate::model::Timestamp;
 
 /// What to take over, and where to.
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
-    /// The running service to take from; it is only read. User and password may stand in it
-    #[arg(long, value_name = "URL", value_parser = Typed::keep)]
-    url: Typed,
+    /// Files of tasks, or folders of such: .yaml, .yml, .json, .ndjson, .jsonl; - is the standard input
+    #[arg(value_name = "FILE", required_unless_present = "url")]
+    files: Vec<PathBuf>,
+    /// The running service to take from, in place of files; it is only read. User and password may stand in it
+    #[arg(long, value_name = "URL", value_parser = Typed::keep, conflicts_with = "files")]
+    url: Option<Typed>,
     /// The running service to put to [default: host and port of the configuration]
-    #[arg(long, value_name = "URL", value_parser = Typed::keep)]
+    #[arg(long, visible_alias = "server", value_name = "URL", value_parser = Typed::keep)]
     to: Option<Typed>,
     /// Put nothing, only say what would be refused
     #[arg(long)]
@@ -34,7 +39,7 @@ pub(super) struct ImportArgs {
     /// Only these tasks
     #[arg(long, value_name = "IDENTITY", num_args = 1..)]
     only: Vec<String>,
-    /// Switch every task on or off [default: as the old service says, which is always on]
+    /// Switch every task on or off [default: as the file says; as the old service says, which is always on]
     #[arg(long, value_name = "true|false", action = ArgAction::Set)]
     start: Option<bool>,
     /// How to report
@@ -43,18 +48,28 @@ pub(super) struct ImportArgs {
 }
 
 /// Exit code 1 when a task was not taken, or does not read back as it was put.
-pub(super) fn run(args: &ImportArgs, ours: &api::Settings, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let usage = |flag: &'static str| move |text: String| UsageError(format!("{flag} {text}"));
-    let from = args.url.parse().map_err(usage("--url"))?;
+pub(super) fn run(
+    args: &ImportArgs,
+    ours: &api::Settings,
+    now: Timestamp,
+    output: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let from = args.url.as_ref().map(Typed::parse).transpose().map_err(|text| UsageError(format!("--url {text}")))?;
     let to = match &args.to {
-        Some(typed) => typed.parse().map_err(usage("--to"))?,
-        None if ours.port == 0 && !args.dry_run => {
-            return Err(UsageError("[server] port is 0, so say where the service listens by --to".to_owned()).into());
-        }
-        None => Address::of(ours),
+        // Nobody is asked, so it may say anything.
+        None if args.dry_run => Address::of(ours),
+        typed => address("--to", typed.as_ref(), ours)?,
     };
-    if from.is_same_place(&to) {
+    if from.as_ref().is_some_and(|from| from.is_same_place(&to)) {
         return Err(UsageError(format!("--url and --to are the same service, {to}")).into());
     }
-    takeover::run(args, from, to, ours.body_max, output)
+    let (name, origin) = match from {
+        Some(from) => (from.to_string(), Origin::Service(Source::new(Service::at(from)?))),
+        None => {
+            let tasks = Tasks::read(&args.files, now);
+            let name = format!("{} file{}", tasks.files, if tasks.files == 1 { "" } else { "s" });
+            (name, Origin::Files(FileTasks::new(tasks.without_mistakes()?)))
+        }
+    };
+    takeover::run(args, (name, origin), to, ours.body_max, output)
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::service::{CallError, Service};
+use crate::cli::client::{CallError, Service};
 
 /// How many tasks are asked for at once.
 const PAGE_LEN_MAX: usize = 100;

@@ -1,4 +1,4 @@
-//! The way of all tasks: page by page out of the old service, a few at once into ours.
+//! The way of all tasks: page by page out of the old service or of files, a few at once into ours.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
@@ -8,36 +8,33 @@ use anyhow::Context;
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
 
-use super::address::Address;
 use super::destination::Destination;
-use super::progress::Progress;
+use super::origin::Origin;
 use super::report::{Fate, Outcome, Report};
-use super::service::{CallError, Service};
-use super::source::{Page, Source};
-use super::task::Task;
+use super::source::Page;
 use super::{Format, ImportArgs};
+use crate::cli::client::Address;
+use crate::cli::client::{CallError, Service};
+use crate::cli::progress::Progress;
+use crate::cli::task::Task;
 
 /// How many tasks are on their way into our service at once. Further ones wait for the next page.
 const PUTS_MAX: usize = 8;
 
 pub(super) fn run(
     args: &ImportArgs,
-    from: Address,
+    (from, origin): (String, Origin),
     to: Address,
     body_max: usize,
     output: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    // Only the first call of a process installs one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut report = Report::new(from.to_string(), to.to_string(), args.dry_run);
-    let service = |address| Service::new(address).context("cannot build the HTTP client");
-    let source = Source::new(service(from)?);
+    let mut report = Report::new(from, to.to_string(), args.dry_run);
     let destination = match args.dry_run {
         true => Destination::DryRun { body_max },
-        false => Destination::Running(service(to)?),
+        false => Destination::Running(Service::at(to)?),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let stopped = runtime.block_on(take_all(args, source, &destination, &mut report)).err();
+    let stopped = runtime.block_on(take_all(args, origin, &destination, &mut report)).err();
     let stopped = stopped.map(|error| error.to_string());
     let is_ok = report.end(stopped.clone());
     let written = match args.format {
@@ -54,21 +51,21 @@ pub(super) fn run(
 
 async fn take_all(
     args: &ImportArgs,
-    mut source: Source,
+    mut origin: Origin,
     destination: &Destination,
     report: &mut Report,
 ) -> Result<(), CallError> {
     destination.check().await?;
-    report.found = source.find(&args.only).await?;
+    report.found = origin.find(&args.only).await?;
     let progress = Progress::new(report.found);
-    while let Some(page) = source.next_page().await? {
+    while let Some(page) = origin.next_page().await? {
         let mut note = |outcome| {
             report.note(outcome);
             progress.step();
         };
         match page {
             Page::Tasks { asked, data } => {
-                let (tasks, gone) = tasks(asked, &data).map_err(|error| source.not_understood(&error))?;
+                let (tasks, gone) = tasks(asked, &data).map_err(|error| origin.not_understood(&error))?;
                 gone.into_iter().for_each(|identity| note(outcome(identity, Fate::Gone)));
                 let taken = tasks.iter().map(|task| destination.take(task, args.start));
                 let mut taken = stream::iter(taken).buffer_unordered(PUTS_MAX);

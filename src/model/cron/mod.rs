@@ -15,6 +15,7 @@ mod words;
 mod tests;
 
 pub use self::error::CronError;
+pub(super) use self::offsets::eras;
 pub use self::ticks::Ticks;
 
 use super::{TimeZone, Timestamp};

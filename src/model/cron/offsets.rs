@@ -10,10 +10,10 @@ use crate::model::TimeZone;
 
 /// A stretch of time in which a zone keeps its offset. In UTC seconds since 1970, the end not included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Era {
-    pub(super) start: i64,
-    pub(super) end: i64,
-    pub(super) offset: i64,
+pub(in crate::model) struct Era {
+    pub(in crate::model) start: i64,
+    pub(in crate::model) end: i64,
+    pub(in crate::model) offset: i64,
 }
 
 impl Era {
@@ -34,7 +34,7 @@ pub(super) const HORIZON_YEAR: i64 = 2200;
 const STEP_S: i64 = DAY_S;
 
 /// The eras of a zone, without gaps. Found once for each zone that is used, then kept.
-pub(super) fn eras(zone: TimeZone) -> &'static [Era] {
+pub(in crate::model) fn eras(zone: TimeZone) -> &'static [Era] {
     static ERAS: LazyLock<Vec<OnceLock<Vec<Era>>>> = LazyLock::new(|| vec![OnceLock::new(); TZ_VARIANTS.len()]);
     let tz = zone.tz();
     // The variants stand in the order of their numbers; a test holds it.

@@ -9,12 +9,21 @@ use super::offsets::{Era, HORIZON_YEAR, eras};
 use super::{Fields, Rule};
 use crate::model::{TimeZone, Timestamp};
 
-/// The instants of an expression. All of them are whole seconds.
+/// The instants of an expression or of a period. All of them are whole seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticks<'a> {
-    rule: &'a Rule,
+    source: Source<'a>,
     zone: TimeZone,
-    anchor: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    /// Each so many seconds, counted from an anchor; the anchor itself is not named.
+    Every {
+        period: i64,
+        anchor: i64,
+    },
+    Fields(&'a Fields),
 }
 
 /// In seconds since 1970: nothing is named from here on.
@@ -24,19 +33,31 @@ fn horizon() -> i64 {
 
 impl<'a> Ticks<'a> {
     pub(super) fn new(rule: &'a Rule, zone: TimeZone, anchor: Timestamp) -> Self {
-        Self { rule, zone, anchor }
+        match rule {
+            Rule::Every { period_s } => Self::every(i64::from(*period_s), anchor),
+            Rule::Fields(fields) => Self { source: Source::Fields(fields), zone },
+        }
+    }
+
+    /// One each so many seconds, at least one; counted from `anchor`, which is not named itself.
+    pub(in crate::model) fn every(period_s: i64, anchor: Timestamp) -> Self {
+        Self { source: Source::Every { period: period_s.max(1), anchor: anchor.secs() }, zone: TimeZone::UTC }
+    }
+
+    /// All instants are earlier: the start of the year 2200.
+    pub(in crate::model) fn end() -> Timestamp {
+        Timestamp::from_secs(horizon())
     }
 
     /// The first instant later than `after`; `None` when there is none before the year 2200.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let from = after.secs() + 1;
-        let found = match self.rule {
-            Rule::Every { period_s } => {
-                let (anchor, period) = (self.anchor.secs(), i64::from(*period_s));
+        let found = match self.source {
+            Source::Every { period, anchor } => {
                 let passed = (after.secs() - anchor).div_euclid(period).max(0);
                 Some(anchor + (passed + 1) * period)
             }
-            Rule::Fields(fields) => first_from(fields, eras(self.zone), from),
+            Source::Fields(fields) => first_from(fields, eras(self.zone), from),
         };
         found.filter(|&second| second < horizon()).map(Timestamp::from_secs)
     }
@@ -65,13 +86,12 @@ impl<'a> Ticks<'a> {
         if from >= end {
             return 0;
         }
-        match self.rule {
-            Rule::Every { period_s } => {
-                let (anchor, period) = (self.anchor.secs(), i64::from(*period_s));
+        match self.source {
+            Source::Every { period, anchor } => {
                 let passed = |second: i64| (second - anchor).div_euclid(period).max(0);
                 u64::try_from(passed(end - 1) - passed(from - 1)).unwrap_or_default()
             }
-            Rule::Fields(fields) => count_within(fields, eras(self.zone), from, end),
+            Source::Fields(fields) => count_within(fields, eras(self.zone), from, end),
         }
     }
 }

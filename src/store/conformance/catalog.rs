@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Header, JsonText};
+use crate::model::{Header, JsonText, Pause, Pauses};
 use crate::store::StoreError;
 
 pub(crate) async fn a_change_needs_the_epoch_of_the_lease(store: &impl Store) {
@@ -54,17 +54,12 @@ pub(crate) async fn every_part_of_a_task_comes_back(store: &impl Store) {
     let mut change = put(epoch, name, None, at(0));
     let body = JsonText::from_raw(serde_json::from_str(r#"{"z":1.50,"big":123456789012345678901234567890}"#).unwrap());
     let headers = Some([Header::parse("X-A", "1").unwrap(), Header::parse("x-a", "é").unwrap()].into());
-    let request = Request { url: TargetUrl::parse("http://127.0.0.1/a b?q#f").unwrap(), headers, body };
+    let url = TargetUrl::parse("http://127.0.0.1/a b?q#f").unwrap();
+    let request = Request { headers, body, ..Request::post(url) };
     let cron_time = "CRON_TZ=Asia/Tokyo 0 0 12 L * ?";
-    let entry = Entry {
-        name: EntryName::parse(name).unwrap(),
-        cron_time: cron_time.into(),
-        cron: CronExpr::parse(cron_time).unwrap(),
-        request: request.clone(),
-        last_fire: LastFire::never(),
-    };
+    let entry = Entry::new(EntryName::parse(name).unwrap(), Schedule::cron(cron_time).unwrap(), request.clone());
     let time_zone = TimeZone::parse("Europe/Berlin").unwrap();
-    let task = Task { identity: identity(name), time_zone, entries: [entry].into() };
+    let task = Task::new(identity(name), time_zone, vec![entry]);
     change.next = Some(Revision { task: Arc::new(task), enabled: false, put_at: at(-3), ..change.next.unwrap() });
 
     store.change(change).await.unwrap();
@@ -73,8 +68,8 @@ pub(crate) async fn every_part_of_a_task_comes_back(store: &impl Store) {
     assert_eq!((known.enabled, known.put_at, known.in_force_from), (false, at(-3), at(0)));
     assert_eq!((known.task.identity.as_str(), known.task.time_zone), (name, time_zone));
     let entry = &known.task.entries[0];
-    assert_eq!((entry.name.as_str(), &*entry.cron_time), (name, cron_time));
-    assert_eq!((&entry.request, &entry.cron), (&request, &CronExpr::parse(cron_time).unwrap()));
+    assert_eq!((entry.name.as_str(), &entry.schedule), (name, &Schedule::cron(cron_time).unwrap()));
+    assert_eq!(entry.request, request);
 }
 
 pub(crate) async fn ended_revisions_are_given_as_far_back_as_asked_and_forgotten_before(store: &impl Store) {
@@ -95,4 +90,70 @@ pub(crate) async fn a_note_is_found_by_a_search(store: &impl Store) {
     store.note(note(RecordKind::Delete, "gone", at(0))).await.unwrap();
 
     assert_eq!(kinds(store, all_of("gone")).await, [RecordKind::Delete]);
+}
+
+pub(crate) async fn who_made_a_state_and_what_was_said_come_back(store: &impl Store) {
+    let epoch = take(store, "a").await;
+    let said = "why \"é\"\n\u{0}";
+
+    store.change(noted(put(epoch, "a", None, at(0)), Some("key: one"), None)).await.unwrap();
+    store.change(noted(put(epoch, "a", Some(1), at(1)), None, Some(said))).await.unwrap();
+    store.change(noted(put(epoch, "a", Some(2), at(2)), Some(said), Some(""))).await.unwrap();
+
+    let told = |all: Vec<Revision>| {
+        let text = |text: Option<Arc<str>>| text.map(|text| text.to_string());
+        all.into_iter().map(|it| (it.number, text(it.by), text(it.note))).collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let expected = [(1, text("key: one"), None), (2, None, text(said)), (3, text(said), text(""))];
+    assert_eq!(told(revisions(store, Timestamp::EPOCH).await), expected);
+    let mut newest_first = told(store.history_of(&identity("a"), None, 9).await.unwrap());
+    newest_first.reverse();
+    assert_eq!(newest_first, expected);
+}
+
+pub(crate) async fn the_history_of_a_task_is_given_newest_first_in_pages(store: &impl Store) {
+    let epoch = take(store, "a").await;
+    for (replaces, second) in [(None, 0), (Some(1), 10), (Some(2), 20)] {
+        store.change(put(epoch, "a", replaces, at(second))).await.unwrap();
+    }
+    let of_b = take(store, "b").await;
+    store.change(put(of_b, "b", None, at(0))).await.unwrap();
+    store.change(delete(take(store, "a").await, "a", 3, at(30))).await.unwrap();
+    let history = async |name: &str, before: Option<u64>, max: usize| {
+        let states = store.history_of(&identity(name), before, max).await.unwrap();
+        assert!(states.iter().all(|it| it.task.identity == identity(name) && it.task.entries.len() == 1));
+        states.into_iter().map(|it| (it.number, it.in_force_from, it.in_force_until)).collect::<Vec<_>>()
+    };
+    let [one, two, three] = [(1, 0, 10), (2, 10, 20), (3, 20, 30)].map(|(n, from, to)| (n, at(from), Some(at(to))));
+
+    assert_eq!(history("a", None, 10).await, [three, two, one]);
+    assert_eq!(history("a", None, 2).await, [three, two]);
+    assert_eq!(history("a", Some(2), 2).await, [one]);
+    assert_eq!(history("a", Some(1), 2).await, []);
+    assert_eq!(history("b", Some(u64::MAX >> 1), 2).await, [(1, at(0), None)]);
+    assert_eq!(history("never there", None, 2).await, []);
+    store.forget_revisions(at(11)).await.unwrap();
+    assert_eq!(history("a", None, 10).await, [three, two]);
+}
+
+pub(crate) async fn pauses_are_replaced_by_their_next_version_only(store: &impl Store) {
+    let pause =
+        |second: i64, note: Option<&str>| Pause { since: at(second), by: "é".into(), note: note.map(Into::into) };
+    let tags = [("tag \"1\"".into(), pause(2, None)), ("\u{0}".into(), pause(3, Some("")))];
+    let first = Pauses { version: 1, all: Some(pause(1, Some("why"))), tags: tags.into() };
+    let second = Pauses { version: 2, all: None, ..first.clone() };
+    assert_eq!(store.pauses().await.unwrap(), Pauses::default());
+
+    assert!(!store.set_pauses(&second).await.unwrap());
+    assert!(!store.set_pauses(&Pauses::default()).await.unwrap());
+    assert!(store.set_pauses(&first).await.unwrap());
+    assert_eq!(store.pauses().await.unwrap(), first);
+    assert!(!store.set_pauses(&first).await.unwrap());
+    assert!(store.set_pauses(&second).await.unwrap());
+    assert_eq!(store.pauses().await.unwrap(), second);
+    let none = Pauses { version: 3, ..Pauses::default() };
+    assert!(store.set_pauses(&none).await.unwrap());
+    assert!(!store.set_pauses(&first).await.unwrap());
+    assert_eq!(store.pauses().await.unwrap(), none);
 }

@@ -294,3 +294,22 @@ pub(crate) async fn a_log_search_in_an_empty_store_is_one_empty_page(store: &imp
     assert!(found(store, |_| ()).await.is_empty());
     assert!(found(store, |query| query.sort = LogSort::FireTimeDesc).await.is_empty());
 }
+
+pub(crate) async fn a_log_search_finds_runs_under_way_and_runs_that_somebody_asked_for(store: &impl Store) {
+    let under_way = started("a", at(1), 1);
+    let queued = recorded_at(at(5), asked_for(RecordKind::Started, "a", at(2)));
+    let ended = recorded_at(at(6), asked_for(RecordKind::Error, "a", at(3)));
+    store.append(vec![under_way.clone(), queued.clone(), ended, note(RecordKind::Put, "a", at(2))]).await.unwrap();
+    let fire_time = |first, last| Within { gte: Some(at(first)), lte: Some(at(last)) };
+
+    assert_eq!(found(store, |query| query.filter.kinds = [RecordKind::Started].into()).await, [1, 5]);
+    assert_eq!(found(store, |query| query.filter.entries = [entry_name()].into()).await, [1, 5, 6]);
+    assert_eq!(found(store, |query| query.filter.fire_time = fire_time(2, 3)).await, [5, 6]);
+    assert_eq!(found(store, |query| query.filter.fire_time = fire_time(0, 1)).await, [1]);
+    assert_eq!(found(store, |query| query.sort = LogSort::FireTimeAsc).await[0], 1);
+    assert_eq!(found(store, |query| query.sort = LogSort::FireTimeAsc).await[3], 6);
+    for record in [under_way, queued] {
+        let page = page(store, &asked(|query| query.filter.run_id = Some(record.id)), None).await;
+        assert_eq!(page.records, [record]);
+    }
+}

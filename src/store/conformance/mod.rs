@@ -3,23 +3,28 @@
 mod catalog;
 mod journal;
 mod leases;
+mod listing;
 mod logs;
+mod results;
+mod runs;
 mod transfer;
 
 pub(crate) use self::catalog::*;
 pub(crate) use self::journal::*;
 pub(crate) use self::leases::*;
+pub(crate) use self::listing::*;
 pub(crate) use self::logs::*;
+pub(crate) use self::results::*;
+pub(crate) use self::runs::*;
 pub(crate) use self::transfer::*;
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::model::cron::CronExpr;
 use crate::model::{
-    Entry, EntryName, Epoch, Identity, LastFire, Record, RecordId, RecordKind, Request, Revision, RunId, Settled,
-    Shard, Stretch, TargetUrl, Task, TimeZone, Timestamp,
+    Entry, EntryName, Epoch, Identity, Record, RecordId, RecordKind, Request, Revision, RunId, RunState, Schedule,
+    Settled, Shard, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
 use crate::store::{Change, Outcome, Search, Store};
 
@@ -34,6 +39,9 @@ macro_rules! store_conformance {
             every_part_of_a_task_comes_back,
             ended_revisions_are_given_as_far_back_as_asked_and_forgotten_before,
             a_note_is_found_by_a_search,
+            who_made_a_state_and_what_was_said_come_back,
+            the_history_of_a_task_is_given_newest_first_in_pages,
+            pauses_are_replaced_by_their_next_version_only,
             taking_leases_makes_earlier_epochs_stale,
             claims_never_move_back_and_a_release_may,
             claims_are_written_all_or_none,
@@ -61,6 +69,28 @@ macro_rules! store_conformance {
             cleared_records_are_in_no_log_search,
             a_log_search_counts_beyond_its_page_and_stops_counting,
             a_log_search_in_an_empty_store_is_one_empty_page,
+            a_log_search_finds_runs_under_way_and_runs_that_somebody_asked_for,
+            a_started_record_is_replaced_by_its_outcome,
+            an_older_phase_never_replaces_a_newer_one,
+            the_same_phase_replaces,
+            an_instant_that_is_skipped_after_all_is_no_longer_started,
+            a_started_record_settles_nothing,
+            runs_are_listed_newest_instant_first_in_pages,
+            runs_are_listed_by_task_entry_kind_and_instant,
+            only_runs_are_listed,
+            an_outcome_that_says_nothing_of_its_run_is_of_one_that_has_ended,
+            a_run_that_somebody_asked_for_settles_nothing,
+            a_listing_of_runs_stops_counting,
+            dead_letters_are_listed_until_somebody_deals_with_them,
+            a_run_is_found_by_its_id_as_soon_as_it_is_written,
+            runs_that_have_not_ended_are_given_until_they_have,
+            the_newest_run_is_the_last_that_has_ended,
+            a_clear_hides_runs_until_they_are_written_again,
+            pruning_takes_no_run_that_has_not_ended,
+            a_result_comes_back_piece_by_piece,
+            a_piece_that_is_written_again_is_replaced,
+            results_go_by_the_age_of_their_runs,
+            results_go_by_size_the_oldest_first_in_steps,
             a_copy_of_a_store_holds_the_same,
             a_node_goes_on_upon_a_copy,
             a_copy_goes_on_after_any_page,
@@ -94,16 +124,9 @@ pub(super) fn entry_name() -> EntryName {
 }
 
 pub(super) fn revision(name: &str, from: Timestamp) -> Revision {
-    let entry = Entry {
-        name: entry_name(),
-        cron_time: "0 0 0 1 1 *".into(),
-        cron: CronExpr::parse("0 0 0 1 1 *").unwrap(),
-        request: Request { url: TargetUrl::parse("http://127.0.0.1/x").unwrap(), headers: None, body: None },
-        last_fire: LastFire::never(),
-    };
-    let task = Task { identity: identity(name), time_zone: TimeZone::UTC, entries: [entry].into() };
-    let task = Arc::new(task);
-    Revision { task, number: 0, enabled: true, put_at: from, in_force_from: from, in_force_until: None }
+    let request = Request::post(TargetUrl::parse("http://127.0.0.1/x").unwrap());
+    let entry = Entry::new(entry_name(), Schedule::cron("0 0 0 1 1 *").unwrap(), request);
+    Revision::new(Task::new(identity(name), TimeZone::UTC, vec![entry]), from)
 }
 
 /// A log document of a change.
@@ -112,7 +135,7 @@ pub(super) fn note(kind: RecordKind, name: &str, time: Timestamp) -> Record {
         "type": kind.as_str(), "identity": name, "time": time.secs(), "@timestamp": time.to_string(),
     });
     let source = source.to_string().into();
-    Record { id: RecordId::random(), identity: identity(name), kind, settled: None, time, source }
+    Record { id: RecordId::random(), identity: identity(name), kind, settled: None, run: None, time, source }
 }
 
 /// The outcome of one instant.
@@ -127,9 +150,33 @@ pub(super) fn stretch(name: &str, first: Timestamp, last: Timestamp, count: u64)
 fn settling(kind: RecordKind, name: &str, stretch: Stretch) -> Record {
     let id = RunId::planned(&identity(name), &entry_name(), stretch.last).into();
     let settled = Some(Settled { entry: entry_name(), stretch });
-    let note = note(kind, name, stretch.last);
-    let source = format!("{{\"key\":\"e\",{}", &note.source[1..]).into();
-    Record { id, settled, source, ..note }
+    let run = kind.is_fire().then(|| RunState::ended(entry_name()));
+    Record { id, settled, run, ..with_key(note(kind, name, stretch.last), "e") }
+}
+
+/// The same with the name of an entry in its document.
+fn with_key(record: Record, key: &str) -> Record {
+    let source = format!("{{\"key\":\"{key}\",{}", &record.source[1..]).into();
+    Record { source, ..record }
+}
+
+/// The same, recorded at another time.
+pub(super) fn recorded_at(time: Timestamp, record: Record) -> Record {
+    let [before, after] = [record.time, time].map(|time| format!("\"time\":{}", time.secs()));
+    Record { time, source: record.source.replacen(&before, &after, 1).into(), ..record }
+}
+
+/// A run of a planned instant that is queued or under way.
+pub(super) fn started(name: &str, fire_time: Timestamp, phase: u32) -> Record {
+    let run = Some(RunState { phase, ..RunState::ended(entry_name()) });
+    Record { run, ..settling(RecordKind::Started, name, Stretch::one(fire_time)) }
+}
+
+/// A run that somebody asked for, which has ended, or not if it is of the kind started.
+pub(super) fn asked_for(kind: RecordKind, name: &str, asked_at: Timestamp) -> Record {
+    let phase = if kind == RecordKind::Started { 0 } else { RunState::ENDED };
+    let run = Some(RunState { phase, ..RunState::ended(entry_name()) });
+    Record { id: RunId::asked(asked_at).into(), run, ..with_key(note(kind, name, asked_at), "e") }
 }
 
 /// Takes all leases and gives the epoch of a task's shard.
@@ -140,6 +187,12 @@ pub(super) async fn take(store: &impl Store, name: &str) -> Epoch {
 pub(super) fn put(epoch: Epoch, name: &str, replaces: Option<u64>, when: Timestamp) -> Change {
     let (next, record) = (Some(revision(name, when)), note(RecordKind::Put, name, when));
     Change { identity: identity(name), replaces, epoch, at: when, next, record }
+}
+
+/// The same with who did it and what was said.
+pub(super) fn noted(change: Change, by: Option<&str>, note: Option<&str>) -> Change {
+    let next = change.next.map(|next| Revision { by: by.map(Into::into), note: note.map(Into::into), ..next });
+    Change { next, ..change }
 }
 
 pub(super) fn delete(epoch: Epoch, name: &str, replaces: u64, when: Timestamp) -> Change {

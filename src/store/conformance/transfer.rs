@@ -1,12 +1,15 @@
+use super::runs::unfinished;
 use super::*;
-use crate::model::Claim;
+use crate::model::{Claim, Pause, Pauses};
 use crate::store::memory::MemoryStore;
 use crate::store::tally::{Adapted, Tally};
 use crate::store::transfer::{Kind, MovableStore, Page, Transfer};
-use crate::store::{CatalogStore, JournalStore, LeaseStore, Retention};
+use crate::store::{CatalogStore, JournalStore, LeaseStore, ResultStore, Retention, RunQuery};
 
 /// More records than any store gives in one page.
 const RECORDS: i64 = 1_200;
+/// More pieces than a store in memory gives in one page.
+const PIECES: u32 = 8;
 const NAMES: [&str; 5] = ["a", "b", "gone", "cleared", "odd é\u{0}\n"];
 
 /// A store that holds something of everything.
@@ -17,7 +20,7 @@ async fn filled() -> MemoryStore {
     for name in NAMES {
         store.change(put(epoch, name, None, at(0))).await.unwrap();
     }
-    store.change(put(epoch, "a", Some(1), at(5))).await.unwrap();
+    store.change(noted(put(epoch, "a", Some(1), at(5)), Some("who"), Some("why"))).await.unwrap();
     store.change(put(epoch, "a", Some(2), at(6))).await.unwrap();
     store.change(delete(epoch, "gone", 1, at(7))).await.unwrap();
     let old = Retention { before: at(3), bytes_max: u64::MAX, step_max: 4 };
@@ -25,16 +28,52 @@ async fn filled() -> MemoryStore {
     store.append((0..RECORDS).map(|second| outcome(RecordKind::Success, "a", at(second))).collect()).await.unwrap();
     let mut broken = note(RecordKind::Running, "b", at(8));
     broken.source = broken.source.replacen('{', "{\"body\":[1,\n 2],", 1).into();
-    let of_cleared = [at(10), at(30)].map(|instant| outcome(RecordKind::Error, "cleared", instant));
-    store.append([vec![broken, stretch("b", at(9), at(20), 4)], of_cleared.to_vec()].concat()).await.unwrap();
+    store.append([vec![broken, stretch("b", at(9), at(20), 4)], of_runs(), of_cleared()].concat()).await.unwrap();
     store.clear(&identity("cleared"), at(31)).await.unwrap();
     store.append(vec![note(RecordKind::Put, "cleared", at(31))]).await.unwrap();
+    fill_rest(&store).await;
     let claim = |lease: &crate::model::Lease| {
         let through = at(40 + lease.shard.index() as i64);
         Claim { shard: lease.shard, epoch, through, settled_through: at(20) }
     };
     store.claim(&leases.iter().map(claim).collect::<Vec<_>>()).await.unwrap();
     store
+}
+
+/// Runs in every state.
+fn of_runs() -> Vec<Record> {
+    let dead = outcome(RecordKind::Error, "b", at(42));
+    let noted = outcome(RecordKind::Error, "b", at(43));
+    let run = |phase, is_dead_letter| Some(RunState { phase, is_dead_letter, ..RunState::ended(entry_name()) });
+    vec![
+        started("b", at(41), 3),
+        Record { run: run(RunState::ENDED, true), ..dead },
+        Record { run: run(RunState::ENDED + 2, false), ..noted },
+        asked_for(RecordKind::Success, "b", at(44)),
+        asked_for(RecordKind::Started, "b", at(45)),
+    ]
+}
+
+/// Two that a start may ask for, one that it does not, and a run that has not ended.
+fn of_cleared() -> Vec<Record> {
+    let [old, new] = [at(10), at(30)].map(|instant| outcome(RecordKind::Error, "cleared", instant));
+    vec![old, new, asked_for(RecordKind::Success, "cleared", at(30)), started("cleared", at(8), 1)]
+}
+
+/// Results and pauses.
+async fn fill_rest(store: &MemoryStore) {
+    for number in 0..PIECES {
+        let bytes = vec![u8::try_from(number).unwrap(); 10].into();
+        store.put_piece(piece_run(), number, bytes).await.unwrap();
+    }
+    let pause = Pause { since: at(1), by: "who".into(), note: Some("why".into()) };
+    let pauses = Pauses { version: 1, all: None, tags: [("tag".into(), pause)].into() };
+    assert!(store.set_pauses(&pauses).await.unwrap());
+    assert!(store.set_pauses(&Pauses { version: 2, ..pauses }).await.unwrap());
+}
+
+fn piece_run() -> RunId {
+    RunId::planned(&identity("b"), &entry_name(), at(44))
 }
 
 async fn pages_of(store: &impl MovableStore, kind: Kind) -> Vec<Page> {
@@ -64,6 +103,34 @@ async fn tallies(store: &impl MovableStore) -> Vec<Tally> {
     tallies
 }
 
+#[derive(Debug, PartialEq)]
+struct Runs {
+    all: Vec<Record>,
+    dead_letters: Vec<Record>,
+    unfinished: Vec<i64>,
+    pieces: Vec<Option<bytes::Bytes>>,
+    /// Number, who and why of each state of a task.
+    states: Vec<(u64, Option<String>, Option<String>)>,
+    pauses: Pauses,
+}
+
+async fn runs_of(store: &impl MovableStore) -> Runs {
+    let query = RunQuery { limit: 2_000, ..RunQuery::default() };
+    let dead_letters = store.runs(RunQuery { dead_letters: true, ..query.clone() }).await.unwrap().records;
+    let mut all = store.runs(query).await.unwrap().records;
+    // Of one instant, the order is the store's own.
+    all.sort_by_key(|record| *record.id.as_bytes());
+    let mut pieces = Vec::new();
+    for number in 0..=PIECES {
+        pieces.push(store.piece(piece_run(), number).await.unwrap());
+    }
+    let text = |text: Option<Arc<str>>| text.map(|text| text.to_string());
+    let states = store.history_of(&identity("a"), None, 9).await.unwrap();
+    let states = states.into_iter().map(|it| (it.number, text(it.by), text(it.note))).collect();
+    let (unfinished, pauses) = (unfinished(store).await, store.pauses().await.unwrap());
+    Runs { all, dead_letters, unfinished, pieces, states, pauses }
+}
+
 async fn everything_of(store: &impl MovableStore) -> Vec<(Vec<Record>, Vec<Outcome>, Timestamp)> {
     let mut all = Vec::new();
     for name in NAMES {
@@ -80,7 +147,8 @@ async fn everything_of(store: &impl MovableStore) -> Vec<(Vec<Record>, Vec<Outco
 pub(crate) async fn a_copy_of_a_store_holds_the_same(store: &impl MovableStore) {
     let (source, back) = (filled().await, MemoryStore::new());
     let counts: Vec<u64> = tallies(&source).await.iter().map(|tally| tally.count).collect();
-    assert_eq!(counts, [7, 1, 2, RECORDS as u64 + 7, 64]);
+    assert_eq!(counts, [7, 2, 2, RECORDS as u64 + 12, PIECES.into(), 1, 64]);
+    assert_eq!(unfinished(&source).await, [8, 41, 45]);
 
     copy(&source, store).await;
     copy(store, &back).await;
@@ -89,6 +157,8 @@ pub(crate) async fn a_copy_of_a_store_holds_the_same(store: &impl MovableStore) 
     assert_eq!(tallies(&back).await, tallies(&source).await);
     assert_eq!(everything_of(store).await, everything_of(&source).await);
     assert_eq!(everything_of(&back).await, everything_of(&source).await);
+    assert_eq!(runs_of(store).await, runs_of(&source).await);
+    assert_eq!(runs_of(&back).await, runs_of(&source).await);
     let mut adapted = Adapted::default();
     pages_of(&source, Kind::Records).await.iter().for_each(|page| adapted.add(&page.items));
     pages_of(store, Kind::Records).await.iter().for_each(|page| adapted.subtract(&page.items));

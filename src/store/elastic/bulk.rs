@@ -39,8 +39,10 @@ pub(super) enum Op {
     Create,
     /// Writes it where it is still as it was read.
     Replace(Seen),
-    /// Deletes it.
-    Delete,
+    /// Writes it with a version, unless one with a later version stands.
+    Version(u64),
+    /// Deletes it, unless one with a later version stands. What is written with this version after it stands again.
+    DeleteVersion(u64),
     /// Deletes it where it is still as it was read.
     DeleteSeen(Seen),
 }
@@ -73,6 +75,16 @@ struct Action<'a> {
     if_seq_no: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     if_primary_term: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_type: Option<&'static str>,
+}
+
+impl Op {
+    fn is_delete(self) -> bool {
+        matches!(self, Self::DeleteVersion(_) | Self::DeleteSeen(_))
+    }
 }
 
 impl Write {
@@ -82,25 +94,28 @@ impl Write {
     }
 
     fn put_lines(&self, lines: &mut BytesMut) {
-        let seen = match self.op {
-            Op::Replace(seen) | Op::DeleteSeen(seen) => Some(seen),
-            Op::Index | Op::Create | Op::Delete => None,
+        let (seen, version) = match self.op {
+            Op::Replace(seen) | Op::DeleteSeen(seen) => (Some(seen), None),
+            Op::Version(version) | Op::DeleteVersion(version) => (None, Some(version)),
+            Op::Index | Op::Create => (None, None),
         };
         let action = Action {
             _index: &self.index,
             _id: &self.id,
             if_seq_no: seen.map(|seen| seen.seq_no),
             if_primary_term: seen.map(|seen| seen.primary_term),
+            version,
+            version_type: version.map(|_| "external_gte"),
         };
         let word = match self.op {
-            Op::Index | Op::Replace(_) => "{\"index\":",
+            Op::Index | Op::Replace(_) | Op::Version(_) => "{\"index\":",
             Op::Create => "{\"create\":",
-            Op::Delete | Op::DeleteSeen(_) => "{\"delete\":",
+            Op::DeleteVersion(_) | Op::DeleteSeen(_) => "{\"delete\":",
         };
         lines.put_slice(word.as_bytes());
         serde_json::to_writer(lines.writer(), &action).expect("an action can be written as JSON");
         lines.put_slice(b"}\n");
-        if !matches!(self.op, Op::Delete | Op::DeleteSeen(_)) {
+        if !self.op.is_delete() {
             // Within JSON a line break can only stand between two tokens.
             lines.extend(self.source.iter().map(|&byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
             lines.put_u8(b'\n');

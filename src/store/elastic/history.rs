@@ -12,7 +12,7 @@ use super::bulk::{self, Op, Write, Written};
 use super::client::{NOTHING, unavailable};
 use super::indices::is_there;
 use super::{Inner, log_document, problem};
-use crate::model::{Record, Timestamp};
+use crate::model::{Record, RunId, Timestamp};
 use crate::store::StoreError;
 
 const DOING: &str = "writing records";
@@ -45,29 +45,29 @@ impl KnownMonths {
 }
 
 impl Inner {
-    /// Writes records; those with the id of an earlier one replace it.
+    /// Writes records; each replaces an earlier one of its id, unless that is of a later phase.
     pub(super) async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
-        self.write_records(records, Op::Index).await
+        self.write_records(records, |record| Op::Version(record.phase().into())).await
     }
 
     /// Writes the log documents of changes, those that are not there.
     pub(super) async fn write_change_records(&self, records: &[Record]) -> Result<(), StoreError> {
-        self.write_records(records, Op::Create).await
+        self.write_records(records, |_| Op::Create).await
     }
 
-    async fn write_records(&self, records: &[Record], op: Op) -> Result<(), StoreError> {
-        let writes: Vec<Write> = records.iter().map(|record| self.log_write(record, op)).collect();
-        self.make_indices(&writes).await?;
+    async fn write_records(&self, records: &[Record], op_of: fn(&Record) -> Op) -> Result<(), StoreError> {
+        let writes: Vec<Write> = records.iter().map(|record| self.log_write(record, op_of(record))).collect();
+        self.make_indices(DOING, &writes).await?;
         self.is_unrefreshed.store(true, Ordering::Relaxed);
-        let refused = self.write_logs(writes).await?;
+        let refused = self.write_all(DOING, writes).await?;
         if refused.is_empty() {
             return Ok(());
         }
-        let texts =
-            refused.iter().map(|(index, _)| self.log_write(&log_document::with_foreign_as_text(&records[*index]), op));
-        let still_refused = self.write_logs(texts.collect()).await?;
+        let refused: Vec<&Record> = refused.into_iter().map(|(position, _)| &records[position]).collect();
+        let as_text = |record: &&Record| self.log_write(&log_document::with_foreign_as_text(record), op_of(record));
+        let still_refused = self.write_all(DOING, refused.iter().map(as_text).collect()).await?;
         for (position, why) in still_refused {
-            self.park(&records[refused[position].0], &why, op).await?;
+            self.park(refused[position], &why, op_of(refused[position])).await?;
         }
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Inner {
         error!(identity:% = record.identity.as_str(), id:% = record.id; "Elasticsearch refuses a log document, it is parked: {why}");
         self.parked.fetch_add(1, Ordering::Relaxed);
         let parked = self.log_write(&log_document::parked(record, why), op);
-        match self.write_logs(vec![parked]).await?.pop() {
+        match self.write_all(DOING, vec![parked]).await?.pop() {
             // Then it is not the document but the index that is at fault.
             Some((_, why)) => Err(unavailable(DOING, format!("even a document of our own fields is refused: {why}"))),
             None => Ok(()),
@@ -85,18 +85,21 @@ impl Inner {
     }
 
     fn log_write(&self, record: &Record, op: Op) -> Write {
-        let instant = record.settled.as_ref().map_or(record.time, |settled| settled.stretch.last);
         let source = log_document::write(record, self.next_seq());
-        Write { index: self.names.logs_of(instant), id: record.id.to_string(), op, source }
+        Write { index: self.names.logs_of(named_instant(record)), id: record.id.to_string(), op, source }
     }
 
-    /// Writes documents; one that finds another in its place is done. Gives those that are refused, with the reason.
-    async fn write_logs(&self, mut writes: Vec<Write>) -> Result<Vec<(usize, String)>, StoreError> {
+    /// Writes documents; one that finds another in its place, which is as good or newer, is done. Gives those that are refused, with the reason.
+    pub(super) async fn write_all(
+        &self,
+        doing: &'static str,
+        mut writes: Vec<Write>,
+    ) -> Result<Vec<(usize, String)>, StoreError> {
         let mut positions: Vec<usize> = (0..writes.len()).collect();
         let mut refused = Vec::new();
         let mut pauses = TRY_AGAIN_AFTER.iter();
         loop {
-            let written = bulk::send(&self.client, DOING, self.refreshes_at_once, &writes).await?;
+            let written = bulk::send(&self.client, doing, self.refreshes_at_once, &writes).await?;
             let mut later = None;
             let mut again = (Vec::new(), Vec::new());
             for ((position, write), written) in positions.into_iter().zip(writes).zip(written) {
@@ -121,18 +124,18 @@ impl Inner {
             }
             match pauses.next().filter(|_| !problem::is_read_only(&why)) {
                 Some(pause) => tokio::time::sleep(*pause).await,
-                None => return Err(unavailable(DOING, why)),
+                None => return Err(unavailable(doing, why)),
             }
             (positions, writes) = again;
         }
     }
 
     /// Makes the indices that the writes go to: a cluster may forbid that they come by themselves.
-    async fn make_indices(&self, writes: &[Write]) -> Result<(), StoreError> {
+    pub(super) async fn make_indices(&self, doing: &'static str, writes: &[Write]) -> Result<(), StoreError> {
         let unknown: HashSet<&Arc<str>> =
             writes.iter().map(|write| &write.index).filter(|index| !self.months.contains(index)).collect();
         for index in unknown {
-            self.client.do_or_find(DOING, Method::Put, format!("/{index}"), NOTHING, is_there).await?;
+            self.client.do_or_find(doing, Method::Put, format!("/{index}"), NOTHING, is_there).await?;
             self.months.add(index.clone());
         }
         Ok(())
@@ -157,9 +160,11 @@ impl Inner {
         }
         refreshed
     }
+}
 
-    /// The last moment of the index that an instant belongs to.
-    pub(super) fn month_end(&self, index: &str) -> Option<Timestamp> {
-        self.names.logs_end(index).map(|end| Timestamp::from_millis(end.millis() - 1))
-    }
+/// The instant that a record's place follows from: that of its name, if it tells one. The outcome of a callback belongs to the
+/// moment at which it happened, but has to replace the record of its start.
+fn named_instant(record: &Record) -> Timestamp {
+    let name = RunId::from(record.id);
+    if name.tells_instant() { name.instant() } else { record.instant() }
 }

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::client::{Client, NOTHING, is_missing, read};
 use super::exchange::Answer;
+use super::mappings::{lease_mapping, log_mapping, result_mapping, task_mapping};
 use super::problem;
 use super::settings::{Durability, Refresh, Settings};
 use crate::model::Timestamp;
 use crate::store::StoreError;
 
 /// The format of our mappings. It grows with each change of them.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Above the templates that Elasticsearch brings, which use up to 200.
 const TEMPLATE_PRIORITY: u32 = 350;
 
@@ -28,6 +29,8 @@ pub(super) struct Names {
     pub(super) leases: Arc<str>,
     /// What the name of each month's history begins with.
     logs: String,
+    /// What the name of each month's results begins with.
+    results: String,
 }
 
 impl Names {
@@ -37,6 +40,7 @@ impl Names {
             tasks: format!("{index}-tasks").into(),
             leases: format!("{index}-leases").into(),
             logs: format!("{index}-logs-"),
+            results: format!("{index}-results-"),
         }
     }
 
@@ -50,19 +54,47 @@ impl Names {
         format!("{},{}*", self.alias, self.logs)
     }
 
-    /// The index for an instant: the same instant always has the same index, so that a record finds the one it replaces.
-    pub(super) fn logs_of(&self, instant: Timestamp) -> Arc<str> {
-        let (year, month) = instant.year_month();
-        format!("{}{year:04}.{month:02}", self.logs).into()
+    /// Every index of ours that holds results.
+    pub(super) fn all_results(&self) -> String {
+        format!("{}*", self.results)
     }
 
-    /// The first moment after the month of an index; `None` for a name that is not of ours.
-    pub(super) fn logs_end(&self, index: &str) -> Option<Timestamp> {
-        let (year, month) = index.strip_prefix(&self.logs)?.split_once('.')?;
-        let (year, month): (i32, u32) = (year.parse().ok()?, month.parse().ok()?);
-        let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-        Timestamp::of_month(year, month)
+    /// All our indices.
+    pub(super) fn all(&self) -> String {
+        format!("{},{},{},{}", self.tasks, self.leases, self.all_logs(), self.all_results())
     }
+
+    /// The index for an instant: the same instant always has the same index, so that a record finds the one it replaces.
+    pub(super) fn logs_of(&self, instant: Timestamp) -> Arc<str> {
+        of_month(&self.logs, instant)
+    }
+
+    /// The index for the results of runs of an instant.
+    pub(super) fn results_of(&self, instant: Timestamp) -> Arc<str> {
+        of_month(&self.results, instant)
+    }
+
+    /// The last moment of the month of an index; `None` for a name that is not of ours.
+    pub(super) fn logs_end(&self, index: &str) -> Option<Timestamp> {
+        month_end(index.strip_prefix(&self.logs)?)
+    }
+
+    /// The same for an index of results.
+    pub(super) fn results_end(&self, index: &str) -> Option<Timestamp> {
+        month_end(index.strip_prefix(&self.results)?)
+    }
+}
+
+fn of_month(prefix: &str, instant: Timestamp) -> Arc<str> {
+    let (year, month) = instant.year_month();
+    format!("{prefix}{year:04}.{month:02}").into()
+}
+
+fn month_end(month: &str) -> Option<Timestamp> {
+    let (year, month) = month.split_once('.')?;
+    let (year, month): (i32, u32) = (year.parse().ok()?, month.parse().ok()?);
+    let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    Timestamp::of_month(year, month).map(|end| Timestamp::from_millis(end.millis() - 1))
 }
 
 /// The version of a cluster, if it is one that we know how to use.
@@ -124,11 +156,14 @@ pub(super) async fn prepare(
     has_legacy: bool,
 ) -> Result<(), StoreError> {
     const DOING: &str = "preparing the indices";
-    let template = template(names, settings, !has_legacy);
-    let path = format!("/_index_template/{}", names.alias);
-    let _: Value = client.ask(DOING, Method::Put, path, Some(&template)).await?;
-    let logs = format!("/{}/_mapping?ignore_unavailable=true&allow_no_indices=true", names.all_logs());
-    client.do_or_find(DOING, Method::Put, logs, Some(&log_mapping()), is_missing).await?;
+    let logs = (names.alias.to_string(), names.all_logs(), log_template(names, settings, !has_legacy));
+    let results = (format!("{}-results", names.alias), names.all_results(), result_template(names, settings));
+    for (name, indices, template) in [logs, results] {
+        let _: Value = client.ask(DOING, Method::Put, format!("/_index_template/{name}"), Some(&template)).await?;
+        let path = format!("/{indices}/_mapping?ignore_unavailable=true&allow_no_indices=true");
+        let mapping = &template["template"]["mappings"];
+        client.do_or_find(DOING, Method::Put, path, Some(mapping), is_missing).await?;
+    }
     for (index, mapping) in [(&names.tasks, task_mapping()), (&names.leases, lease_mapping())] {
         let mut body = json!({ "settings": safe_settings(settings), "mappings": mapping });
         if *index == names.tasks {
@@ -162,17 +197,29 @@ pub(super) async fn has_legacy(client: &Client, names: &Names) -> Result<bool, S
     Ok(indices.contains_key(&*names.alias))
 }
 
-fn template(names: &Names, settings: &Settings, with_alias: bool) -> Value {
-    let aliases = if with_alias { json!({ &*names.alias: {} }) } else { json!({}) };
-    let mut log_settings = safe_settings(settings);
-    log_settings["index.number_of_shards"] = json!(settings.shards);
+fn log_template(names: &Names, settings: &Settings, with_alias: bool) -> Value {
+    let mut template = monthly_template(names.all_logs(), settings, &log_mapping());
+    if with_alias {
+        template["template"]["aliases"] = json!({ &*names.alias: {} });
+    }
+    template
+}
+
+/// Results are in no alias: nobody searches them.
+fn result_template(names: &Names, settings: &Settings) -> Value {
+    monthly_template(names.all_results(), settings, &result_mapping())
+}
+
+fn monthly_template(indices: String, settings: &Settings, mapping: &Value) -> Value {
+    let mut monthly_settings = safe_settings(settings);
+    monthly_settings["index.number_of_shards"] = json!(settings.shards);
     if settings.durability == Durability::Async {
-        log_settings["index.translog.durability"] = json!("async");
+        monthly_settings["index.translog.durability"] = json!("async");
     }
     json!({
-        "index_patterns": [names.all_logs()],
+        "index_patterns": [indices],
         "priority": TEMPLATE_PRIORITY,
-        "template": { "settings": log_settings, "mappings": log_mapping(), "aliases": aliases },
+        "template": { "settings": monthly_settings, "mappings": mapping },
         "_meta": { "format": FORMAT, "by": "schedule-service" },
     })
 }
@@ -191,61 +238,6 @@ fn safe_settings(settings: &Settings) -> Value {
     })
 }
 
-/// The log documents. What clients and targets bring, any JSON, is kept but not looked into: it can neither be refused, nor
-/// make a conflict, nor add fields. Its words are searched through `record.text`.
-pub(super) fn log_mapping() -> Value {
-    let keyword = json!({ "type": "keyword" });
-    let date = json!({ "type": "date" });
-    let long = json!({ "type": "long" });
-    let kept = json!({ "type": "object", "enabled": false });
-    let text = json!({ "type": "text", "fields": { "keyword": { "type": "keyword", "ignore_above": 2048 } } });
-    json!({
-        "dynamic": "strict",
-        "properties": {
-            "type": keyword, "identity": keyword, "key": keyword, "url": text,
-            "header": { "type": "flattened", "ignore_above": 1024 },
-            "body": kept, "response": kept, "message": text, "time": long, "@timestamp": date,
-            "run_id": keyword, "fire_time": date, "first": date, "last": date, "count": long,
-            "policy": keyword, "reason": text, "trigger": keyword, "redelivered": { "type": "boolean" },
-            "started_at": date, "lateness_ms": long, "duration_ms": long, "status": { "type": "integer" },
-            "response_truncated": { "type": "boolean" },
-            "parked": { "type": "keyword", "ignore_above": 2048 }, "parked_source": kept,
-            "record": { "properties": {
-                "seq": long,
-                "first": long, "last": long, "at": long, "count": long, "instant": long,
-                "target": { "type": "keyword", "ignore_above": 2048 },
-                "text": { "type": "text" },
-            } },
-        },
-    })
-}
-
-fn task_mapping() -> Value {
-    let (keyword, long) = (json!({ "type": "keyword" }), json!({ "type": "long" }));
-    let (boolean, kept) = (json!({ "type": "boolean" }), json!({ "type": "object", "enabled": false }));
-    json!({
-        "dynamic": "strict",
-        "properties": {
-            "kind": keyword, "identity": keyword, "shard": long, "number": long,
-            "in_force": boolean, "enabled": boolean,
-            "put_at": long, "in_force_from": long, "in_force_until": long, "changed_at": long,
-            "document": kept, "record": kept, "replaced": kept,
-            "through": long, "cleared_seq": long,
-        },
-    })
-}
-
-fn lease_mapping() -> Value {
-    let long = json!({ "type": "long", "index": false });
-    json!({
-        "dynamic": "strict",
-        "properties": {
-            "shard": long, "owner": { "type": "keyword" }, "epoch": long,
-            "claimed_through": long, "settled_through": long,
-        },
-    })
-}
-
 /// Why the cluster cannot work for us, if it cannot.
 pub(super) async fn check_health(client: &Client, names: &Names) -> Result<(), StoreError> {
     #[derive(Deserialize)]
@@ -253,7 +245,7 @@ pub(super) async fn check_health(client: &Client, names: &Names) -> Result<(), S
         status: String,
     }
     const DOING: &str = "asking how the cluster is";
-    let ours = format!("{},{},{}", names.tasks, names.leases, names.all_logs());
+    let ours = names.all();
     let path = format!("/_cluster/health/{ours}?expand_wildcards=open&timeout=2s");
     let health: Health = client.ask(DOING, Method::Get, path, NOTHING).await?;
     if health.status == "red" {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, Settled, Stretch, Timestamp};
-use crate::store::log_sort::instant_of;
+use super::mappings::log_mapping;
+use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp};
 use crate::store::log_words::Looked;
 
 /// How much of a document that was refused is kept as a text, in bytes.
@@ -21,6 +21,8 @@ const PARKED_MAX: usize = 1024 * 1024;
 const FOREIGN: [&str; 3] = ["header", "body", "response"];
 /// How a document of ours begins.
 const BEGIN: &str = "{\"record\":";
+/// Stands in the place of a policy that is in the extract.
+const NO_POLICY: &str = "[]";
 
 /// What our searches need of a record.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,9 +36,21 @@ struct Extract<'a> {
     last: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
-    /// The last instant, or the time of a change: what a search by fire time is ordered by.
+    /// The instant that it belongs to: what runs, and searches by fire time, are ordered by.
     #[serde(skip_serializing_if = "Option::is_none")]
     instant: Option<i64>,
+    /// It tells of a run. Earlier versions did not say so: there every fire of an instant is one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    run: bool,
+    /// The phase of its run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<u32>,
+    /// A run that failed for good, and nobody has dealt with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    dead: bool,
+    /// What decided on a run. The field of that name in the document is for the word of one policy.
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a RawValue>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     target: Option<Cow<'a, str>>,
     /// The words of URL, message and response: apart, so that a host or a number with a point is no single word.
@@ -48,25 +62,38 @@ struct Extract<'a> {
 pub(super) fn write(record: &Record, seq: u64) -> Bytes {
     let looked = Looked::at(&record.source);
     let stretch = record.settled.as_ref().map(|settled| settled.stretch);
+    let policy = looked.policy.filter(|policy| policy.get().starts_with('{'));
     let extract = Extract {
         seq,
         at: record.time.millis(),
         first: stretch.map(|stretch| stretch.first.millis()),
         last: stretch.map(|stretch| stretch.last.millis()),
         count: stretch.map(|stretch| stretch.count),
-        instant: Some(instant_of(record).millis()),
+        instant: Some(record.instant().millis()),
+        run: record.run.is_some(),
+        phase: record.run.as_ref().map(|run| run.phase),
+        dead: record.run.as_ref().is_some_and(|run| run.is_dead_letter),
+        policy,
         target: looked.url.as_deref().and_then(target).map(Cow::Owned),
         text: looked.all_words().map(Cow::Owned),
     };
     let mut document = Vec::with_capacity(record.source.len() + 160);
     document.extend_from_slice(BEGIN.as_bytes());
     serde_json::to_writer(&mut document, &extract).expect("an extract can be written as JSON");
-    let rest = record.source.trim_start().strip_prefix('{').unwrap_or("}").trim_start();
+    let source = policy.map_or(Cow::Borrowed(&*record.source), |policy| replaced(&record.source, policy, NO_POLICY));
+    let rest = source.trim_start().strip_prefix('{').unwrap_or("}").trim_start();
     if !rest.starts_with('}') {
         document.push(b',');
     }
     document.extend_from_slice(rest.as_bytes());
     document.into()
+}
+
+/// A text with another one in the place of a value that was found in it.
+fn replaced<'a>(text: &str, found: &RawValue, by: &str) -> Cow<'a, str> {
+    let begin = found.get().as_ptr().addr() - text.as_ptr().addr();
+    let end = begin + found.get().len();
+    Cow::Owned(format!("{}{by}{}", &text[..begin], &text[end..]))
 }
 
 /// Scheme, host and port of a URL.
@@ -90,7 +117,9 @@ fn quoted(text: &str) -> Box<RawValue> {
 
 /// A document that was refused even so: what is ours stands as it was, the whole as a text, and why it was refused.
 pub(super) fn parked(record: &Record, why: &str) -> Record {
-    let mut parked = rewritten(record, |name, value| (!FOREIGN.contains(&name)).then(|| value.to_owned()));
+    let mapping = log_mapping();
+    let is_ours = |name: &str| !FOREIGN.contains(&name) && mapping["properties"].get(name).is_some();
+    let mut parked = rewritten(record, |name, value| is_ours(name).then(|| value.to_owned()));
     let source = parked.source.strip_suffix('}').unwrap_or_default();
     let comma = if source.len() > 1 { "," } else { "" };
     let (why, whole) = (to_raw_value(why).expect("a text can be written as JSON"), quoted(&record.source));
@@ -115,8 +144,20 @@ struct Ours<'a> {
     key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     record: Option<&'a RawValue>,
+    #[serde(borrow)]
+    policy: Option<&'a RawValue>,
     #[serde(default)]
     time: i64,
+}
+
+/// The number of a document of ours.
+pub(super) fn seq_of(source: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered<'a> {
+        #[serde(borrow)]
+        record: Extract<'a>,
+    }
+    serde_json::from_str::<Numbered<'_>>(source).ok().map(|document| document.record.seq)
 }
 
 /// Reads a document, ours or one that the mirrored service wrote. `None`: it is neither.
@@ -126,14 +167,25 @@ pub(super) fn read(id: &str, source: &str) -> Option<Record> {
     let at = extract.as_ref().map(|extract| Timestamp::from_millis(extract.at));
     let stretch = extract.as_ref().and_then(|it| Some(stretch(it.first?, it.last?, it.count?)));
     let entry = document.key.as_deref().and_then(|key| EntryName::parse(key).ok());
+    let kind = RecordKind::parse(&document.r#type)?;
     Some(Record {
         id: RecordId::parse(id).unwrap_or_else(|| RecordId::from_bytes(foreign_id(id))),
         identity: Identity::parse(&document.identity).ok()?,
-        kind: RecordKind::parse(&document.r#type)?,
+        kind,
+        run: extract.as_ref().zip(entry.clone()).and_then(|(extract, entry)| extract.run_state(entry, kind)),
         settled: entry.zip(stretch).map(|(entry, stretch)| Settled { entry, stretch }),
         time: at.unwrap_or(Timestamp::from_secs(document.time)),
-        source: without_extract(source, document.record).into(),
+        source: as_given(source, &document, extract.as_ref().and_then(|extract| extract.policy)).into(),
     })
+}
+
+impl Extract<'_> {
+    /// What it says of a run.
+    fn run_state(&self, entry: EntryName, kind: RecordKind) -> Option<RunState> {
+        let is_run = self.run || (kind.is_fire() && self.last.is_some());
+        let phase = self.phase.unwrap_or(RunState::ENDED);
+        is_run.then_some(RunState { entry, phase, is_dead_letter: self.dead })
+    }
 }
 
 /// The mirrored service lets Elasticsearch choose ids: the same one always gets the same name here.
@@ -146,8 +198,12 @@ fn stretch(first: i64, last: i64, count: u64) -> Stretch {
 }
 
 /// The document as it was given.
-fn without_extract<'a>(source: &'a str, extract: Option<&RawValue>) -> Cow<'a, str> {
-    let Some(extract) = extract.filter(|_| source.starts_with(BEGIN)) else { return Cow::Borrowed(source) };
+fn as_given<'a>(source: &'a str, document: &Ours<'_>, policy: Option<&RawValue>) -> Cow<'a, str> {
+    let Some(extract) = document.record.filter(|_| source.starts_with(BEGIN)) else { return Cow::Borrowed(source) };
+    let source = match policy.zip(document.policy) {
+        Some((policy, place)) => replaced(source, place, policy.get()),
+        None => Cow::Borrowed(source),
+    };
     let rest = &source[BEGIN.len() + extract.get().len()..];
     Cow::Owned(format!("{{{}", rest.strip_prefix(',').unwrap_or(rest)))
 }
@@ -161,8 +217,9 @@ mod tests {
         let (identity, entry) = (Identity::parse("t").unwrap(), EntryName::parse("e").unwrap());
         let instant = Timestamp::from_millis(1_800_000_000_123);
         let id = RunId::planned(&identity, &entry, instant).into();
+        let run = Some(RunState::ended(entry.clone()));
         let settled = Some(Settled { entry, stretch: Stretch::one(instant) });
-        Record { id, identity, kind: RecordKind::Success, settled, time: instant, source: source.into() }
+        Record { id, identity, kind: RecordKind::Success, settled, run, time: instant, source: source.into() }
     }
 
     #[test]
@@ -181,6 +238,54 @@ mod tests {
         }
     }
 
+    /// What a store writes, as it reads it.
+    fn comes_back(record: &Record) -> Record {
+        read(&record.id.to_string(), std::str::from_utf8(&write(record, 7)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_record_says_of_a_run_comes_back() {
+        let ended = record(r#"{"type":"error","identity":"t","key":"e"}"#);
+        let started = Record { kind: RecordKind::Started, ..record(r#"{"type":"started","identity":"t","key":"e"}"#) };
+        let run =
+            |phase, is_dead_letter| Some(RunState { entry: EntryName::parse("e").unwrap(), phase, is_dead_letter });
+        let error = Record { kind: RecordKind::Error, ..ended };
+        let put = record(r#"{"type":"put","identity":"t"}"#);
+
+        for record in [
+            Record { run: run(RunState::ENDED + 3, true), ..error.clone() },
+            Record { run: run(0, false), settled: None, ..started.clone() },
+            Record { run: run(7, false), ..started },
+            // A callback tells of no run of its own.
+            Record { run: None, settled: None, ..error.clone() },
+            Record { kind: RecordKind::Put, run: None, settled: None, ..put },
+        ] {
+            assert_eq!(comes_back(&record), record);
+        }
+        // Earlier versions did not say what is a run.
+        assert_eq!(comes_back(&Record { run: None, ..error.clone() }), error);
+    }
+
+    #[test]
+    fn the_policies_of_a_run_stand_beside_the_word_of_one_policy_and_come_back_to_the_byte() {
+        let sources = [
+            r#"{"type":"success","identity":"t","key":"e","policy":{ "retry" : {"on":[408,"5xx"]},"n":1.50 },"time":5}"#,
+            r#"{ "type":"success","identity":"t","key":"e","response":{"policy":[]},"policy":{}}"#,
+        ];
+        let words = r#"{"type":"success","identity":"t","key":"e","policy":"misfire skip"}"#;
+        let document =
+            |source: &str| -> serde_json::Value { serde_json::from_slice(&write(&record(source), 1)).unwrap() };
+
+        for source in sources {
+            let written = document(source);
+            assert!(written["record"]["policy"].is_object() && written["policy"] == serde_json::json!([]), "{written}");
+            assert_eq!(comes_back(&record(source)).source.replace(' ', ""), source.replace(' ', ""));
+        }
+        assert_eq!(&*comes_back(&record(sources[0])).source, sources[0]);
+        let written = document(words);
+        assert_eq!((&written["policy"], written["record"].get("policy")), (&"misfire skip".into(), None));
+    }
+
     #[test]
     fn the_words_of_a_document_and_its_target_can_be_found() {
         let document =
@@ -197,8 +302,7 @@ mod tests {
 
     #[test]
     fn foreign_json_can_be_kept_as_text_and_a_parked_document_keeps_what_is_ours() {
-        let source =
-            r#"{"type":"success","identity":"t","body":{"a":1,"a":2},"header":{"x":"y"},"response":"text","time":5}"#;
+        let source = r#"{"type":"success","identity":"t","unknown":1,"body":{"a":1,"a":2},"header":{"x":"y"},"response":"text","time":5}"#;
 
         let text: serde_json::Value = serde_json::from_str(&with_foreign_as_text(&record(source)).source).unwrap();
         let parked: serde_json::Value = serde_json::from_str(&parked(&record(source), "because").source).unwrap();
@@ -206,6 +310,8 @@ mod tests {
         assert_eq!((text["body"].as_str(), text["response"].as_str()), (Some(r#"{"a":1,"a":2}"#), Some("text")));
         assert_eq!((parked["parked"].as_str(), parked["time"].as_i64()), (Some("because"), Some(5)));
         assert_eq!((parked["parked_source"].as_str(), parked.get("body")), (Some(source), None));
+        // Not every field that a newer version writes is known to an index.
+        assert_eq!(parked.get("unknown"), None);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use super::client::{read, unavailable};
 use super::exchange::Answer;
 use super::log_query::{Cleared, SEQ, order};
-use super::query::{Mark, Total};
+use super::query::Mark;
 use super::tasks::SNAPSHOT_KEPT;
+use super::window::Total;
 use super::{Inner, log_document, problem};
 use crate::model::Record;
 use crate::store::{CursorError, Found, LogCursor, LogPage, LogQuery, LogTotal, StoreError};
@@ -80,7 +81,7 @@ impl Inner {
     /// A page of the records that match, after a cursor.
     pub(super) async fn search_logs(&self, query: &LogQuery, after: Option<&LogCursor>) -> Result<LogPage, StoreError> {
         let place = after.map(|cursor| Place::parse(cursor.place())).transpose()?;
-        let cleared = self.cleared(&query.filter).await?;
+        let cleared = self.cleared(query.filter.identities.iter()).await?;
         let mut place = match place {
             Some(place) => place,
             None => {

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::Inner;
 use super::client::WHOLE;
-use super::query::{Mark, Marked, Total, hidden};
+use super::query::{Mark, Marked, hidden};
 use super::task_document::MARK;
-use crate::model::{RecordKind, Timestamp};
+use super::window::Total;
+use crate::model::{Identity, RecordKind, Timestamp};
 use crate::store::{LogFilter, LogSort, StoreError};
 
 /// How many clears a query leaves out by itself: each takes up to seven of the thousand clauses that every cluster allows.
@@ -29,13 +30,15 @@ const WORD_FIELDS: [&str; 3] = ["record.text", "url", "message"];
 const LEGACY_WORD_FIELDS: [&str; 2] = ["response", "response.*"];
 
 impl Inner {
-    /// The clears that concern a query.
-    pub(super) async fn cleared(&self, filter: &LogFilter) -> Result<Cleared, StoreError> {
-        if filter.identities.is_empty() {
+    /// The clears that concern a search in the histories of these tasks; none stands for all.
+    pub(super) async fn cleared<'a>(
+        &self,
+        identities: impl ExactSizeIterator<Item = &'a Identity>,
+    ) -> Result<Cleared, StoreError> {
+        if identities.len() == 0 {
             return self.newest_cleared().await;
         }
-        let names = filter.identities.iter().map(|identity| identity.as_str());
-        Ok(Cleared { marks: self.marks_of(names).await?, are_all: true })
+        Ok(Cleared { marks: self.marks_of(identities.map(Identity::as_str)).await?, are_all: true })
     }
 
     /// The marks of these tasks, by their names.
@@ -105,17 +108,25 @@ impl Inner {
             }
         }
         all.extend(filter.words.iter().map(|word| self.has_word(word, in_responses)));
-        let hidden: Vec<Value> = cleared.marks.iter().filter_map(|(name, mark)| self.hides(name, *mark)).collect();
-        json!({ "bool": { "filter": all, "must_not": hidden } })
+        json!({ "bool": { "filter": all, "must_not": self.hidden_by(cleared) } })
+    }
+
+    /// What clears have hidden, as far as a query can name it.
+    pub(super) fn hidden_by(&self, cleared: &Cleared) -> Vec<Value> {
+        cleared.marks.iter().filter_map(|(name, mark)| self.hides(name, *mark)).collect()
     }
 
     fn times(&self, filter: &LogFilter) -> Vec<Value> {
         let millis = |time: Option<Timestamp>| time.map(Timestamp::millis);
         let mut all = Vec::new();
         if !filter.fire_time.is_open() {
+            let (gte, lte) = (millis(filter.fire_time.gte), millis(filter.fire_time.lte));
             // Each in a filter of its own: any instant of a stretch may lie within.
-            all.push(within("record.last", millis(filter.fire_time.gte), None));
-            all.push(within("record.first", None, millis(filter.fire_time.lte)));
+            let of_instants = [within("record.last", gte, None), within("record.first", None, lte)];
+            let of_run = [json!({ "term": { "record.run": true } }), within("record.instant", gte, lte)];
+            all.push(json!({ "bool": { "should": [
+                { "bool": { "filter": of_instants } }, { "bool": { "filter": of_run } },
+            ] } }));
         }
         if !filter.time.is_open() {
             let ours = within("record.at", millis(filter.time.gte), millis(filter.time.lte));

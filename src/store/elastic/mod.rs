@@ -5,9 +5,10 @@
 //!
 //! | index | |
 //! |---|---|
-//! | `<default_index>-tasks` | the newest state of each task, its past states, and how far histories were deleted |
+//! | `<default_index>-tasks` | the newest state of each task, its past states, how far histories were deleted, and what is paused |
 //! | `<default_index>-leases` | one document for each shard |
 //! | `<default_index>-logs-YYYY.MM` | the log documents of the instants of one month; the alias `<default_index>` names all |
+//! | `<default_index>-results-YYYY.MM` | the bodies of answers to the runs of one month, in pieces |
 
 mod bulk;
 mod client;
@@ -20,20 +21,29 @@ mod leases;
 mod log_document;
 mod log_page;
 mod log_query;
+mod mappings;
+mod newest_runs;
 mod outbox;
+mod outcomes;
+mod pauses;
 mod problem;
 mod prune;
 mod query;
 mod restore;
+mod results;
+mod runs;
 mod settings;
+mod states;
 mod task_document;
 mod tasks;
 mod transfer;
+mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use log::info;
 use tokio::sync::{Notify, mpsc};
 
@@ -43,10 +53,10 @@ use self::history::KnownMonths;
 use self::indices::Names;
 use self::leases::{LeaseCache, Moves};
 use self::outbox::Outbox;
-use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, Outcome};
-use super::{Pruned, Retention, Search, StoreError};
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
+use super::{Pruned, ResultStore, Retention, RunQuery, Search, StoreError};
 use crate::clock::Clock;
-use crate::model::{Claim, EntryName, Identity, Lease, Record, Revision, Timestamp};
+use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, Timestamp};
 
 pub use self::settings::{Address, Credentials, Durability, Refresh, Settings};
 
@@ -151,6 +161,24 @@ impl CatalogStore for Elastic {
         receiver
     }
 
+    async fn history_of(
+        &self,
+        identity: &Identity,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<Revision>, StoreError> {
+        self.inner.history_of(identity, before, max).await
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.inner.pauses().await
+    }
+
+    async fn set_pauses(&self, pauses: &Pauses) -> Result<bool, StoreError> {
+        self.inner.check_open()?;
+        self.inner.set_pauses(pauses).await
+    }
+
     async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.inner.check_open()?;
         self.inner.forget_revisions(before).await
@@ -181,6 +209,23 @@ impl LeaseStore for Elastic {
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError> {
         self.inner.check_open()?;
         self.inner.move_leases(claims, Moves::ToWhereItWas).await
+    }
+}
+
+#[async_trait]
+impl ResultStore for Elastic {
+    async fn put_piece(&self, run: RunId, number: u32, bytes: Bytes) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.inner.put_piece(run, number, &bytes).await
+    }
+
+    async fn piece(&self, run: RunId, number: u32) -> Result<Option<Bytes>, StoreError> {
+        self.inner.piece(run, number).await
+    }
+
+    async fn prune_results(&self, before: Timestamp, bytes_max: u64, step_max: usize) -> Result<Pruned, StoreError> {
+        self.inner.check_open()?;
+        self.inner.prune_results(before, bytes_max, step_max).await
     }
 }
 
@@ -219,6 +264,28 @@ impl JournalStore for Elastic {
         after: Timestamp,
     ) -> Result<Vec<Option<Timestamp>>, StoreError> {
         self.inner.last_fires(identity, entries, after).await
+    }
+
+    async fn newest_runs(
+        &self,
+        entries: &[(Identity, EntryName)],
+        after: Timestamp,
+    ) -> Result<Vec<Option<NewestRun>>, StoreError> {
+        self.inner.newest_runs(entries, after).await
+    }
+
+    async fn runs(&self, query: RunQuery) -> Result<Found, StoreError> {
+        self.inner.runs(&query).await
+    }
+
+    async fn run(&self, identity: &Identity, run: RunId) -> Result<Option<Record>, StoreError> {
+        self.inner.run(identity, run).await
+    }
+
+    fn unfinished(&self) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
+        let (pages, receiver) = mpsc::channel(1);
+        tokio::spawn(self.inner.clone().give_unfinished(pages));
+        receiver
     }
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {

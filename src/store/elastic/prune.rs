@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::bulk::{self, Op, Write, Written};
 use super::client::{NOTHING, WHOLE, is_missing, unavailable};
 use super::query::{Mark, Marked, mark_id};
+use super::runs::is_unfinished;
 use super::task_document::{MARK, Page};
 use super::{Inner, problem};
 use crate::model::{Identity, Timestamp};
@@ -25,21 +26,22 @@ const MARKS_MAX: usize = 100;
 
 /// A month of history.
 #[derive(Debug)]
-struct Month {
-    index: String,
-    end: Timestamp,
+pub(super) struct Month {
+    pub(super) index: String,
+    /// Its last moment.
+    pub(super) end: Timestamp,
     records: u64,
     bytes: u64,
 }
 
 #[derive(Deserialize)]
-struct Stats {
+pub(super) struct Stats {
     #[serde(default)]
-    indices: BTreeMap<String, IndexStats>,
+    pub(super) indices: BTreeMap<String, IndexStats>,
 }
 
 #[derive(Deserialize)]
-struct IndexStats {
+pub(super) struct IndexStats {
     primaries: Primaries,
 }
 
@@ -62,6 +64,11 @@ struct StoreStats {
 }
 
 impl IndexStats {
+    /// How many documents it holds.
+    pub(super) fn documents(&self) -> u64 {
+        self.primaries.docs.count
+    }
+
     /// What the index would take if deleted documents were gone already: they go when segments are merged.
     fn used_bytes(&self) -> u64 {
         let Docs { count, deleted } = self.primaries.docs;
@@ -112,14 +119,14 @@ impl Inner {
         self.refresh_logs().await?;
         let cleared = self.prune_cleared(retention.step_max, settled).await?;
         let mut records = cleared;
-        let months = self.months().await?;
+        let months = self.months(DOING).await?;
         let mut bytes: u64 = months.iter().map(|month| month.bytes).sum();
         let mut left = months.len();
         for month in &months {
             let is_old = month.end < retention.before;
             // The newest month is never dropped for its size: it is being written.
             let is_too_much = bytes > retention.bytes_max && left > 1;
-            if (is_old || is_too_much) && month.end <= settled {
+            if (is_old || is_too_much) && month.end <= settled && !self.has_unfinished(&month.index).await? {
                 self.drop_month(month).await?;
                 bytes -= month.bytes;
                 left -= 1;
@@ -152,26 +159,31 @@ impl Inner {
     }
 
     /// The months of history, oldest first.
-    async fn months(&self) -> Result<Vec<Month>, StoreError> {
-        let stats = self.stats(&self.names.all_logs()).await?;
+    pub(super) async fn months(&self, doing: &'static str) -> Result<Vec<Month>, StoreError> {
+        let stats = self.stats(doing, &self.names.all_logs()).await?;
         let month = |(index, stats): (String, IndexStats)| {
-            let end = self.month_end(&index)?;
-            Some(Month { end, records: stats.primaries.docs.count, bytes: stats.used_bytes(), index })
+            let end = self.names.logs_end(&index)?;
+            Some(Month { end, records: stats.documents(), bytes: stats.used_bytes(), index })
         };
         let mut months: Vec<Month> = stats.indices.into_iter().filter_map(month).collect();
         months.sort_by_key(|month| month.end);
         Ok(months)
     }
 
-    async fn stats(&self, indices: &str) -> Result<Stats, StoreError> {
+    pub(super) async fn stats(&self, doing: &'static str, indices: &str) -> Result<Stats, StoreError> {
         const FIELDS: &str = "indices.*.primaries.docs,indices.*.primaries.store.size_in_bytes";
-        self.client.ask(DOING, Method::Get, format!("/{indices}/_stats/docs,store?filter_path={FIELDS}"), NOTHING).await
+        self.client.ask(doing, Method::Get, format!("/{indices}/_stats/docs,store?filter_path={FIELDS}"), NOTHING).await
     }
 
     /// The bytes that our indices take.
     pub(super) async fn size(&self) -> Result<u64, StoreError> {
-        let ours = format!("{},{},{}", self.names.tasks, self.names.leases, self.names.all_logs());
-        Ok(self.stats(&ours).await?.indices.values().map(|index| index.primaries.store.size_in_bytes).sum())
+        Ok(self
+            .stats("asking how large the store is", &self.names.all())
+            .await?
+            .indices
+            .values()
+            .map(|index| index.primaries.store.size_in_bytes)
+            .sum())
     }
 
     /// Deletes what clears have hidden, as far as it is settled. A mark with nothing left to hide is lifted.
@@ -197,13 +209,19 @@ impl Inner {
             ] } });
             let of_task = self.delete_found(&query, room).await?;
             deleted += of_task;
-            if (of_task as usize) < room && !self.has_legacy {
+            let is_done = (of_task as usize) < room && !self.has_legacy;
+            if is_done && self.count_of(&self.names.all_logs(), &query).await? == 0 {
                 // Only as it was found: the task may have been cleared again meanwhile.
                 let lifted = Mark { cleared_seq: 0, ..mark };
                 self.write_mark_if(&identity, lifted, Op::Replace(seen)).await?;
             }
         }
         Ok(deleted)
+    }
+
+    /// Whether an index holds a run that has not ended: a crash must not forget it.
+    async fn has_unfinished(&self, index: &str) -> Result<bool, StoreError> {
+        Ok(self.count_of(index, &is_unfinished()).await? > 0)
     }
 
     /// Deletes the oldest records.
@@ -214,7 +232,8 @@ impl Inner {
         self.delete_found(&query, max).await
     }
 
-    /// Deletes the oldest records that match, at most so many, and notes how far the history is gone.
+    /// Deletes the oldest records that match, at most so many, and notes how far the history is gone. Runs that have not ended
+    /// stay.
     async fn delete_found(&self, query: &Value, max: usize) -> Result<u64, StoreError> {
         #[derive(Deserialize)]
         struct Found {
@@ -228,13 +247,15 @@ impl Inner {
         struct Hit {
             _index: String,
             _id: String,
+            _version: u64,
             sort: Vec<i64>,
         }
         if max == 0 {
             return Ok(0);
         }
+        let ended = json!({ "bool": { "filter": [query], "must_not": [is_unfinished()] } });
         let body = json!({
-            "size": max.min(10_000), "query": query, "_source": false, "track_total_hits": false,
+            "size": max.min(10_000), "query": ended, "_source": false, "track_total_hits": false, "version": true,
             "sort": [{ "record.at": "asc" }, { "record.seq": "asc" }],
         });
         let path = format!("/{}/_search?{WHOLE}&ignore_unavailable=true&allow_no_indices=true", self.names.all_logs());
@@ -244,7 +265,13 @@ impl Inner {
         if is_of_all {
             self.mark_all(Timestamp::from_millis(newest)).await?;
         }
-        let delete = |hit: Hit| Write { index: hit._index.into(), id: hit._id, op: Op::Delete, source: Bytes::new() };
+        // By version: were it one of Elasticsearch's own, a record written again soon after would count as an older one.
+        let delete = |hit: Hit| Write {
+            index: hit._index.into(),
+            id: hit._id,
+            op: Op::DeleteVersion(hit._version),
+            source: Bytes::new(),
+        };
         let writes: Vec<Write> = found.hits.hits.into_iter().map(delete).collect();
         let written = bulk::send(&self.client, DOING, self.refreshes_at_once, &writes).await?;
         if let Some(Written::Later(why)) = written.iter().find(|written| matches!(written, Written::Later(_))) {

@@ -1,13 +1,13 @@
-//! Writing tasks, marks and leases as they stood in another store.
+//! Writing tasks, marks, results, pauses and leases as they stood in another store.
 
 use super::bulk::{self, Op, Write, Written};
 use super::client::unavailable;
 use super::leases::LeaseDocument;
 use super::task_document::{RevisionDocument, TASK, TaskDocument, past_id, task_id};
 use super::{Inner, query};
-use crate::model::{Lease, Shard};
+use crate::model::{Lease, Pauses, Shard};
 use crate::store::StoreError;
-use crate::store::transfer::{Mark, StoredRevision};
+use crate::store::transfer::{Mark, ResultPiece, StoredRevision};
 
 const WRITING: &str = "writing what another store held";
 /// Who holds leases that were written as they stood elsewhere.
@@ -60,6 +60,15 @@ impl Inner {
         self.restore_all(leases.iter().map(write).collect()).await?;
         Shard::all().for_each(|shard| self.leases.forget(shard));
         Ok(())
+    }
+
+    pub(super) async fn restore_pieces(&self, pieces: &[ResultPiece]) -> Result<(), StoreError> {
+        let write = |piece: &ResultPiece| self.piece_write(piece.run, piece.number, &piece.bytes);
+        self.write_pieces(pieces.iter().map(write).collect()).await
+    }
+
+    pub(super) async fn restore_pauses(&self, pauses: &[Pauses]) -> Result<(), StoreError> {
+        self.restore_all(pauses.iter().map(|pauses| self.pauses_write(pauses, Op::Index)).collect()).await
     }
 
     async fn restore_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {

@@ -28,6 +28,12 @@ pub(super) struct RevisionDocument {
     pub(super) in_force_until: Option<i64>,
     /// The definition as a JSON text: exactly as it was given.
     pub(super) document: String,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<String>,
+    /// What was said when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
 }
 
 /// The newest state of a task, or a past one.
@@ -73,6 +79,7 @@ impl RecordDocument {
             identity: identity.clone(),
             kind: RecordKind::parse(&self.kind)?,
             settled: None,
+            run: None,
             time: Timestamp::from_millis(self.time),
             source: self.source.as_str().into(),
         })
@@ -88,6 +95,8 @@ impl RevisionDocument {
             in_force_from: revision.in_force_from.millis(),
             in_force_until: revision.in_force_until.map(Timestamp::millis),
             document: document::write(&revision.task),
+            by: revision.by.as_deref().map(str::to_owned),
+            note: revision.note.as_deref().map(str::to_owned),
         }
     }
 
@@ -133,6 +142,8 @@ impl TaskDocument {
             put_at: Timestamp::from_millis(self.revision.put_at),
             in_force_from: Timestamp::from_millis(self.revision.in_force_from),
             in_force_until: self.revision.in_force_until.map(Timestamp::from_millis),
+            by: self.revision.by.as_deref().map(Into::into),
+            note: self.revision.note.as_deref().map(Into::into),
         })
     }
 }

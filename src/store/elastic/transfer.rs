@@ -10,16 +10,17 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::client::{WHOLE, is_missing, read, unavailable};
+use super::client::{WHOLE, read, unavailable};
 use super::query::Marked;
+use super::results::PieceDocument;
+use super::runs::is_unfinished;
 use super::task_document::{MARK, PAST, TASK, TaskDocument};
 use super::{Elastic, Inner, log_document, problem};
 use crate::model::{Identity, Record, Timestamp};
-use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, StoredRevision, Transfer};
+use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, ResultPiece, StoredRevision, Transfer};
 use crate::store::{BoxError, StoreError};
 
 const READING: &str = "reading all there is";
-const COUNTING: &str = "counting";
 /// How many documents the first page holds; later ones hold more or less, by their size.
 const PAGE_FIRST: usize = 200;
 const PAGE_MAX: usize = 1_000;
@@ -57,6 +58,8 @@ impl Transfer for Elastic {
             Items::Revisions(items) => self.inner.restore_revisions(&items).await,
             Items::Marks(marks) => self.inner.restore_marks(&marks).await,
             Items::Records(records) => self.inner.append(&records).await,
+            Items::Results(pieces) => self.inner.restore_pieces(&pieces).await,
+            Items::Pauses(pauses) => self.inner.restore_pauses(&pauses).await,
             Items::Leases(leases) => self.inner.restore_leases(&leases).await,
         }
     }
@@ -68,6 +71,8 @@ impl Transfer for Elastic {
             Kind::Cleared => Ok(0),
             Kind::Marks => self.inner.count_of(&names.tasks, &json!({ "term": { "kind": MARK } })).await,
             Kind::Records => self.inner.count_of(&names.all_logs(), &json!({ "match_all": {} })).await,
+            Kind::Results => self.inner.count_of(&names.all_results(), &json!({ "match_all": {} })).await,
+            Kind::Pauses => Ok(u64::from(self.inner.pauses().await?.version > 0)),
             Kind::Leases => Ok(self.inner.all_leases().await?.len() as u64),
         }
     }
@@ -118,12 +123,27 @@ impl Hit {
         })
     }
 
+    fn piece(&self) -> Result<ResultPiece, StoreError> {
+        let document: PieceDocument = serde_json::from_str(self._source.get()).map_err(|error| self.corrupt(error))?;
+        let (run, number) = document.name().ok_or_else(|| self.corrupt("its run has no name"))?;
+        Ok(ResultPiece { run, number, bytes: document.to_bytes()? })
+    }
+
     /// The record and its number.
     fn record(&self) -> Result<(Record, u64), StoreError> {
         let record = log_document::read(&self._id, self._source.get());
         let seq = self.sort.first().and_then(Value::as_u64);
         record.zip(seq).ok_or_else(|| self.corrupt("it is no log document of ours"))
     }
+}
+
+/// All there is of a kind, in one page; no page where there is nothing.
+async fn send_whole(items: Items, pages: &mpsc::Sender<Result<Page, StoreError>>) -> Result<(), StoreError> {
+    if !items.is_empty() {
+        // Who asked may have gone.
+        let _ = pages.send(Ok(Page { items, after: Position::of(()) })).await;
+    }
+    Ok(())
 }
 
 impl Inner {
@@ -139,16 +159,15 @@ impl Inner {
         pages: &mpsc::Sender<Result<Page, StoreError>>,
     ) -> Result<(), StoreError> {
         let indices = match kind {
-            Kind::Leases => {
-                let (leases, after) = (self.all_leases().await?, Position::of(()));
-                if !leases.is_empty() {
-                    // Who asked may have gone.
-                    let _ = pages.send(Ok(Page { items: Items::Leases(leases), after })).await;
-                }
-                return Ok(());
+            Kind::Pauses => {
+                let pauses = self.pauses().await?;
+                return send_whole(Items::Pauses((pauses.version > 0).then_some(pauses).into_iter().collect()), pages)
+                    .await;
             }
+            Kind::Leases => return send_whole(Items::Leases(self.all_leases().await?), pages).await,
             Kind::Revisions | Kind::Marks => self.names.tasks.to_string(),
             Kind::Cleared | Kind::Records => self.names.all_logs(),
+            Kind::Results => self.names.all_results(),
         };
         let body = self.question(kind, after).await?;
         let snapshot = self.open_snapshot(&indices).await?;
@@ -165,14 +184,16 @@ impl Inner {
                 "query": { "terms": { "kind": [TASK, PAST] } }, "sort": ["shard", "identity", "number"],
             }),
             Kind::Marks => json!({ "query": { "term": { "kind": MARK } }, "sort": ["identity"] }),
-            Kind::Cleared | Kind::Records | Kind::Leases => {
+            Kind::Results => json!({ "query": { "match_all": {} }, "sort": ["run_id", "number"] }),
+            Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Leases => {
                 // Two nodes may have given the same number: what has that of the place is given again.
                 let begin = after.as_ref().and_then(|after| after.first()).unwrap_or(&Value::Null);
                 let mut filter = vec![json!({ "exists": { "field": "record.seq" } })];
                 filter.push(json!({ "range": { "record.seq": { "gte": begin } } }));
                 if kind == Kind::Cleared {
                     let settled_through = self.settled_through().await?.millis();
-                    filter.push(json!({ "range": { "record.last": { "gt": settled_through } } }));
+                    let is_unsettled = json!({ "range": { "record.last": { "gt": settled_through } } });
+                    filter.push(json!({ "bool": { "should": [is_unsettled, is_unfinished()] } }));
                 }
                 return Ok(json!({ "query": { "bool": { "filter": filter } }, "sort": ["record.seq"] }));
             }
@@ -215,7 +236,8 @@ impl Inner {
         Ok(match kind {
             Kind::Revisions => Items::Revisions(hits.iter().map(Hit::revision).collect::<Result<_, _>>()?),
             Kind::Marks => Items::Marks(hits.iter().map(Hit::mark).collect::<Result<_, _>>()?),
-            Kind::Cleared | Kind::Records | Kind::Leases => {
+            Kind::Results => Items::Results(hits.iter().map(Hit::piece).collect::<Result<_, _>>()?),
+            Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Leases => {
                 let records = hits.iter().map(Hit::record).collect::<Result<Vec<_>, _>>()?;
                 let cleared = self.cleared_seqs(records.iter().map(|(record, _)| &record.identity)).await?;
                 let is_cleared = |record: &Record, seq| cleared.get(&record.identity).is_some_and(|&mark| seq <= mark);
@@ -234,23 +256,5 @@ impl Inner {
         let names: Vec<&str> = asked.keys().copied().collect();
         let marks = self.marks(&names).await?;
         Ok(asked.into_values().cloned().zip(marks.into_iter().map(|mark| mark.cleared_seq)).collect())
-    }
-
-    /// Counts what is stored by now. No index: none.
-    async fn count_of(&self, index: &str, query: &Value) -> Result<u64, StoreError> {
-        #[derive(Deserialize)]
-        struct Counted {
-            count: u64,
-        }
-        self.refresh(index).await?;
-        let path = format!("/{index}/_count?ignore_unavailable=true&allow_no_indices=true");
-        let answer = self.client.call(COUNTING, Method::Post, path, Some(&json!({ "query": query }))).await?;
-        if is_missing(&answer) {
-            return Ok(0);
-        }
-        if !answer.status.is_success() {
-            return Err(unavailable(COUNTING, problem::of_answer(&answer)));
-        }
-        Ok(read::<Counted>(COUNTING, &answer.body)?.count)
     }
 }

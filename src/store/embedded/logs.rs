@@ -4,8 +4,10 @@
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 
-use super::statements::{self, Stored, corrupt, kind_code, reading};
-use crate::model::{Identity, Record, Timestamp};
+use super::history::{RECORD, kind_code};
+use super::runs::record_of_any_task;
+use super::statements::{Stored, reading};
+use crate::model::{Record, Timestamp};
 use crate::store::log_cursor::RowPlace;
 use crate::store::{Found, LogCursor, LogPage, LogQuery, LogTotal};
 
@@ -115,17 +117,15 @@ struct Documents<'a> {
 
 impl<'a> Documents<'a> {
     fn prepare(database: &'a Connection) -> Stored<Self> {
-        let sql = "SELECT id, kind, entry, first, last, count, time, source, identity FROM history WHERE seq = ?1";
-        Ok(Self { select: database.prepare_cached(sql).map_err(reading)? })
+        let sql = format!("SELECT {RECORD}, identity FROM history WHERE seq = ?1");
+        Ok(Self { select: database.prepare_cached(&sql).map_err(reading)? })
     }
 
     fn read(&mut self, seq: i64) -> Stored<Record> {
         let mut rows = self.select.query([seq]).map_err(reading)?;
         // The row is there: both statements see the same state.
         let row = rows.next().and_then(|row| row.ok_or(rusqlite::Error::QueryReturnedNoRows)).map_err(reading)?;
-        let name: String = row.get(8).map_err(reading)?;
-        let identity = Identity::parse(&name).map_err(|error| corrupt(&format!("record of {name:?}"), error))?;
-        statements::record(row, &identity).map_err(reading)
+        record_of_any_task(row)
     }
 }
 

@@ -5,9 +5,13 @@
 
 mod checkpoint;
 mod folder;
+mod history;
 mod logs;
 mod operation;
+mod prune;
 mod reader;
+mod results;
+mod runs;
 mod schema;
 mod statements;
 mod transfer;
@@ -18,16 +22,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use log::debug;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use self::folder::Folder;
+use self::folder::{Folder, unavailable};
 use self::operation::Operation;
 use self::reader::Readers;
 use self::writer::Writer;
-use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, Outcome};
-use super::{Pruned, Retention, Search, StoreError};
-use crate::model::{Claim, EntryName, Identity, Lease, Record, Revision, Timestamp};
+use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
+use super::{Pruned, ResultStore, Retention, RunQuery, Search, StoreError};
+use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, Timestamp};
+
+/// How many pieces of results may wait to be written, in memory. Further ones wait for a place.
+const PIECES_WAITING_MAX: usize = 64;
+
+fn piece_places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(PIECES_WAITING_MAX))
+}
 
 /// The embedded store. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +48,8 @@ pub struct Embedded {
     readers: Readers,
     /// `None`: opened for reading only.
     writer: Option<Writer>,
+    /// For pieces of results that wait to be written.
+    piece_places: Arc<Semaphore>,
 }
 
 impl Embedded {
@@ -47,14 +61,14 @@ impl Embedded {
         let readers = Readers::new(folder.clone());
         let writer = Writer::start(database)?;
         checkpoint::start(&folder, folder.connect_for_writing()?)?;
-        Ok(Self { folder, readers, writer: Some(writer) })
+        Ok(Self { folder, readers, writer: Some(writer), piece_places: piece_places() })
     }
 
     /// Opens the store for reading, also beside a process that writes.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let folder = Arc::new(Folder::existing(path)?);
         schema::known_version(&folder.connect_for_reading()?)?;
-        Ok(Self { readers: Readers::new(folder.clone()), folder, writer: None })
+        Ok(Self { readers: Readers::new(folder.clone()), folder, writer: None, piece_places: piece_places() })
     }
 
     async fn write<T: Send + 'static>(
@@ -80,6 +94,26 @@ impl CatalogStore for Embedded {
 
     fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
         self.readers.revisions(ended_after)
+    }
+
+    async fn history_of(
+        &self,
+        identity: &Identity,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<Revision>, StoreError> {
+        let identity = identity.clone();
+        let read = move |database: &_| statements::history_of(database, &identity, before, max);
+        self.readers.read("reading the states of a task", read).await
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.readers.read("reading pauses", statements::pauses).await
+    }
+
+    async fn set_pauses(&self, pauses: &Pauses) -> Result<bool, StoreError> {
+        let pauses = pauses.clone();
+        self.write(|answer| Operation::SetPauses(pauses, answer)).await
     }
 
     async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -110,13 +144,30 @@ impl LeaseStore for Embedded {
 }
 
 #[async_trait]
+impl ResultStore for Embedded {
+    async fn put_piece(&self, run: RunId, number: u32, bytes: Bytes) -> Result<(), StoreError> {
+        let place = self.piece_places.acquire().await;
+        let _place = place.map_err(|error| unavailable("writing a result", error))?;
+        self.write(|answer| Operation::PutPiece(run, number, bytes, answer)).await
+    }
+
+    async fn piece(&self, run: RunId, number: u32) -> Result<Option<Bytes>, StoreError> {
+        self.readers.read("reading a result", move |database| results::piece(database, run, number)).await
+    }
+
+    async fn prune_results(&self, before: Timestamp, bytes_max: u64, step_max: usize) -> Result<Pruned, StoreError> {
+        self.write(|answer| Operation::PruneResults(before, bytes_max, step_max, answer)).await
+    }
+}
+
+#[async_trait]
 impl JournalStore for Embedded {
     async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
         self.write(|answer| Operation::Append(records, answer)).await
     }
 
     async fn search(&self, search: Search) -> Result<Found, StoreError> {
-        self.readers.read("searching", move |database| statements::search(database, &search)).await
+        self.readers.read("searching", move |database| history::search(database, &search)).await
     }
 
     async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError> {
@@ -136,7 +187,7 @@ impl JournalStore for Embedded {
     ) -> Result<Vec<Vec<Outcome>>, StoreError> {
         let entries = entries.to_vec();
         let read = move |database: &_| {
-            entries.iter().map(|(identity, entry)| statements::outcomes(database, identity, entry, after)).collect()
+            entries.iter().map(|(identity, entry)| history::outcomes(database, identity, entry, after)).collect()
         };
         self.readers.read("reading outcomes", read).await
     }
@@ -150,9 +201,34 @@ impl JournalStore for Embedded {
         let identity = identity.clone();
         let entries: Vec<EntryName> = entries.iter().copied().cloned().collect();
         let read = move |database: &_| {
-            entries.iter().map(|entry| statements::last_fire(database, &identity, entry, after)).collect()
+            entries.iter().map(|entry| history::last_fire(database, &identity, entry, after)).collect()
         };
         self.readers.read("reading the last fires", read).await
+    }
+
+    async fn newest_runs(
+        &self,
+        entries: &[(Identity, EntryName)],
+        after: Timestamp,
+    ) -> Result<Vec<Option<NewestRun>>, StoreError> {
+        let entries = entries.to_vec();
+        let read = move |database: &_| {
+            entries.iter().map(|(identity, entry)| runs::newest_ended(database, identity, entry, after)).collect()
+        };
+        self.readers.read("reading the newest runs", read).await
+    }
+
+    async fn runs(&self, query: RunQuery) -> Result<Found, StoreError> {
+        self.readers.read_long("listing runs", move |database| runs::list(database, &query)).await
+    }
+
+    async fn run(&self, identity: &Identity, run: RunId) -> Result<Option<Record>, StoreError> {
+        let identity = identity.clone();
+        self.readers.read("reading a run", move |database| runs::one(database, &identity, run)).await
+    }
+
+    fn unfinished(&self) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
+        self.readers.unended()
     }
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
@@ -162,7 +238,7 @@ impl JournalStore for Embedded {
     async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
         let identities = identities.to_vec();
         let read = move |database: &_| {
-            identities.iter().map(|identity| statements::deleted_through(database, identity)).collect()
+            identities.iter().map(|identity| history::deleted_through(database, identity)).collect()
         };
         self.readers.read("reading deletions", read).await
     }

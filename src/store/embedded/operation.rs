@@ -1,11 +1,12 @@
 //! What the writer can be asked, and how each request is carried out within a transaction.
 
+use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::folder::unavailable;
-use super::{statements, transfer};
-use crate::model::{Claim, Identity, Lease, Record, Timestamp};
+use super::{history, prune, results, statements, transfer};
+use crate::model::{Claim, Identity, Lease, Pauses, Record, RunId, Timestamp};
 use crate::store::transfer::Items;
 use crate::store::{Change, Pruned, Retention, StoreError};
 
@@ -22,6 +23,10 @@ pub(super) enum Operation {
     Clear(Identity, Timestamp, Answer<()>),
     Prune(Retention, Timestamp, Answer<Pruned>),
     ForgetRevisions(Timestamp, Answer<u64>),
+    SetPauses(Pauses, Answer<bool>),
+    PutPiece(RunId, u32, Bytes, Answer<()>),
+    /// The results before an instant, and the oldest while there are more than so many bytes; so many pieces at most.
+    PruneResults(Timestamp, u64, usize, Answer<Pruned>),
     Restore(Items, Answer<()>),
     /// The last one: the writer ends after it.
     Close(Answer<()>),
@@ -31,18 +36,28 @@ pub(super) enum Operation {
 pub(super) type Reply = Box<dyn FnOnce(Option<StoreError>) + Send>;
 
 impl Operation {
-    /// Long ones: at most one of them goes into a transaction, so that a put never waits behind many.
+    /// Long ones: at most one of them goes into a transaction, or a few pieces, so that a put never waits behind many.
     pub(super) fn is_bulk(&self) -> bool {
         match self {
             Self::Append(records, _) => records.len() > 1,
-            Self::Prune(..) | Self::ForgetRevisions(..) | Self::Restore(..) => true,
+            Self::Prune(..)
+            | Self::ForgetRevisions(..)
+            | Self::PutPiece(..)
+            | Self::PruneResults(..)
+            | Self::Restore(..) => true,
             Self::Change(..)
+            | Self::SetPauses(..)
             | Self::Clear(..)
             | Self::TakeAll(..)
             | Self::Claim(..)
             | Self::Release(..)
             | Self::Close(_) => false,
         }
+    }
+
+    /// A piece of a result.
+    pub(super) fn is_piece(&self) -> bool {
+        matches!(self, Self::PutPiece(..))
     }
 
     /// Answers that nothing was done.
@@ -53,8 +68,10 @@ impl Operation {
             Self::Change(_, answer) => drop(answer.send(Err(error))),
             Self::ForgetRevisions(_, answer) => drop(answer.send(Err(error))),
             Self::TakeAll(_, answer) => drop(answer.send(Err(error))),
-            Self::Prune(_, _, answer) => drop(answer.send(Err(error))),
+            Self::SetPauses(_, answer) => drop(answer.send(Err(error))),
+            Self::Prune(_, _, answer) | Self::PruneResults(_, _, _, answer) => drop(answer.send(Err(error))),
             Self::Append(_, answer)
+            | Self::PutPiece(_, _, _, answer)
             | Self::Claim(_, answer)
             | Self::Release(_, answer)
             | Self::Clear(_, _, answer)
@@ -70,7 +87,7 @@ impl Operation {
                 reply(answer, whole(database, |database| statements::change(database, &change)))
             }
             Self::Append(records, answer) => {
-                reply(answer, whole(database, |database| statements::append(database, &records)))
+                reply(answer, whole(database, |database| history::append(database, &records)))
             }
             Self::TakeAll(owner, answer) => {
                 reply(answer, whole(database, |database| statements::take_all(database, &owner)))
@@ -82,14 +99,24 @@ impl Operation {
                 reply(answer, whole(database, |database| statements::release(database, &claims)))
             }
             Self::Clear(identity, at, answer) => {
-                reply(answer, whole(database, |database| statements::clear(database, &identity, at)))
+                reply(answer, whole(database, |database| history::clear(database, &identity, at)))
             }
             Self::Prune(retention, settled_through, answer) => {
-                let prune = |database: &_| statements::prune(database, retention, settled_through);
+                let prune = |database: &_| prune::prune(database, retention, settled_through);
                 reply(answer, whole(database, prune))
             }
             Self::Restore(items, answer) => {
                 reply(answer, whole(database, |database| transfer::restore(database, &items)))
+            }
+            Self::SetPauses(pauses, answer) => {
+                reply(answer, whole(database, |database| statements::set_pauses(database, &pauses)))
+            }
+            Self::PutPiece(run, number, bytes, answer) => {
+                reply(answer, whole(database, |database| results::put_piece(database, run, number, &bytes)))
+            }
+            Self::PruneResults(before, bytes_max, step_max, answer) => {
+                let prune = |database: &_| results::prune(database, before, bytes_max, step_max);
+                reply(answer, whole(database, prune))
             }
             Self::Close(answer) => reply(answer, Ok(())),
             Self::ForgetRevisions(before, answer) => {

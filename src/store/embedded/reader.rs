@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::folder::{Folder, unavailable};
-use super::statements;
-use crate::model::{Revision, Timestamp};
+use super::{runs, statements};
+use crate::model::{Record, Revision, Timestamp};
 use crate::store::StoreError;
 
 /// How many reads run at once. Further ones wait.
@@ -18,6 +18,9 @@ const LONG_READS_MAX: usize = 2;
 const PAGE_MAX: usize = 1_000;
 /// How many pages are read ahead.
 const PAGES_AHEAD_MAX: usize = 4;
+
+/// Pages. The last one is followed by the end of the channel; an error ends it too.
+pub(super) type Pages<T> = mpsc::Receiver<Result<Vec<T>, StoreError>>;
 
 /// The pool. Cheap to clone.
 #[derive(Clone)]
@@ -77,11 +80,29 @@ impl Readers {
     }
 
     /// Reads all revisions in pages.
-    pub(super) fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
+    pub(super) fn revisions(&self, ended_after: Timestamp) -> Pages<Revision> {
+        self.pages((String::new(), 0), move |database, after| {
+            let page = statements::revisions(database, ended_after, after, PAGE_MAX)?;
+            let place = page.last().map(|last| (last.task.identity.as_str().to_owned(), last.number));
+            Ok(place.map(|place| (page, place)))
+        })
+    }
+
+    /// Reads all runs that have not ended in pages.
+    pub(super) fn unended(&self) -> Pages<Record> {
+        self.pages((i64::MIN, i64::MIN), |database, after| runs::unended(database, *after))
+    }
+
+    /// Reads in pages; `read` gives the one after a place and its own place, or none at the end.
+    fn pages<T: Send + 'static, P: Send + 'static>(
+        &self,
+        begin: P,
+        read: impl Fn(&Connection, &P) -> Result<Option<(Vec<T>, P)>, StoreError> + Send + 'static,
+    ) -> Pages<T> {
         let (pages, receiver) = mpsc::channel(PAGES_AHEAD_MAX);
         let readers = self.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = readers.send_revisions(ended_after, &pages) {
+            if let Err(error) = readers.send_pages(begin, read, &pages) {
                 // Who asked may have gone.
                 let _ = pages.blocking_send(Err(error));
             }
@@ -89,19 +110,18 @@ impl Readers {
         receiver
     }
 
-    fn send_revisions(
+    fn send_pages<T, P>(
         &self,
-        ended_after: Timestamp,
-        pages: &mpsc::Sender<Result<Vec<Revision>, StoreError>>,
+        begin: P,
+        read: impl Fn(&Connection, &P) -> Result<Option<(Vec<T>, P)>, StoreError>,
+        pages: &mpsc::Sender<Result<Vec<T>, StoreError>>,
     ) -> Result<(), StoreError> {
         let database = self.take()?;
-        // One view for all pages: a task that changes meanwhile is not seen in two states at once.
+        // One view for all pages: what changes meanwhile is not seen in two states at once.
         let view = database.unchecked_transaction().map_err(statements::reading)?;
-        let mut after = (String::new(), 0);
-        loop {
-            let page = statements::revisions(&database, ended_after, &after, PAGE_MAX)?;
-            let Some(last) = page.last() else { break };
-            after = (last.task.identity.as_str().to_owned(), last.number);
+        let mut after = begin;
+        while let Some((page, place)) = read(&database, &after)? {
+            after = place;
             if pages.blocking_send(Ok(page)).is_err() {
                 break;
             }

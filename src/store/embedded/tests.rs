@@ -195,17 +195,126 @@ async fn a_page_of_all_logs_is_found_by_an_index_in_every_order() {
     }
 }
 
+/// A row of a version that knew nothing of runs; without an instant it is of a change.
+fn insert_old(database: &rusqlite::Connection, id: &[u8], kind: RecordKind, name: &str, instant: Option<i64>) {
+    let sql = "INSERT INTO history (id, identity, kind, entry, first, last, count, time, source)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, coalesce(?5, 0), '{}')";
+    let (entry, count) = (instant.map(|_| "e"), instant.map(|_| 1));
+    let instant = instant.map(|second| conformance::at(second).millis());
+    database.execute(sql, rusqlite::params![id, name, history::kind_code(kind), entry, instant, count]).unwrap();
+}
+
 #[tokio::test]
-async fn a_store_of_the_first_version_gets_the_newer_tables_with_all_that_is_in_it() {
+async fn a_store_of_an_earlier_version_gets_the_newer_tables_with_all_that_is_in_it() {
+    for version in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut database = Folder::lock(folder.path()).unwrap().connect_for_writing().unwrap();
+        schema::step_up(&mut database, 0, version).unwrap();
+        insert_old(&database, &[1; 16], RecordKind::Success, "a", Some(1));
+        insert_old(&database, &[2; 16], RecordKind::Missed, "a", Some(2));
+        // A change that was written twice.
+        insert_old(&database, &[3; 16], RecordKind::Put, "a", None);
+        insert_old(&database, &[3; 16], RecordKind::Put, "a", None);
+        drop(database);
+
+        let store = Embedded::open(folder.path()).unwrap();
+
+        let query = LogQuery { limit: 9, ..LogQuery::default() };
+        assert_eq!(store.search_logs(query, None).await.unwrap().records.len(), 3);
+        let query = RunQuery { limit: 9, ..RunQuery::default() };
+        let runs = store.runs(query).await.unwrap().records;
+        let ended = crate::model::RunState::ended(conformance::entry_name());
+        assert_eq!((runs.len(), &runs[0].run), (1, &Some(ended)));
+        assert_eq!(conformance::outcomes_of(&store, "a", conformance::at(0)).await.len(), 2);
+        assert_eq!(store.run(&conformance::identity("a"), runs[0].id.into()).await.unwrap().as_ref(), Some(&runs[0]));
+    }
+}
+
+#[tokio::test]
+async fn runs_are_listed_in_the_order_of_an_index() {
+    let (_store, folder) = open_new();
+    let database = Folder::existing(folder.path()).unwrap().connect_for_reading().unwrap();
+    let all = RunQuery { limit: 9, ..RunQuery::default() };
+    let of_task = RunQuery { identity: Some(conformance::identity("a")), ..all.clone() };
+    let of_entry = RunQuery { entry: Some(conformance::entry_name()), ..of_task.clone() };
+    let within =
+        |query: &RunQuery| RunQuery { since: Some(Timestamp::EPOCH), until: Some(Timestamp::EPOCH), ..query.clone() };
+    let of_kinds = |query: &RunQuery, kinds: &[RecordKind]| RunQuery { kinds: kinds.to_vec(), ..query.clone() };
+    let dead = |query: &RunQuery| RunQuery { dead_letters: true, ..query.clone() };
+    let (error, started) = ([RecordKind::Error], [RecordKind::Started]);
+
+    for (query, index) in [
+        (all.clone(), "history USING INDEX history_instant"),
+        (within(&all), "history USING INDEX history_instant (<expr>>? AND <expr><?)"),
+        (of_kinds(&all, &error), "history USING INDEX history_instant"),
+        // Of a task: one after the other of its entries.
+        (of_task.clone(), "history USING COVERING INDEX history_run (identity=? AND entry=?)"),
+        (of_entry.clone(), "history USING COVERING INDEX history_run (identity=? AND entry=?)"),
+        (of_kinds(&of_entry, &error), "history USING COVERING INDEX history_run (identity=? AND entry=?)"),
+        (within(&of_entry), "USING COVERING INDEX history_run (identity=? AND entry=? AND last>? AND last<?)"),
+        (of_kinds(&all, &started), "history USING INDEX history_started"),
+        (of_kinds(&of_entry, &started), "history USING INDEX history_started"),
+        (dead(&all), "history USING INDEX history_dead_letters"),
+        (dead(&within(&of_entry)), "history USING INDEX history_dead_letters (last>? AND last<?)"),
+    ] {
+        let [page, count] = runs::plan(&database, &query);
+        assert!(page.contains(index) && !page.contains("TEMP B-TREE"), "{query:?}: {page}");
+        // In any order, so the index that holds most of what is asked for serves best.
+        assert!(count.contains("INDEX history_") && !count.contains("TEMP B-TREE"), "{query:?}: {count}");
+    }
+    let [newest, unended, one] = runs::other_plans(&database);
+    assert!(newest.contains("COVERING INDEX history_run (identity=? AND entry=? AND last>?)"), "{newest}");
+    assert!(unended.contains("USING INDEX history_started") && !unended.contains("TEMP B-TREE"), "{unended}");
+    assert!(one.contains("USING INDEX history_id (id=?)"), "{one}");
+    let mut by_id = LogQuery { limit: 1, ..LogQuery::default() };
+    by_id.filter.run_id = Some(crate::model::RecordId::random());
+    let plan = logs::plan(&database, &by_id).join("; ");
+    assert!(plan.contains("USING INDEX history_id (id=?)") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[tokio::test]
+async fn the_runs_of_a_task_are_merged_from_those_of_its_entries() {
+    use conformance::{asked_for, at, identity};
+    let (store, _folder) = open_new();
+    let records = (0..60).map(|second| {
+        let entry = EntryName::parse(&format!("entry {}", second * 7 % 11)).unwrap();
+        let record = asked_for(RecordKind::Success, "a", at(second));
+        Record { run: Some(crate::model::RunState::ended(entry)), ..record }
+    });
+    store.append(records.collect()).await.unwrap();
+
+    for (skip, limit) in [(0, 1), (0, 7), (5, 20), (55, 20), (59, 1), (60, 5), (0, 100), (usize::MAX, usize::MAX)] {
+        let query = RunQuery { identity: Some(identity("a")), skip, limit, ..RunQuery::default() };
+        let found = store.runs(query).await.unwrap();
+        let seconds: Vec<i64> =
+            found.records.iter().map(|it| (it.instant().millis() - at(0).millis()) / 1_000).collect();
+        let expected: Vec<i64> = (0..60).rev().skip(skip).take(limit).collect();
+        assert_eq!((seconds, found.total), (expected, 60), "{skip} {limit}");
+    }
+}
+
+#[tokio::test]
+async fn results_have_a_limit_of_their_own_and_leave_no_more_than_it() {
     let (store, folder) = open_new();
-    store.note(conformance::note(RecordKind::Put, "a", conformance::at(0))).await.unwrap();
+    let run = |second| crate::model::RunId::asked(conformance::at(second));
+    store.append(vec![conformance::outcome(RecordKind::Success, "a", conformance::at(1))]).await.unwrap();
+    for second in 0..40 {
+        store.put_piece(run(second), 0, vec![7; crate::store::RESULT_PIECE].into()).await.unwrap();
+    }
+    let (before, size) = (Timestamp::EPOCH, store.size().await.unwrap());
+
+    // More than the history may take, but the history takes less.
+    let retention = Retention { before, bytes_max: 1024 * 1024, step_max: 100 };
+    assert_eq!(store.prune(retention, conformance::at(9)).await.unwrap().records, 0);
+    let pruned = store.prune_results(before, 10 * crate::store::RESULT_PIECE as u64 + 1, 100).await.unwrap();
+    assert_eq!(pruned, Pruned { records: 30, more: false });
+    let pruned = store.prune_results(before, 0, 100).await.unwrap();
+    assert_eq!(pruned, Pruned { records: 10, more: false });
+
+    let database = Folder::existing(folder.path()).unwrap().connect_for_reading().unwrap();
+    assert_eq!(results::bytes(&database).unwrap(), 0);
     store.close().await.unwrap();
-    let database = rusqlite::Connection::open(folder.path().join("schedule.db")).unwrap();
-    database.execute_batch("DROP INDEX history_recorded; DROP INDEX history_instant; PRAGMA user_version = 1").unwrap();
-    drop(database);
-
-    let store = Embedded::open(folder.path()).unwrap();
-
-    let query = LogQuery { limit: 9, ..LogQuery::default() };
-    assert_eq!(store.search_logs(query, None).await.unwrap().records.len(), 1);
+    drop(store);
+    let file = std::fs::metadata(folder.path().join("schedule.db")).unwrap().len();
+    assert!(file < size / 2, "{file} of {size} bytes");
 }

@@ -5,11 +5,14 @@ use rusqlite::{Connection, Row, ToSql, params};
 use tokio::sync::mpsc;
 
 use super::Embedded;
+use super::history::{self, RECORD};
 use super::operation::Operation;
 use super::reader::Readers;
-use super::statements::{self, ALL_TASKS, Stored, reading, timestamp, writing};
-use crate::model::{Identity, Lease, NameError, Record, Timestamp};
-use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, StoredRevision, Transfer};
+use super::results;
+use super::runs::record_of_any_task;
+use super::statements::{self, ALL_TASKS, REVISION, Stored, reading, timestamp, writing};
+use crate::model::{Identity, Lease, NameError, RecordId, RunId, Timestamp};
+use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, ResultPiece, StoredRevision, Transfer};
 use crate::store::{StoreError, document};
 
 /// How many items make a page, and at about how many bytes it ends.
@@ -49,6 +52,8 @@ impl Transfer for Embedded {
             Kind::Cleared => return Ok(0),
             Kind::Marks => "SELECT count(*) FROM deletions",
             Kind::Records => "SELECT count(*) FROM history",
+            Kind::Results => "SELECT count(*) FROM results",
+            Kind::Pauses => "SELECT count(*) FROM pauses",
             Kind::Leases => "SELECT count(*) FROM leases",
         };
         self.readers
@@ -88,7 +93,13 @@ fn page(database: &Connection, kind: Kind, after: Option<&Position>) -> Stored<O
         Kind::Cleared => records(database, CLEARED, after),
         Kind::Marks => marks(database, after),
         Kind::Records => records(database, NOT_CLEARED, after),
-        Kind::Leases if after.is_some() => Ok(None),
+        Kind::Results => pieces(database, after),
+        Kind::Pauses | Kind::Leases if after.is_some() => Ok(None),
+        Kind::Pauses => {
+            let pauses = statements::pauses(database)?;
+            let were_ever_any = pauses.version > 0;
+            Ok(were_ever_any.then(|| Page { items: Items::Pauses(vec![pauses]), after: Position::of(()) }))
+        }
         Kind::Leases => {
             let leases = statements::leases(database)?;
             Ok((!leases.is_empty()).then(|| Page { items: Items::Leases(leases), after: Position::of(()) }))
@@ -120,15 +131,17 @@ fn collect<T>(
 }
 
 fn revisions(database: &Connection, after: Option<&Position>) -> Stored<Option<Page>> {
-    let sql = "SELECT identity, number, enabled, put_at, in_force_from, in_force_until, document, NOT EXISTS (
-                   SELECT 1 FROM revisions later
-                   WHERE later.identity = revisions.identity AND later.number > revisions.number)
-               FROM revisions WHERE (identity, number) > (?1, ?2) ORDER BY identity, number";
+    let sql = format!(
+        "SELECT {REVISION}, NOT EXISTS (
+             SELECT 1 FROM revisions later
+             WHERE later.identity = revisions.identity AND later.number > revisions.number)
+         FROM revisions WHERE (identity, number) > (?1, ?2) ORDER BY identity, number"
+    );
     let (identity, number): (String, u64) = after.map_or(Ok((String::new(), 0)), Position::read)?;
-    collect(database, sql, &[&identity, &number], Items::Revisions, |row| {
+    collect(database, &sql, &[&identity, &number], Items::Revisions, |row| {
         let revision = statements::revision(row)?;
         let size = row.get_ref(6).and_then(|text| Ok(text.as_bytes()?.len())).map_err(reading)?;
-        let is_newest = row.get(7).map_err(reading)?;
+        let is_newest = row.get(9).map_err(reading)?;
         let place = Position::of((revision.task.identity.as_str(), revision.number));
         Ok((StoredRevision { revision, is_newest }, size, place))
     })
@@ -136,22 +149,35 @@ fn revisions(database: &Connection, after: Option<&Position>) -> Stored<Option<P
 
 const NOT_CLEARED: &str =
     "FROM history LEFT JOIN deletions USING (identity) WHERE history.seq > coalesce(deletions.seq, 0)";
-/// A start asks for outcomes that are later than what is settled.
+/// A start asks for outcomes that are later than what is settled, and for runs that have not ended (kind 7).
 const CLEARED: &str = "FROM deletions JOIN history USING (identity)
-    WHERE deletions.seq > 0 AND history.seq <= deletions.seq AND entry IS NOT NULL
-    AND last > (SELECT coalesce(min(settled_through), 0) FROM leases)";
+    WHERE deletions.seq > 0 AND history.seq <= deletions.seq
+    AND (kind = 7 OR count IS NOT NULL AND last > (SELECT coalesce(min(settled_through), 0) FROM leases))";
 
 fn records(database: &Connection, which: &str, after: Option<&Position>) -> Stored<Option<Page>> {
     let sql = format!(
-        "SELECT id, kind, entry, first, last, count, time, source, identity, history.seq {which}
+        "SELECT {RECORD}, identity, history.seq {which}
          AND history.seq > ?1 ORDER BY history.seq"
     );
     let seq: i64 = after.map_or(Ok(0), Position::read)?;
     collect(database, &sql, &[&seq], Items::Records, |row| {
-        let identity = identity(&row.get::<_, String>(8).map_err(reading)?)?;
-        let record = statements::record(row, &identity).map_err(reading)?;
-        let (size, seq) = (record.source.len(), row.get::<_, i64>(9).map_err(reading)?);
+        let record = record_of_any_task(row)?;
+        let (size, seq) = (record.source.len(), row.get::<_, i64>(11).map_err(reading)?);
         Ok((record, size, Position::of(seq)))
+    })
+}
+
+fn pieces(database: &Connection, after: Option<&Position>) -> Stored<Option<Page>> {
+    let sql = "SELECT run_id, number, bytes FROM results WHERE (run_id, number) > (?1, ?2) ORDER BY run_id, number";
+    let begin: Option<(String, u32)> = after.map(Position::read).transpose()?;
+    let (run, number) = begin.map_or((None, 0), |(run, number)| (RecordId::parse(&run), number));
+    let run = run.map_or(Vec::new(), |run| run.as_bytes().to_vec());
+    collect(database, sql, &[&run, &number], Items::Results, |row| {
+        let run = RunId::from(RecordId::from_bytes(row.get(0).map_err(reading)?));
+        let number = row.get(1).map_err(reading)?;
+        let bytes: Vec<u8> = row.get(2).map_err(reading)?;
+        let (size, place) = (bytes.len(), Position::of((run.to_string(), number)));
+        Ok((ResultPiece { run, number, bytes: bytes.into() }, size, place))
     })
 }
 
@@ -176,7 +202,11 @@ pub(super) fn restore(database: &Connection, items: &Items) -> Stored<()> {
     match items {
         Items::Revisions(items) => items.iter().try_for_each(|item| restore_revision(database, item)),
         Items::Marks(marks) => marks.iter().try_for_each(|mark| restore_mark(database, mark)),
-        Items::Records(records) => restore_records(database, records),
+        Items::Records(records) => history::restore(database, records),
+        Items::Results(pieces) => {
+            pieces.iter().try_for_each(|it| results::put_piece(database, it.run, it.number, &it.bytes))
+        }
+        Items::Pauses(pauses) => pauses.iter().try_for_each(|pauses| statements::write_pauses(database, pauses)),
         Items::Leases(leases) => leases.iter().try_for_each(|lease| restore_lease(database, lease)),
     }
 }
@@ -184,8 +214,8 @@ pub(super) fn restore(database: &Connection, items: &Items) -> Stored<()> {
 fn restore_revision(database: &Connection, StoredRevision { revision, .. }: &StoredRevision) -> Stored<()> {
     // REPLACE also takes away another one that is in force, which a used target may hold.
     let sql = "INSERT OR REPLACE INTO revisions
-                   (identity, number, shard, enabled, put_at, in_force_from, in_force_until, document)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                   (identity, number, shard, enabled, put_at, in_force_from, in_force_until, document, \"by\", note)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let mut insert = database.prepare_cached(sql).map_err(writing)?;
     let values = params![
         revision.task.identity.as_str(),
@@ -196,6 +226,8 @@ fn restore_revision(database: &Connection, StoredRevision { revision, .. }: &Sto
         revision.in_force_from.millis(),
         revision.in_force_until.map(Timestamp::millis),
         document::write(&revision.task),
+        revision.by.as_deref(),
+        revision.note.as_deref(),
     ];
     insert.execute(values).map(drop).map_err(writing)
 }
@@ -207,20 +239,6 @@ fn restore_mark(database: &Connection, Mark { identity, through, hides }: &Mark)
     let mut insert = database.prepare_cached(sql).map_err(writing)?;
     let identity = identity.as_ref().map_or(ALL_TASKS, |identity| identity.as_str());
     insert.execute(params![identity, through.millis(), hides]).map(drop).map_err(writing)
-}
-
-/// A record that is there is written anew, not changed: its number has to be later than the mark of a clear.
-fn restore_records(database: &Connection, records: &[Record]) -> Stored<()> {
-    // Those that settle an instant are found by REPLACE. The time is only for the index.
-    let delete = "DELETE FROM history WHERE identity = ?1 AND time = ?2 AND id = ?3 AND entry IS NULL";
-    let mut delete = database.prepare_cached(delete).map_err(writing)?;
-    for record in records.iter().filter(|record| record.settled.is_none()) {
-        let values = params![record.identity.as_str(), record.time.millis(), record.id.as_bytes()];
-        delete.execute(values).map_err(writing)?;
-    }
-    let sql = "INSERT OR REPLACE INTO history (id, identity, kind, entry, first, last, count, time, source)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    statements::insert_records(database, sql, records)
 }
 
 fn restore_lease(database: &Connection, lease: &Lease) -> Stored<()> {

@@ -16,6 +16,9 @@ const REQUESTS_WAITING_MAX: usize = 4_096;
 /// How many short requests share one transaction.
 const SHARED_MAX: usize = 1_024;
 
+/// How many pieces of results, which are long ones, share one transaction: each is too small for an fsync of its own.
+const PIECES_SHARED_MAX: usize = 16;
+
 /// Sends requests to the writer. The last clone dropped ends the thread once all requests are carried out.
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -61,7 +64,7 @@ impl WriterThread {
         }
     }
 
-    /// What waits: all short requests and one long one.
+    /// What waits: all short requests and one long one, or some pieces of results.
     fn next_batch(&mut self) -> Option<Vec<Operation>> {
         let mut batch = Vec::new();
         // After a close the channel still gives what was sent before.
@@ -75,6 +78,10 @@ impl WriterThread {
             self.sort(operation, &mut batch);
         }
         batch.extend(self.bulk.pop_front());
+        if batch.last().is_some_and(Operation::is_piece) {
+            let pieces = self.bulk.iter().take(PIECES_SHARED_MAX - 1).take_while(|next| next.is_piece()).count();
+            batch.extend(self.bulk.drain(..pieces));
+        }
         Some(batch)
     }
 
@@ -104,5 +111,34 @@ impl WriterThread {
         for reply in replies {
             reply(failed.clone().map(|text| unavailable("writing to the disk", text)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pauses, RunId, Timestamp};
+
+    #[test]
+    fn what_is_short_does_not_wait_behind_pieces_of_results() {
+        let (requests, inbox) = mpsc::channel(64);
+        let database = Connection::open_in_memory().unwrap();
+        let mut writer = WriterThread { database, inbox, bulk: VecDeque::new(), commits: Arc::default() };
+        let (run, prune) =
+            (RunId::asked(Timestamp::EPOCH), Operation::ForgetRevisions(Timestamp::EPOCH, oneshot::channel().0));
+        let send = |operation: Operation| requests.try_send(operation).ok().unwrap();
+        for number in 0..20 {
+            send(Operation::PutPiece(run, number, vec![0].into(), oneshot::channel().0));
+        }
+        send(prune);
+        send(Operation::SetPauses(Pauses::default(), oneshot::channel().0));
+
+        let batches = [(); 3].map(|()| writer.next_batch().unwrap());
+
+        let lens = batches.each_ref().map(|batch| {
+            let pieces = batch.iter().filter(|operation| operation.is_piece()).count();
+            (batch.first().is_some_and(|first| !first.is_bulk()), pieces, batch.len())
+        });
+        assert_eq!(lens, [(true, 16, 17), (false, 4, 4), (false, 0, 1)]);
     }
 }

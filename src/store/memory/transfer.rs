@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{MemoryStore, Row, Tables};
-use crate::model::{Identity, Lease, Record, Revision, Timestamp};
+use crate::model::{Identity, Lease, Record, RecordKind, Revision, Settled, Timestamp};
 use crate::store::StoreError;
-use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, StoredRevision, Transfer};
+use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, ResultPiece, StoredRevision, Transfer};
 
 /// How many items make a page.
 const PAGE_MAX: usize = 7;
@@ -42,6 +42,10 @@ impl Transfer for MemoryStore {
             Items::Revisions(items) => items.into_iter().for_each(|item| tables.restore_revision(item)),
             Items::Marks(marks) => marks.into_iter().for_each(|mark| tables.restore_mark(mark)),
             Items::Records(records) => records.into_iter().for_each(|record| tables.restore_record(record)),
+            Items::Results(pieces) => {
+                tables.pieces.extend(pieces.into_iter().map(|it| ((it.run, it.number), it.bytes)))
+            }
+            Items::Pauses(pauses) => tables.pauses = pauses.into_iter().next_back().unwrap_or_default(),
             Items::Leases(leases) => leases.into_iter().for_each(|lease| tables.restore_lease(lease)),
         }
         Ok(())
@@ -65,6 +69,8 @@ fn page(items: &Items, begin: usize) -> Option<Items> {
         Items::Revisions(items) => Items::Revisions(cut(items, begin)),
         Items::Marks(items) => Items::Marks(cut(items, begin)),
         Items::Records(items) => Items::Records(cut(items, begin)),
+        Items::Results(items) => Items::Results(cut(items, begin)),
+        Items::Pauses(items) => Items::Pauses(cut(items, begin)),
         Items::Leases(items) => Items::Leases(cut(items, begin)),
     };
     (!page.is_empty()).then_some(page)
@@ -73,8 +79,10 @@ fn page(items: &Items, begin: usize) -> Option<Items> {
 impl Tables {
     fn items(&self, kind: Kind) -> Items {
         let settled_through = self.leases.iter().map(|lease| lease.settled_through).min().unwrap_or_default();
-        let may_be_asked_for =
-            |record: &Record| record.settled.as_ref().is_some_and(|settled| settled.stretch.last > settled_through);
+        let may_be_asked_for = |record: &Record| {
+            let is_unsettled = |settled: &Settled| settled.stretch.last > settled_through;
+            record.settled.as_ref().is_some_and(is_unsettled) || record.kind == RecordKind::Started
+        };
         let records = |wanted: &dyn Fn(&Row) -> bool| {
             Items::Records(self.records.iter().filter(|row| wanted(row)).map(|row| row.record.clone()).collect())
         };
@@ -83,8 +91,15 @@ impl Tables {
             Kind::Cleared => records(&|row| row.is_cleared && may_be_asked_for(&row.record)),
             Kind::Marks => Items::Marks(self.marks()),
             Kind::Records => records(&|row| !row.is_cleared),
+            Kind::Results => Items::Results(self.stored_pieces()),
+            Kind::Pauses => Items::Pauses(Some(self.pauses.clone()).filter(|it| it.version > 0).into_iter().collect()),
             Kind::Leases => Items::Leases(self.leases.clone()),
         }
+    }
+
+    fn stored_pieces(&self) -> Vec<ResultPiece> {
+        let piece = |(&(run, number), bytes): (&_, &bytes::Bytes)| ResultPiece { run, number, bytes: bytes.clone() };
+        self.pieces.iter().map(piece).collect()
     }
 
     fn stored_revisions(&self) -> Vec<StoredRevision> {
@@ -131,8 +146,7 @@ impl Tables {
 
     fn restore_record(&mut self, record: Record) {
         self.records.retain(|row| row.record.id != record.id);
-        self.newest_row += 1;
-        self.records.push(Row { seq: self.newest_row, record, is_cleared: false });
+        self.push(record);
     }
 
     /// They come in the order of their shards.

@@ -1,21 +1,19 @@
 //! A store as a service may leave it, made at once.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use schedule_service::model::cron::CronExpr;
 use schedule_service::model::{
-    Claim, Entry, EntryName, Epoch, Identity, LastFire, Lease, Record, RecordId, RecordKind, Request, Revision, RunId,
-    Settled, Stretch, TargetUrl, Task, TimeZone, Timestamp,
+    Claim, Entry, EntryName, Epoch, Identity, Lease, Pause, Pauses, Record, RecordId, RecordKind, Request, Revision,
+    RunId, RunState, Schedule, Settled, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
 use schedule_service::store::embedded::Embedded;
-use schedule_service::store::{CatalogStore, Change, JournalStore, LeaseStore};
+use schedule_service::store::{CatalogStore, Change, JournalStore, LeaseStore, RESULT_PIECE, ResultStore};
 use serde_json::json;
 
 /// Tasks that have a history.
 pub(super) const NAMES: [&str; 3] = ["fired", "odd é\"\n", "cleared"];
 /// How many records a full store holds that are not cleared.
-pub(super) const RECORDS: u64 = 6_000 + 400 + 2;
+pub(super) const RECORDS: u64 = 6_000 + 400 + 2 + 2;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").unwrap().plus(std::time::Duration::from_secs(second as u64))
@@ -52,8 +50,27 @@ pub(super) async fn fill(folder: &Path) {
     store.clear(&identity("cleared"), at(60_100)).await.unwrap();
     let late = change_record(RecordKind::Delete, "cleared", at(60_101));
     store.append(vec![late, change_record(RecordKind::Running, NAMES[1], at(60_101))]).await.unwrap();
+    fill_runs(&store).await;
     settle(&store, &leases, at(60_031)).await;
     store.close().await.unwrap();
+}
+
+/// Runs that somebody asked for, one of them a dead letter, the result of the other, and a pause.
+async fn fill_runs(store: &Embedded) {
+    let asked_for = |second: i64, is_dead_letter: bool| {
+        let (id, run) = (RunId::asked(at(second)).into(), RunState { is_dead_letter, ..RunState::ended(entry()) });
+        let record = outcome(NAMES[1], at(second), "null");
+        Record { id, settled: None, run: Some(run), ..record }
+    };
+    let (run, dead) = (asked_for(60_102, false), asked_for(60_103, true));
+    for number in 0..100 {
+        let piece = vec![u8::try_from(number).unwrap(); RESULT_PIECE];
+        store.put_piece(run.id.into(), number, piece.into()).await.unwrap();
+    }
+    store.append(vec![run, dead]).await.unwrap();
+    let pause = Pause { since: at(60_103), by: "a test".into(), note: Some("why".into()) };
+    let pauses = Pauses { version: 1, all: None, tags: [("no entry has it".into(), pause)].into() };
+    assert!(store.set_pauses(&pauses).await.unwrap());
 }
 
 /// Fills the store of a folder with a task, and a record for each body.
@@ -75,16 +92,8 @@ async fn settle(store: &Embedded, leases: &[Lease], settled_through: Timestamp) 
 async fn put(store: &Embedded, epoch: Epoch, name: &str, replaces: Option<u64>, cron_time: &str, second: i64) {
     let from = at(second);
     let url = TargetUrl::parse("http://127.0.0.1:9/never").unwrap();
-    let entry = Entry {
-        name: entry(),
-        cron_time: cron_time.into(),
-        cron: CronExpr::parse(cron_time).unwrap(),
-        request: Request { url, headers: None, body: None },
-        last_fire: LastFire::never(),
-    };
-    let task = Task { identity: identity(name), time_zone: TimeZone::UTC, entries: [entry].into() };
-    let task = Arc::new(task);
-    let next = Revision { task, number: 0, enabled: true, put_at: from, in_force_from: from, in_force_until: None };
+    let entry = Entry::new(entry(), Schedule::cron(cron_time).unwrap(), Request::post(url));
+    let next = Revision::new(Task::new(identity(name), TimeZone::UTC, vec![entry]), from);
     let put = change(epoch, name, replaces, from, Some(next), RecordKind::Put);
     store.change(put).await.unwrap();
 }
@@ -105,7 +114,7 @@ fn change_record(kind: RecordKind, name: &str, time: Timestamp) -> Record {
         "type": kind.as_str(), "identity": name, "time": time.secs(), "@timestamp": time.to_string(),
     });
     let source = source.to_string().into();
-    Record { id: RecordId::random(), identity: identity(name), kind, settled: None, time, source }
+    Record { id: RecordId::random(), identity: identity(name), kind, settled: None, run: None, time, source }
 }
 
 /// An outcome with a body that is spread over lines, as targets like to answer.

@@ -106,7 +106,7 @@ async fn everything_goes_there_and_back_and_verify_and_search_and_checksums_stay
     assert_eq!(verified(cluster.command(one.path())).await, of_source);
     assert_eq!(verified(Process::command(other.path())).await, of_source);
     let of_source = found(one.path(), &[]).await;
-    assert_eq!(of_source.iter().map(Vec::len).collect::<Vec<_>>(), [100, 52, 2, 0, 1, 0]);
+    assert_eq!(of_source.iter().map(Vec::len).collect::<Vec<_>>(), [100, 52, 4, 0, 1, 0]);
     assert_eq!(found(one.path(), &cluster.environment()).await, of_source);
     assert_eq!(found(other.path(), &[]).await, of_source);
     cluster.remove().await;

@@ -19,6 +19,10 @@ use super::Arrival;
 pub(crate) enum Reply {
     /// 200 with this envelope.
     Says(Value),
+    /// 200 with this text.
+    Text(String),
+    /// 200 with this text and more to come, but the connection ends.
+    BreaksOff(String),
     /// Another status, and when to come again.
     Status(u16, Option<u32>),
     /// 200 with a body that is announced with so many bytes and never comes.
@@ -83,7 +87,7 @@ async fn answer(
     request: Request<Incoming>,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     play: Arc<impl Fn(&Arrival) -> Reply>,
-) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, std::io::Error>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let arrival = Arrival { method: head.method, uri: head.uri, headers: head.headers, body };
@@ -91,15 +95,24 @@ async fn answer(
     arrivals.lock().unwrap().push(arrival);
     let response = Response::builder();
     Ok(match reply {
-        Reply::Says(envelope) => response.body(Full::from(envelope.to_string()).boxed()),
+        Reply::Says(envelope) => response.body(whole(envelope.to_string())),
+        Reply::Text(text) => response.body(whole(text)),
+        Reply::BreaksOff(text) => {
+            let chunks = [Ok(Frame::data(Bytes::from(text))), Err(std::io::Error::other("played"))];
+            response.body(BodyExt::boxed(StreamBody::new(stream::iter(chunks))))
+        }
         Reply::Status(status, again) => {
             let response = again.into_iter().fold(response, |response, again| response.header("retry-after", again));
-            response.status(StatusCode::from_u16(status).unwrap()).body(Full::default().boxed())
+            response.status(StatusCode::from_u16(status).unwrap()).body(whole(String::new()))
         }
         Reply::Announces(length) => {
-            let never = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+            let never = StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
             response.header("content-length", length).body(BodyExt::boxed(never))
         }
     }
     .unwrap())
+}
+
+fn whole(text: String) -> BoxBody<Bytes, std::io::Error> {
+    Full::from(text).map_err(|never| match never {}).boxed()
 }

@@ -35,8 +35,8 @@ impl Arrival {
 
 /// A server that records every request.
 ///
-/// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, `/slow…` late, all else
-/// with 200 and JSON.
+/// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, `/slow…` late,
+/// `/flaky/2…` with 503 twice and then well, `/busy/2…` the same with `Retry-After: 1`, all else with 200 and JSON.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
@@ -105,9 +105,27 @@ async fn record(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = head.uri.path().to_owned();
-    arrivals.lock().unwrap().push(Arrival { method: head.method, uri: head.uri, headers: head.headers, body });
+    let before = {
+        let mut arrivals = arrivals.lock().unwrap();
+        let before = arrivals.iter().filter(|arrival| arrival.uri.path() == path).count();
+        arrivals.push(Arrival { method: head.method, uri: head.uri, headers: head.headers, body });
+        before
+    };
     counted.send_modify(|count| *count += 1);
+    if is_unwell(&path, before) {
+        let busy = path.starts_with("/busy/").then_some(("retry-after", "1"));
+        let reply =
+            busy.into_iter().fold(Response::builder().status(503), |reply, (name, value)| reply.header(name, value));
+        return Ok(reply.body(Full::new(Bytes::from_static(b"unwell"))).unwrap());
+    }
     Ok(answer(&path).await)
+}
+
+/// Whether a path that is well only after some requests is not yet.
+fn is_unwell(path: &str, before: usize) -> bool {
+    let rest = path.strip_prefix("/flaky/").or_else(|| path.strip_prefix("/busy/"));
+    let times = rest.and_then(|rest| rest.split('/').next()).and_then(|times| times.parse::<usize>().ok());
+    times.is_some_and(|times| before < times)
 }
 
 async fn answer(path: &str) -> Response<Full<Bytes>> {

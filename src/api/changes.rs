@@ -1,0 +1,42 @@
+//! What `/delete` and `/running` are asked, also as lines of `/bulk`.
+
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::caller::Caller;
+use super::wire::{Understood, identity_of, understand};
+use crate::catalog::{Removal, Switch};
+use crate::model::object::{Mistakes, Object, integer};
+
+/// `/delete`: which task.
+pub(super) fn removal(bytes: &[u8]) -> Understood<Removal> {
+    understand(|mistakes| {
+        let body = Object::read_body(bytes, r#"{"identity":"backup"}"#, mistakes)?;
+        let (identity, revision) = (identity_of(&body, mistakes), revision_of(&body, mistakes));
+        let identity = identity?;
+        let request = request(&serde_json::json!({ "identity": identity.as_str() }));
+        Some(Removal { identity, request, revision })
+    })
+}
+
+/// `/running`: which task, and where the switch goes.
+pub(super) fn switch(bytes: &[u8], caller: &Caller) -> Understood<Switch> {
+    understand(|mistakes| {
+        let body = Object::read_body(bytes, r#"{"identity":"backup","running":true}"#, mistakes)?;
+        let (identity, running) = (identity_of(&body, mistakes), body.boolean("running", mistakes));
+        let revision = revision_of(&body, mistakes);
+        let (identity, enabled) = identity.zip(running)?;
+        let request = request(&serde_json::json!({ "identity": identity.as_str(), "running": enabled }));
+        Some(Switch { identity, enabled, request, revision, by: Some(caller.shared()), note: None })
+    })
+}
+
+/// The revision that the client knows.
+fn revision_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<u64> {
+    let raw = body.get("revision")?;
+    u64::try_from(integer(raw, &body.path_of("revision"), 0..=i64::MAX, mistakes)?).ok()
+}
+
+/// The request as the history keeps it.
+fn request(body: &serde_json::Value) -> Box<RawValue> {
+    to_raw_value(body).expect("a value can be written as JSON")
+}

@@ -1,0 +1,315 @@
+//! Job runs: the contract's third family. Here stands the list of what can be asked of jobs.
+
+pub(super) mod dates;
+mod job_id;
+mod query;
+mod range;
+mod result_file;
+mod view;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use warp::Filter;
+use warp::reply::Response;
+
+use self::query::{Page, Parameters};
+use self::view::{JobState, RunDocument};
+pub(super) use self::view::{JobView, RunView};
+use super::caller::Caller;
+use super::problem::Problem;
+use super::under::{Asked, under};
+use super::{Api, Services, reply};
+use crate::catalog::RunRefused;
+use crate::model::{EntryName, Identity, Record, RecordKind, Revision, RunId, Timestamp};
+use crate::store::RunQuery;
+
+/// The longest `args`, in bytes.
+const ARGS_MAX: usize = 8 * 1024;
+/// How many tasks are looked through without a pause for others.
+const TASKS_AT_ONCE: usize = 1_000;
+
+type Answered = Result<Response, Problem>;
+
+/// The routes of this family.
+pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
+    let longer = warp::path("rest").and(warp::path("ng")).and(warp::path("scheduled-jobs"));
+    let prefix = warp::path("scheduled-jobs").or(longer).unify();
+    under(prefix, api, answer, |error| Problem::from(error).into_reply())
+}
+
+/// Whether a path belongs to jobs.
+pub(super) fn is_below(path: &str) -> bool {
+    let below = path.strip_prefix("/rest/ng").unwrap_or(path).strip_prefix("/scheduled-jobs");
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The answer where no route is. `allow`: what the path takes.
+pub(super) fn unserved(allow: Option<&'static str>) -> Response {
+    allow.map_or_else(Problem::no_path, Problem::method).into_reply()
+}
+
+async fn answer(services: Services, asked: Asked) -> Response {
+    routed(&services, &asked).await.unwrap_or_else(Problem::into_reply)
+}
+
+async fn routed(services: &Services, asked: &Asked) -> Answered {
+    let segments: Vec<&str> = asked.path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let parameters = Parameters::read(&asked.query);
+    match (asked.method.as_str(), segments.as_slice()) {
+        ("GET", []) => list(services, &parameters).await,
+        ("GET", ["count"]) => count(services, &parameters).await,
+        ("GET", [job]) => one(services, &Job::find(services, job)?).await,
+        ("GET", [job, "runs"]) => runs(services, &Job::find(services, job)?, &parameters).await,
+        ("POST", [job, "runs"]) => run_now(services, &Job::find(services, job)?, asked).await,
+        ("GET", [job, "runs", run]) => {
+            let job = Job::of_run(job)?;
+            let record = job.run(services, run).await?;
+            Ok(reply::json(StatusCode::OK, &RunView::whole(&record, job.zone(services))))
+        }
+        ("DELETE", [job, "runs", run]) => cancel(services, &Job::of_run(job)?, run, &asked.caller).await,
+        ("POST", [job, "runs", run, "rerun"]) => rerun(services, &Job::find(services, job)?, run, asked).await,
+        ("GET" | "HEAD", [job, "runs", run, "result-file"]) => {
+            let job = Job::of_run(job)?;
+            let record = job.run(services, run).await?;
+            result_file::answer(services, &asked.method, &asked.headers, record).await
+        }
+        _ => Err(Problem::no_path()),
+    }
+}
+
+/// A job that a path names.
+struct Job {
+    identity: Identity,
+    entry: EntryName,
+    /// Its definition and the entry's place in it; `None`: only its runs are asked for, which may outlive it.
+    known: Option<(Arc<Revision>, usize)>,
+}
+
+impl Job {
+    /// A job whose runs are asked for: it may be gone.
+    fn of_run(segment: &str) -> Result<Self, Problem> {
+        let (identity, entry) =
+            job_id::read(segment).map_err(|expected| Problem::parameter("jobId", segment, expected))?;
+        Ok(Self { identity, entry, known: None })
+    }
+
+    /// A job that exists.
+    fn find(services: &Services, segment: &str) -> Result<Self, Problem> {
+        let job = Self::of_run(segment)?;
+        let revision = services.catalog.get(&job.identity);
+        let known = revision.and_then(|revision| revision.entry(&job.entry).map(|entry| (revision, entry)));
+        match known {
+            Some(known) => Ok(Self { known: Some(known), ..job }),
+            None => Err(Problem::not_found("jobId", segment, "there is no such job")),
+        }
+    }
+
+    fn zone(&self, services: &Services) -> crate::model::TimeZone {
+        let zone = |revision: &Arc<Revision>| revision.task.time_zone;
+        let known = self.known.as_ref().map(|(revision, _)| zone(revision));
+        known.or_else(|| services.catalog.get(&self.identity).as_ref().map(zone)).unwrap_or(crate::model::TimeZone::UTC)
+    }
+
+    /// One of its runs.
+    async fn run(&self, services: &Services, segment: &str) -> Result<Record, Problem> {
+        let not_found = || Problem::not_found("runId", segment, "this job has no such run");
+        let run = job_id::read_run(segment).ok_or_else(not_found)?;
+        let record = services.catalog.run(&self.identity, run).await.map_err(unavailable)?;
+        record.filter(|record| record.entry() == Some(&self.entry)).ok_or_else(not_found)
+    }
+}
+
+fn unavailable(error: crate::catalog::CatalogError) -> Problem {
+    super::reply::ApiError::from(error).into()
+}
+
+async fn list(services: &Services, parameters: &Parameters) -> Answered {
+    let (Page { skip, limit }, text) = (parameters.page()?, parameters.text()?);
+    let mut found = Vec::new();
+    let mut seen = 0;
+    through_all(services, text.as_deref(), |revision, entry| {
+        seen += 1;
+        if seen > skip {
+            found.push((revision.clone(), entry));
+        }
+        found.len() < limit
+    })
+    .await;
+    let states = states(services, &found).await?;
+    let views = found.iter().zip(&states).map(|((revision, entry), state)| {
+        let entry = &revision.task.entries[*entry];
+        JobView::new(revision, entry, state)
+    });
+    Ok(reply::json(StatusCode::OK, &views.collect::<Vec<_>>()))
+}
+
+/// How many jobs there are.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobCount)]
+pub(super) struct Count {
+    count: usize,
+}
+
+async fn count(services: &Services, parameters: &Parameters) -> Answered {
+    let text = parameters.text()?;
+    let mut count = 0;
+    through_all(services, text.as_deref(), |_, _| {
+        count += 1;
+        true
+    })
+    .await;
+    Ok(reply::json(StatusCode::OK, &Count { count }))
+}
+
+/// Gives all jobs that hold a text, in order, until `take` wants no more.
+async fn through_all(services: &Services, text: Option<&str>, mut take: impl FnMut(&Arc<Revision>, usize) -> bool) {
+    let mut after = None;
+    loop {
+        let page = services.catalog.page("", after.as_ref(), TASKS_AT_ONCE);
+        let Some(last) = page.last() else { return };
+        after = Some(last.task.identity.clone());
+        for revision in page.iter().filter(|revision| !revision.task.is_one_shot) {
+            for (index, entry) in revision.task.entries.iter().enumerate() {
+                if holds(revision, entry, text) && !take(revision, index) {
+                    return;
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn holds(revision: &Revision, entry: &crate::model::Entry, text: Option<&str>) -> bool {
+    let Some(text) = text else { return true };
+    let options = entry.options();
+    let names = [revision.task.identity.as_str(), entry.name.as_str()];
+    let words = options.tags.iter().map(|tag| &**tag).chain(options.description.as_deref());
+    names.into_iter().chain(words).any(|held| held.to_lowercase().contains(text))
+}
+
+/// What is known of jobs beside their definitions.
+async fn states(services: &Services, jobs: &[(Arc<Revision>, usize)]) -> Result<Vec<JobState>, Problem> {
+    let names: Vec<(Identity, EntryName)> = jobs
+        .iter()
+        .map(|(revision, entry)| (revision.task.identity.clone(), revision.task.entries[*entry].name.clone()))
+        .collect();
+    let newest = services.catalog.newest_runs(&names).await.map_err(unavailable)?;
+    let mut states = Vec::with_capacity(jobs.len());
+    for (((revision, entry), (identity, name)), newest) in jobs.iter().zip(&names).zip(newest) {
+        let next = services.catalog.next_fire(revision, &revision.task.entries[*entry]);
+        let activity = services.catalog.activity(identity, name).await;
+        states.push(JobState { next, newest, activity });
+    }
+    Ok(states)
+}
+
+async fn one(services: &Services, job: &Job) -> Answered {
+    let known: Vec<_> = job.known.iter().cloned().collect();
+    let states = states(services, &known).await?;
+    let [(revision, entry)] = known.as_slice() else { return Err(Problem::no_path()) };
+    Ok(reply::json(StatusCode::OK, &JobView::new(revision, &revision.task.entries[*entry], &states[0])))
+}
+
+async fn runs(services: &Services, job: &Job, parameters: &Parameters) -> Answered {
+    let zone = job.zone(services);
+    let (Page { skip, limit }, (since, until)) = (parameters.page()?, parameters.dates(zone)?);
+    let query = RunQuery {
+        identity: Some(job.identity.clone()),
+        entry: Some(job.entry.clone()),
+        kinds: parameters.kinds()?,
+        dead_letters: false,
+        since,
+        until,
+        skip,
+        limit,
+    };
+    let found = services.catalog.runs(query).await.map_err(unavailable)?;
+    // A callback that is under way has a record like a run's until it has ended; it is none.
+    let of_runs = found.records.iter().filter(|record| !RunDocument::of(record).is_callback());
+    let views: Vec<RunView<'_>> = of_runs.map(|record| RunView::new(record, zone)).collect();
+    Ok(reply::json(StatusCode::OK, &views))
+}
+
+/// What may stand in the body of a request for a run.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RunBody {
+    args: Option<String>,
+}
+
+fn args_of(body: &[u8]) -> Result<String, Problem> {
+    const EXPECTED: &str = r#"expected {"args":"words separated by blanks"} or nothing"#;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(String::new());
+    }
+    let body: RunBody =
+        serde_json::from_slice(body).map_err(|error| Problem::body(format!("body: {error}, {EXPECTED}")))?;
+    let args = body.args.unwrap_or_default();
+    if args.len() > ARGS_MAX {
+        return Err(Problem::parameter("args", &args, format!("at most {ARGS_MAX} bytes, these are {}", args.len())));
+    }
+    if args.chars().any(|letter| letter.is_control() && letter != '\t') {
+        return Err(Problem::parameter("args", &args, "words without control characters"));
+    }
+    Ok(args)
+}
+
+async fn run_now(services: &Services, job: &Job, asked: &Asked) -> Answered {
+    let args = args_of(&asked.body)?;
+    let run = services.catalog.run_now(&job.identity, &job.entry, &args, asked.caller.name()).await;
+    queued(services, job, run.map_err(refused)?).await
+}
+
+async fn rerun(services: &Services, job: &Job, run: &str, asked: &Asked) -> Answered {
+    let record = job.run(services, run).await?;
+    if record.kind == RecordKind::Started {
+        return Err(Problem::conflict("the run is in progress, it can be run again when it has ended", None));
+    }
+    let run = services.catalog.rerun(&record, asked.caller.name()).await;
+    queued(services, job, run.map_err(refused)?).await
+}
+
+/// The job, with the run that was asked for.
+async fn queued(services: &Services, job: &Job, run: RunId) -> Answered {
+    let known: Vec<_> = job.known.iter().cloned().collect();
+    let states = states(services, &known).await?;
+    let [(revision, entry)] = known.as_slice() else { return Err(Problem::no_path()) };
+    let view = JobView::new(revision, &revision.task.entries[*entry], &states[0]).with_run(run);
+    Ok(reply::json(StatusCode::OK, &view))
+}
+
+fn refused(refused: RunRefused) -> Problem {
+    match refused {
+        RunRefused::Waiting(run) => {
+            let detail = format!("a run is in progress and run {run} waits behind it");
+            Problem::conflict(detail, Some(run.to_string()))
+        }
+        RunRefused::Unknown | RunRefused::TooMany { .. } => {
+            Problem::not_found("jobId", "", "there is no such job, or it has just been deleted")
+        }
+        RunRefused::Failed(error) => unavailable(error),
+    }
+}
+
+async fn cancel(services: &Services, job: &Job, run: &str, caller: &Caller) -> Answered {
+    let record = job.run(services, run).await?;
+    let ended = || Problem::conflict("the run has ended, there is nothing to cancel", None);
+    if record.kind != RecordKind::Started {
+        return Err(ended());
+    }
+    let cancelled = services.catalog.cancel_run(RunId::from(record.id), caller.name()).await;
+    if !cancelled.map_err(unavailable)? {
+        return Err(ended());
+    }
+    let mut reply = Response::default();
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    Ok(reply)
+}
+
+/// The moment from which on results are kept.
+pub(super) fn results_kept_since(services: &Services, now: Timestamp) -> Timestamp {
+    now.minus(services.results_kept_for)
+}

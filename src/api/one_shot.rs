@@ -1,0 +1,309 @@
+//! One request at one instant: the contract's second family.
+
+use http::header::{ALLOW, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+use utoipa::ToSchema;
+use warp::Filter;
+use warp::reply::Response;
+
+use super::caller::Caller;
+use super::jobs::dates;
+use super::openapi::words;
+use super::under::{Asked, under};
+use super::view::TaskView;
+use super::{Api, Services, reply};
+use crate::catalog::{Put, Removal};
+use crate::model::{
+    Entry, EntryName, Identity, Record, RecordKind, Request, RunId, Schedule, TargetUrl, Task, TimeZone, Timestamp,
+};
+
+/// The only entry of such a task.
+const ENTRY: &str = "request";
+/// What a client is told of a date that is none.
+const DATE_EXPECTED: &str = "Datetime has wrong format. Use one of these formats instead: \
+                             YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].";
+
+/// The routes of this family.
+pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
+    let prefix = warp::path("schedule").or(warp::path("api").and(warp::path("schedule"))).unify();
+    under(prefix, api, answer, |error| {
+        let (status, detail) = (error.status(), error.to_string());
+        Refusal::Detail(status, detail).into_reply(&Method::POST)
+    })
+}
+
+/// Whether a path belongs to one-shots.
+pub(super) fn is_below(path: &str) -> bool {
+    let below = path.strip_prefix("/api").unwrap_or(path).strip_prefix("/schedule");
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The answer where no route is. `allow`: what the path takes.
+pub(super) fn unserved(method: &Method, allow: Option<&'static str>) -> Response {
+    allow.map_or_else(Refusal::not_found, Refusal::Method).into_reply(method)
+}
+
+async fn answer(services: Services, asked: Asked) -> Response {
+    let routed = match (asked.method.as_str(), asked.path.as_str()) {
+        ("POST", "") => schedule(&services, &asked).await,
+        ("GET", id) if !id.is_empty() => status(&services, id).await,
+        ("DELETE", id) if !id.is_empty() => cancel(&services, id, &asked.caller).await,
+        (_, _) => Err(Refusal::not_found()),
+    };
+    routed.unwrap_or_else(|refusal| refusal.into_reply(&asked.method))
+}
+
+/// Why it is not done, in the words that such clients know.
+enum Refusal {
+    /// Messages by field.
+    Fields(Map<String, Value>),
+    Detail(StatusCode, String),
+    Method(&'static str),
+}
+
+impl Refusal {
+    fn not_found() -> Self {
+        Self::Detail(StatusCode::NOT_FOUND, "Not found.".to_owned())
+    }
+
+    fn failed(error: crate::catalog::CatalogError) -> Self {
+        let error = super::reply::ApiError::from(error);
+        Self::Detail(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+
+    fn into_reply(self, method: &Method) -> Response {
+        match self {
+            Self::Fields(fields) => reply::json(StatusCode::BAD_REQUEST, &fields),
+            Self::Detail(status, detail) => {
+                let mut reply = reply::json(status, &json!({ "detail": detail }));
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                }
+                reply
+            }
+            Self::Method(allow) => {
+                let detail = format!("Method \"{method}\" not allowed.");
+                let mut reply = reply::json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "detail": detail }));
+                reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+                reply
+            }
+        }
+    }
+}
+
+/// A request at one instant, and where it stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneShot)]
+pub(super) struct OneShotView<'a> {
+    #[schema(value_type = words::OneShotId)]
+    id: &'a str,
+    #[schema(value_type = words::ZonedDate)]
+    date_time: String,
+    /// As long as it is scheduled.
+    #[schema(value_type = String)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[schema(value_type = words::OneShotStatus)]
+    status: &'static str,
+    /// The status of the answer, where one came.
+    #[schema(value_type = words::Status)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<u16>,
+    /// Why it failed.
+    #[schema(value_type = String)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+async fn schedule(services: &Services, asked: &Asked) -> Result<Response, Refusal> {
+    let fields = fields(asked.header("content-type"), &asked.body)?;
+    let mut mistakes = Map::new();
+    let instant = instant(fields.get("date_time"), services.default_time_zone, services.catalog.now());
+    let instant = noted(instant, "date_time", &mut mistakes);
+    let url = noted(url(fields.get("url")), "url", &mut mistakes);
+    let (Some(instant), Some(url)) = (instant, url) else { return Err(Refusal::Fields(mistakes)) };
+    let id = RunId::asked(instant).to_string();
+    let put = put(&id, instant, url, services.default_time_zone, &asked.caller);
+    let (date_time, url) = (instant.rfc3339_millis_in(services.default_time_zone), url_of(&put));
+    services.catalog.put(put).await.map_err(Refusal::failed)?;
+    let view =
+        OneShotView { id: &id, date_time, url: Some(&url), status: "scheduled", status_code: None, reason: None };
+    Ok(reply::json(StatusCode::CREATED, &view))
+}
+
+fn url_of(put: &Put) -> String {
+    put.task.entries[0].request.url.as_str().to_owned()
+}
+
+fn noted<T>(read: Result<T, String>, field: &str, mistakes: &mut Map<String, Value>) -> Option<T> {
+    read.map_err(|mistake| mistakes.insert(field.to_owned(), json!([mistake]))).ok()
+}
+
+/// The fields of a body: JSON, or a form.
+fn fields(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    let media_type = content_type.map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    match media_type.as_deref() {
+        Some("application/x-www-form-urlencoded") => {
+            let pairs = form_urlencoded::parse(body).into_owned();
+            Ok(pairs.map(|(name, value)| (name, Value::String(value))).collect())
+        }
+        None | Some("" | "application/json") => match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            Ok(other) => {
+                let text = format!("Invalid data. Expected a dictionary, but got {}.", python_type(&other));
+                Err(Refusal::Fields(Map::from_iter([("non_field_errors".to_owned(), json!([text]))])))
+            }
+            // As an empty form: each field is missing.
+            Err(_) if body.iter().all(u8::is_ascii_whitespace) => Ok(Map::new()),
+            Err(error) => Err(Refusal::Detail(StatusCode::BAD_REQUEST, format!("JSON parse error - {error}"))),
+        },
+        Some(other) => {
+            let shown: String = other.chars().take(64).collect();
+            let text = format!("Unsupported media type \"{shown}\" in request.");
+            Err(Refusal::Detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+        }
+    }
+}
+
+fn python_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+/// The text of a field that must be there.
+fn text(value: Option<&Value>) -> Result<&str, String> {
+    match value {
+        None => Err("This field is required.".to_owned()),
+        Some(Value::Null) => Err("This field may not be null.".to_owned()),
+        Some(Value::String(text)) if text.trim().is_empty() => Err("This field may not be blank.".to_owned()),
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err("Not a valid string.".to_owned()),
+    }
+}
+
+fn instant(value: Option<&Value>, zone: TimeZone, now: Timestamp) -> Result<Timestamp, String> {
+    let instant = dates::moment(text(value)?, zone).ok_or(DATE_EXPECTED)?;
+    if instant <= now {
+        return Err("The date and time must be in the future.".to_owned());
+    }
+    if instant.year_month().0 >= 2200 {
+        return Err("The date and time must be before the year 2200.".to_owned());
+    }
+    Ok(instant)
+}
+
+fn url(value: Option<&Value>) -> Result<TargetUrl, String> {
+    let text = text(value)?;
+    if text.len() > TargetUrl::LEN_MAX {
+        return Err(format!("Ensure this field has no more than {} characters.", TargetUrl::LEN_MAX));
+    }
+    TargetUrl::parse(text.trim()).map_err(|_| "Enter a valid URL.".to_owned())
+}
+
+/// The task of one request.
+fn put(id: &str, instant: Timestamp, url: TargetUrl, zone: TimeZone, caller: &Caller) -> Put {
+    let request = Request { method: Method::GET, ..Request::post(url) };
+    let schedule = Schedule::At { text: instant.to_string().into(), instant };
+    let identity = Identity::parse(id).expect("a UUID is a name");
+    let mut task = Task::new(identity, zone, vec![Entry::new(entry_name(), schedule, request)]);
+    task.is_one_shot = true;
+    let request = to_raw_value(&TaskView::for_log(&task, true)).expect("a task can be written as JSON");
+    Put { task, enabled: true, request, revision: Some(0), by: Some(caller.shared()) }
+}
+
+fn entry_name() -> EntryName {
+    EntryName::parse(ENTRY).expect("it is a name")
+}
+
+/// Where a one-shot stands.
+enum Stage {
+    /// It is still to come, or under way.
+    Scheduled {
+        url: String,
+    },
+    Ended {
+        kind: RecordKind,
+        record: Option<Record>,
+    },
+}
+
+/// A one-shot that a path names, with its instant. `None`: there is none.
+async fn find(services: &Services, id: &str) -> Result<Option<(Identity, Timestamp, Stage)>, Refusal> {
+    let Some(run) = RunId::parse(id).filter(|run| run.to_string() == id) else { return Ok(None) };
+    let (identity, entry) = (Identity::parse(id).expect("a UUID is a name"), entry_name());
+    let planned = RunId::planned(&identity, &entry, run.instant());
+    let record = services.catalog.run(&identity, planned).await.map_err(Refusal::failed)?;
+    let known = services.catalog.get(&identity).filter(|revision| revision.task.is_one_shot);
+    let stage = match (record, known) {
+        (Some(record), _) if record.kind.is_fire() => Stage::Ended { kind: record.kind, record: Some(record) },
+        (_, known) => {
+            let outcome = services.catalog.outcome(&identity, &entry, run.instant()).await.map_err(Refusal::failed)?;
+            match (outcome, known) {
+                (Some(kind), _) => Stage::Ended { kind, record: None },
+                (None, Some(revision)) => {
+                    Stage::Scheduled { url: revision.task.entries[0].request.url.as_str().to_owned() }
+                }
+                (None, None) => return Ok(None),
+            }
+        }
+    };
+    Ok(Some((identity, run.instant(), stage)))
+}
+
+async fn status(services: &Services, id: &str) -> Result<Response, Refusal> {
+    let Some((_, instant, stage)) = find(services, id).await? else { return Err(Refusal::not_found()) };
+    let date_time = instant.rfc3339_millis_in(services.default_time_zone);
+    let view = match &stage {
+        Stage::Scheduled { url } => {
+            OneShotView { id, date_time, url: Some(url), status: "scheduled", status_code: None, reason: None }
+        }
+        Stage::Ended { kind, record } => ended(id, date_time, *kind, record.as_ref()),
+    };
+    Ok(reply::json(StatusCode::OK, &view))
+}
+
+fn ended<'a>(id: &'a str, date_time: String, kind: RecordKind, record: Option<&'a Record>) -> OneShotView<'a> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Seen {
+        status: Option<u16>,
+        message: Vec<String>,
+    }
+    let seen: Seen = record.and_then(|record| serde_json::from_str(&record.source).ok()).unwrap_or_default();
+    let status = if kind == RecordKind::Success { "succeeded" } else { "failed" };
+    let reason = match kind {
+        RecordKind::Success => None,
+        RecordKind::Error => Some(seen.message.join("\n")),
+        kind => Some(format!("it was {}", kind.as_str())),
+    };
+    OneShotView { id, date_time, url: None, status, status_code: seen.status, reason }
+}
+
+async fn cancel(services: &Services, id: &str, caller: &Caller) -> Result<Response, Refusal> {
+    match find(services, id).await? {
+        Some((identity, _, Stage::Scheduled { .. })) => {
+            let request = json!({ "identity": id, "by": caller.name() });
+            let request = to_raw_value(&request).expect("a value can be written as JSON");
+            services.catalog.remove(Removal { identity, request, revision: None }).await.map_err(Refusal::failed)?;
+            let mut reply = Response::default();
+            *reply.status_mut() = StatusCode::NO_CONTENT;
+            Ok(reply)
+        }
+        Some(_) => {
+            let text = "It has been sent, there is nothing to cancel.";
+            Err(Refusal::Detail(StatusCode::CONFLICT, text.to_owned()))
+        }
+        None => Err(Refusal::not_found()),
+    }
+}

@@ -1,0 +1,326 @@
+//! `/validate` and `/preview`: what a put would say, and what will fire. Nothing is changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use warp::reply::Response;
+
+use super::Services;
+use super::forecast::{EntryForecast, Forecast, Window};
+use super::openapi::words;
+use super::reply::{self, ApiError};
+use super::wire::{Misunderstood, identity_of, understand};
+use super::wire_put;
+use crate::model::object::{Kind, Mistake, Mistakes, Object, integer, kind, shown, string};
+use crate::model::{Entry, EntryName, Identity, Revision, Task, TimeZone, Timestamp};
+
+/// How many instants `/validate` shows of each entry.
+const VALIDATE_COUNT: usize = 5;
+/// How many instants `/preview` shows of each entry: when nothing is said, and at most.
+const COUNT_DEFAULT: usize = 10;
+const COUNT_MAX: usize = 1_000;
+/// How many instants one answer holds at most. A question for more is refused.
+const DATES_MAX: usize = 50_000;
+/// How many instants of a window are told: when nothing is said, and at most.
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 10_000;
+/// The longest window.
+const WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+/// How many tasks of a window are looked at without a pause for others.
+const TASKS_AT_ONCE: usize = 1_000;
+/// What a draft is called that has no name of its own.
+const DRAFT: &str = "draft";
+
+/// What `/put` would say.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Verdict {
+    /// Whether it would be stored.
+    valid: bool,
+    mistakes: Vec<MistakeView>,
+    /// How many mistakes there are beyond those that are told.
+    #[serde(skip_serializing_if = "is_zero")]
+    more: usize,
+    /// What is odd, and no reason to refuse it.
+    warnings: Vec<String>,
+    /// The next instants of each entry, if it is valid.
+    entries: BTreeMap<String, EntryForecast>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Mistake)]
+struct MistakeView {
+    /// Where it is.
+    path: String,
+    /// What stands there, and what was expected.
+    text: String,
+}
+
+/// `/validate`: what `/put` would say of a body.
+pub(super) async fn validate(services: Services, body: Bytes) -> Result<Response, ApiError> {
+    let verdict = apart(move || {
+        let now = services.catalog.now();
+        let mut mistakes = Mistakes::default();
+        let put = wire_put::read_put(&body, now, &mut mistakes);
+        if let Some((put, known)) = put.as_ref().and_then(|put| Some((put, put.revision?))) {
+            services.catalog.check_revision(&put.task.identity, known).unwrap_or_else(|error| {
+                let text = error.to_string();
+                mistakes.add("revision", text.strip_prefix("revision: ").unwrap_or(&text));
+            });
+        }
+        let valid = put.filter(|_| mistakes.is_empty());
+        let entries = valid.map(|put| {
+            let revision = Revision { enabled: put.enabled, ..Revision::new(put.task, now) };
+            forecasts(&revision, now, VALIDATE_COUNT)
+        });
+        let view = |mistake: &Mistake| MistakeView { path: mistake.path.clone(), text: mistake.text.clone() };
+        Verdict {
+            valid: mistakes.is_empty(),
+            mistakes: mistakes.found().iter().map(view).collect(),
+            more: mistakes.more(),
+            entries: entries.unwrap_or_default(),
+            warnings: mistakes.warnings,
+        }
+    });
+    Ok(reply::data(verdict.await?))
+}
+
+fn forecasts(revision: &Revision, after: Timestamp, count: usize) -> BTreeMap<String, EntryForecast> {
+    let forecast = |entry: &Entry| (entry.name.as_str().to_owned(), EntryForecast::new(revision, entry, after, count));
+    revision.task.entries.iter().map(forecast).collect()
+}
+
+/// Runs what may take long where nobody waits behind it.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ApiError::Busy("the service is going down".to_owned()))
+}
+
+/// What is to be looked ahead.
+enum Question {
+    /// A definition that is not put, or a task that is.
+    Next {
+        revision: Arc<Revision>,
+        entry: Option<EntryName>,
+        after: Option<Timestamp>,
+        count: usize,
+    },
+    Window {
+        window: Window,
+        limit: usize,
+        prefix: String,
+        zone: Option<TimeZone>,
+    },
+}
+
+const EXAMPLE: &str = r#"{"cron_time":"0 30 2 * * *","time_zone":"Europe/Berlin","count":10}, {"identity":"backup"} or {"from":"2026-11-21T00:00:00Z","to":"2026-11-22T00:00:00Z"}"#;
+
+/// `/preview`: the next instants of a draft or of a task, or what fires within a window.
+pub(super) async fn preview(services: Services, body: Bytes) -> Result<Response, ApiError> {
+    let catalog = services.catalog.clone();
+    let read = apart(move || understand(|mistakes| question(&services, &body, mistakes))).await?;
+    match read?.value {
+        Question::Next { revision, entry, after, count } => {
+            let answer = apart(move || {
+                let now = catalog.now();
+                next(&revision, entry.as_ref(), after.unwrap_or(now), count)
+            });
+            Ok(reply::data(answer.await??))
+        }
+        Question::Window { window, limit, prefix, zone } => {
+            let (mut forecast, mut after) = (Forecast::new(window, limit), None);
+            loop {
+                let page = catalog.page(&prefix, after.as_ref(), TASKS_AT_ONCE);
+                let Some(last) = page.last() else { break };
+                after = Some(last.task.identity.clone());
+                forecast = apart(move || {
+                    page.iter().for_each(|revision| forecast.add(revision));
+                    forecast
+                })
+                .await?;
+            }
+            let (from, to) = (window.from.to_string(), window.to.to_string());
+            Ok(reply::data(WindowView { from, to, forecast: forecast.end(zone) }))
+        }
+    }
+}
+
+/// What all tasks fire within a window.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WindowForecast)]
+pub(super) struct WindowView {
+    #[schema(value_type = words::UtcDate)]
+    from: String,
+    #[schema(value_type = words::UtcDate)]
+    to: String,
+    #[serde(flatten)]
+    forecast: super::forecast::ForecastView,
+}
+
+/// The next instants of the entries of a task.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TaskForecast)]
+pub(super) struct NextView {
+    /// They are later than this.
+    #[schema(value_type = words::ZonedDate)]
+    after: String,
+    #[schema(value_type = words::TimeZone)]
+    time_zone: &'static str,
+    entries: BTreeMap<String, EntryForecast>,
+}
+
+fn next(
+    revision: &Revision,
+    entry: Option<&EntryName>,
+    after: Timestamp,
+    count: usize,
+) -> Result<NextView, Misunderstood> {
+    let zone = revision.task.time_zone;
+    let entries = match entry.and_then(|name| revision.entry(name)) {
+        Some(index) => {
+            let entry = &revision.task.entries[index];
+            BTreeMap::from([(entry.name.as_str().to_owned(), EntryForecast::new(revision, entry, after, count))])
+        }
+        None => {
+            let dates = count.saturating_mul(revision.task.entries.len());
+            if dates > DATES_MAX {
+                let text = format!("count: of all entries that is {dates} instants, expected at most {DATES_MAX}");
+                return Err(Misunderstood(text));
+            }
+            forecasts(revision, after, count)
+        }
+    };
+    Ok(NextView { after: after.rfc3339_exact_in(zone), time_zone: zone.name(), entries })
+}
+
+fn question(services: &Services, body: &[u8], mistakes: &mut Mistakes) -> Option<Question> {
+    let body = Object::read_body(body, EXAMPLE, mistakes)?;
+    let has = |key: &str| body.get(key).is_some();
+    if has("from") || has("to") {
+        return window(&body, mistakes);
+    }
+    let after = body.get("after").and_then(|raw| instant(raw, "after", mistakes));
+    let count = body.get("count").and_then(|raw| integer(raw, "count", 1..=as_i64(COUNT_MAX), mistakes));
+    let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(COUNT_DEFAULT);
+    let now = services.catalog.now();
+    if has("entries") {
+        let revision = Arc::new(draft_of_task(body, now, mistakes)?);
+        return Some(Question::Next { revision, entry: None, after, count });
+    }
+    if !has("identity") {
+        let revision = Arc::new(draft_of_entry(body, now, mistakes)?);
+        return Some(Question::Next { revision, entry: None, after, count });
+    }
+    body.refuse_unknown(&["identity", "entry", "after", "count"], mistakes);
+    let identity = identity_of(&body, mistakes);
+    let entry = body.get("entry").and_then(|raw| entry_name(raw, mistakes));
+    let revision = stored(services, &identity?, entry.as_ref(), mistakes)?;
+    Some(Question::Next { revision, entry, after, count })
+}
+
+fn as_i64(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn instant(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Timestamp> {
+    let text = string(raw, path, mistakes)?;
+    let possible = Timestamp::EPOCH..Timestamp::FAR_FUTURE;
+    let instant = Timestamp::parse_rfc3339(&text).filter(|instant| possible.contains(instant));
+    if instant.is_none() {
+        let expected = "a date and time with an offset such as 2026-11-21T07:15:30Z";
+        mistakes.add(path, format_args!("is `{}`, expected {expected}", shown(&text)));
+    }
+    instant
+}
+
+fn entry_name(raw: &RawValue, mistakes: &mut Mistakes) -> Option<EntryName> {
+    let text = string(raw, "entry", mistakes)?;
+    EntryName::parse(&text).map_err(|error| mistakes.add("entry", error)).ok()
+}
+
+/// A task that is there, and has the entry.
+fn stored(
+    services: &Services,
+    identity: &Identity,
+    entry: Option<&EntryName>,
+    mistakes: &mut Mistakes,
+) -> Option<Arc<Revision>> {
+    let Some(revision) = services.catalog.get(identity) else {
+        mistakes.add("identity", "this identity does not exists");
+        return None;
+    };
+    if let Some(entry) = entry.filter(|entry| revision.entry(entry).is_none()) {
+        mistakes.add("entry", format_args!("is `{}`, but the task has no such entry", shown(entry.as_str())));
+        return None;
+    }
+    Some(revision)
+}
+
+/// A put body; what a preview does not need may be left out.
+fn draft_of_task(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<Revision> {
+    let (name, on) = (raw(&format!("\"{DRAFT}\"")), raw("true"));
+    let mut members = body.into_members();
+    let is_null = |raw: &RawValue| kind(raw) == Kind::Null;
+    members.retain(|(key, raw)| key != "count" && key != "after" && !is_null(raw));
+    for (key, value) in [("identity", &name), ("start", &on)] {
+        if members.iter().all(|(other, _)| other != key) {
+            members.push((key.to_owned(), value));
+        }
+    }
+    let put = wire_put::put_of(&Object::of(String::new(), members), now, mistakes)?;
+    Some(Revision { enabled: put.enabled, ..Revision::new(put.task, now) })
+}
+
+/// The members of one entry and `time_zone`; the URL may be left out.
+fn draft_of_entry(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<Revision> {
+    let zone = match body.get("time_zone") {
+        Some(_) => wire_put::time_zone_of(&body, mistakes),
+        None => Some(TimeZone::UTC),
+    };
+    let url = raw("\"http://localhost/\"");
+    let mut members = body.into_members();
+    let is_null = |raw: &RawValue| kind(raw) == Kind::Null;
+    members.retain(|(key, raw)| !["count", "after", "time_zone"].contains(&key.as_str()) && !is_null(raw));
+    if members.iter().all(|(key, _)| key != "url") {
+        members.push(("url".to_owned(), &url));
+    }
+    let members = Object::of(String::new(), members);
+    let name = EntryName::parse(DRAFT).expect("it is a name");
+    let entry = wire_put::entry_of(&members, Some(name), mistakes)?;
+    let identity = Identity::parse(DRAFT).expect("it is a name");
+    let task = wire_put::check_instants(Task::new(identity, zone?, vec![entry]), "entries", now, mistakes);
+    Some(Revision::new(task, now))
+}
+
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).expect("it is JSON")
+}
+
+fn window(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Question> {
+    body.refuse_unknown(&["from", "to", "limit", "identity", "time_zone"], mistakes);
+    let mut end = |key: &str| {
+        let raw = body.required(key, "a date and time with an offset", mistakes)?;
+        instant(raw, key, mistakes)
+    };
+    let (from, to) = (end("from"), end("to"));
+    let limit = body.get("limit").and_then(|raw| integer(raw, "limit", 0..=as_i64(LIMIT_MAX), mistakes));
+    let prefix = body.get("identity").and_then(|raw| string(raw, "identity", mistakes));
+    let zone = body.get("time_zone").and_then(|_| wire_put::time_zone_of(body, mistakes));
+    let window = Window { from: from?, to: to? };
+    if window.to < window.from {
+        mistakes.add("to", "is before `from`, expected it to be no earlier");
+    } else if window.to.since(window.from) > WINDOW_MAX {
+        mistakes.add("to", "is more than 31 days after `from`, expected at most that");
+    }
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT);
+    Some(Question::Window { window, limit, prefix: prefix.unwrap_or_default(), zone })
+}

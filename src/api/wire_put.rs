@@ -1,0 +1,152 @@
+//! What `/put` says: a whole task.
+
+use std::sync::{Arc, LazyLock};
+
+use http::Method;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::view::TaskView;
+use super::wire::{Understood, identity_of, understand};
+use crate::catalog::Put;
+use crate::model::object::{Mistakes, Object, integer, string};
+use crate::model::{Entry, EntryName, EntryOptions, Request, Revision, Schedule, Task, TimeZone, Timestamp};
+
+/// `paused` is ours: clients put back what they got.
+const TASK_KEYS: [&str; 6] = ["identity", "time_zone", "start", "entries", "revision", "paused"];
+/// The dates and the state are ours.
+const ENTRY_KEYS: [&str; 7] = ["url", "method", "headers", "body", "next_date", "last_date", "state"];
+static KNOWN: LazyLock<Vec<&str>> = LazyLock::new(|| [&Schedule::KEYS[..], &ENTRY_KEYS, &EntryOptions::KEYS].concat());
+
+/// `/put`: the task, whole. `now` tells which instants have passed.
+pub(super) fn put(bytes: &[u8], now: Timestamp) -> Understood<Put> {
+    understand(|mistakes| read_put(bytes, now, mistakes))
+}
+
+/// The same, with its mistakes noted where the caller wants them. What it gives counts only if there is none.
+pub(super) fn read_put(bytes: &[u8], now: Timestamp, mistakes: &mut Mistakes) -> Option<Put> {
+    const EXAMPLE: &str = r#"{"identity":"backup","time_zone":"UTC","start":true,"entries":{"nightly":{"cron_time":"0 0 3 * * *","url":"https://example.com/backup"}}}"#;
+    put_of(&Object::read_body(bytes, EXAMPLE, mistakes)?, now, mistakes)
+}
+
+/// The same, wherever it stands.
+pub(super) fn put_of(body: &Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<Put> {
+    let identity = identity_of(body, mistakes);
+    let time_zone = time_zone_of(body, mistakes);
+    let start = body.boolean("start", mistakes);
+    let revision = body.get("revision");
+    let revision = revision.and_then(|raw| integer(raw, &body.path_of("revision"), 0..=i64::MAX, mistakes));
+    let entries = entries_of(body, mistakes);
+    body.warn_of_unknown(&TASK_KEYS, mistakes);
+    let task = Task { identity: identity?, time_zone: time_zone?, entries: entries?, is_one_shot: false };
+    let revision = revision.and_then(|number| u64::try_from(number).ok());
+    Some(put_task(check_instants(task, &body.path_of("entries"), now, mistakes), start?, revision))
+}
+
+fn put_task(task: Task, enabled: bool, revision: Option<u64>) -> Put {
+    let request = to_raw_value(&TaskView::for_log(&task, enabled)).expect("a task can be written as JSON");
+    Put { task, enabled, request, revision, by: None }
+}
+
+pub(super) fn time_zone_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<TimeZone> {
+    let name = body.string("time_zone", mistakes)?;
+    TimeZone::parse(&name).map_err(|error| mistakes.add(&body.path_of("time_zone"), error)).ok()
+}
+
+fn entries_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Box<[Entry]>> {
+    let path = body.path_of("entries");
+    let raw = body.required("entries", "an object of entries", mistakes)?;
+    let members = Object::read(raw, path.clone(), mistakes)?.into_members();
+    if members.len() > Task::ENTRIES_MAX {
+        mistakes.add(&path, format_args!("are {}, expected at most {}", members.len(), Task::ENTRIES_MAX));
+        return None;
+    }
+    let read = |(name, raw): (String, &RawValue)| entry(&path, &name, raw, mistakes);
+    let mut entries: Vec<Entry> = members.into_iter().filter_map(read).collect();
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Some(entries.into())
+}
+
+/// Where an entry stands.
+fn entry_path(entries: &str, name: &str) -> String {
+    let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+    format!("{entries}.{shown}")
+}
+
+fn entry(entries: &str, name: &str, raw: &RawValue, mistakes: &mut Mistakes) -> Option<Entry> {
+    let path = entry_path(entries, name);
+    let name = EntryName::parse(name).map_err(|error| mistakes.add(entries, format_args!("a name {error}"))).ok();
+    entry_of(&Object::read(raw, path, mistakes)?, name, mistakes)
+}
+
+/// What an entry says, wherever it stands.
+pub(super) fn entry_of(members: &Object<'_>, name: Option<EntryName>, mistakes: &mut Mistakes) -> Option<Entry> {
+    let schedule = schedule_of(members, mistakes);
+    let request = Request::read(members, mistakes);
+    let options = EntryOptions::read(members, mistakes);
+    members.warn_of_unknown(&KNOWN, mistakes);
+    let entry = Entry { options, ..Entry::new(name?, schedule?, request?) };
+    if entry.request.method == Method::HEAD && entry.options().success.looks_at_body() {
+        mistakes.warn(&members.path_of("success"), "looks at the body, and the answer to a HEAD has none");
+    }
+    Some(entry)
+}
+
+fn schedule_of(members: &Object<'_>, mistakes: &mut Mistakes) -> Option<Schedule> {
+    let given: Vec<(&str, &RawValue)> =
+        Schedule::KEYS.iter().filter_map(|&key| Some((key, members.get(key)?))).collect();
+    match given[..] {
+        [(key, raw)] => {
+            let path = members.path_of(key);
+            let text = string(raw, &path, mistakes)?;
+            Schedule::parse(key, &text)?.map_err(|error| mistakes.add(&path, error)).ok()
+        }
+        [] => {
+            let expected = "is missing, expected a cron expression here, or `at` or `every` in its place";
+            mistakes.add(&members.path_of("cron_time"), expected);
+            None
+        }
+        _ => {
+            let given: Vec<&str> = given.iter().map(|&(key, _)| key).collect();
+            let expected = "expected one of cron_time, at, every";
+            mistakes.add(members.path(), format_args!("has more than one trigger ({}), {expected}", given.join(", ")));
+            None
+        }
+    }
+}
+
+/// Refuses entries that their excluded days keep from ever firing, and warns of those that are finished already.
+pub(super) fn check_instants(task: Task, entries: &str, now: Timestamp, mistakes: &mut Mistakes) -> Task {
+    let revision = Revision::new(task, now);
+    let fires = |entry: &&Entry| entry.options().enabled;
+    for entry in revision.task.entries.iter().filter(fires) {
+        if mistakes.is_full() {
+            // Each look at an entry that never fires is long.
+            break;
+        }
+        let entry_path = entry_path(entries, entry.name.as_str());
+        let path = |key: &str| format!("{entry_path}.{key}");
+        let instants = revision.draft_instants(entry);
+        if instants.is_excluded_for_ever(now) {
+            mistakes
+                .add(&path("exclude"), "leaves none of the instants that the trigger names, expected some to be left");
+            continue;
+        }
+        if instants.next(now).is_some() {
+            continue;
+        }
+        let is_past = |instant: Option<Timestamp>| instant.is_some_and(|instant| instant <= now);
+        match &entry.schedule {
+            Schedule::At { instant, .. } if *instant <= now => {
+                mistakes.warn(&path("at"), "is in the past: the entry is finished and does not fire");
+            }
+            _ if is_past(entry.options().end_at) => {
+                mistakes.warn(&path("end_at"), "is in the past: the entry is finished and does not fire");
+            }
+            _ => mistakes.warn(&entry_path, "names no instant from now on: it is finished and does not fire"),
+        }
+    }
+    Arc::into_inner(revision.task).expect("nobody else holds a task that is being read")
+}
+
+#[cfg(test)]
+mod tests;

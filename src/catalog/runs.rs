@@ -1,0 +1,228 @@
+//! Runs that somebody asks for: now, again, or of past instants. Each has its record before it is answered for, so that a
+//! crash does not forget it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Catalog, CatalogError, Rooms};
+use crate::dispatch::AskRefused;
+use crate::engine::EngineError;
+use crate::journal::{Remedy, RunStage, abandoned_record, dealt_with, started_record};
+use crate::model::{Asked, Backfill, EntryName, Fire, Identity, Record, Revision, RunId, Timestamp, Trigger};
+
+/// How many instants one backfill runs at most.
+pub const BACKFILL_MAX: u64 = 10_000;
+/// How many records are written at once.
+const WRITTEN_AT_ONCE: usize = 1_000;
+
+/// Why a run that was asked for does not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum RunRefused {
+    /// A run of the entry is in progress, and this one waits behind it: there is no place for a third.
+    #[error("run {0} waits already behind one in progress")]
+    Waiting(RunId),
+    /// There is no such task, or it has no such entry.
+    #[error("there is no such entry")]
+    Unknown,
+    /// The range names too many instants. Ask for parts of it.
+    #[error("the range names {count} instants, expected at most {max}")]
+    TooMany {
+        /// How many it names.
+        count: u64,
+        /// How many may be.
+        max: u64,
+    },
+    /// It could not be kept: nothing is run.
+    #[error(transparent)]
+    Failed(#[from] CatalogError),
+}
+
+/// What is read back of the record of a run that is run again.
+#[derive(Deserialize)]
+struct RunDocument<'a> {
+    #[serde(borrow)]
+    fire_time: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    args: Cow<'a, str>,
+}
+
+impl Catalog {
+    /// Runs an entry now, or when the run of it that is in progress has ended. When this returns, the run has its record.
+    pub async fn run_now(
+        &self,
+        identity: &Identity,
+        entry: &EntryName,
+        args: &str,
+        by: &str,
+    ) -> Result<RunId, RunRefused> {
+        let now = self.rooms.clock.now();
+        let asked = Asked { run_id: RunId::asked(now), run_by: by.into(), args: args.into(), ..asked_by(by, now) };
+        let fire = self.rooms.fire(identity, entry, now, asked)?;
+        self.ask(fire, None).await
+    }
+
+    /// Runs what ended once more, for its instant and with its words, by what the task says now.
+    pub async fn rerun(&self, record: &Record, by: &str) -> Result<RunId, RunRefused> {
+        let (fire, dealt_with) = self.rooms.again(record, by)?;
+        self.ask(fire, dealt_with).await
+    }
+
+    /// The same for a run that failed for good; however many there are, each waits for its turn.
+    pub async fn rerun_dead_letter(&self, record: &Record, by: &str) -> Result<RunId, RunRefused> {
+        let (fire, dealt_with) = self.rooms.again(record, by)?;
+        let run_id = fire.run_id();
+        self.apart(move |rooms| async move { rooms.queue(vec![fire], dealt_with).await }).await?;
+        Ok(run_id)
+    }
+
+    /// Takes runs that failed for good off the list. Their records stay, and say by whom.
+    pub async fn discard_dead_letters(&self, records: Vec<Record>, by: &str) -> Result<(), CatalogError> {
+        let discarded = |record| dealt_with(record, Remedy::DiscardedBy(by));
+        let discarded: Vec<Record> = records.iter().filter_map(discarded).collect();
+        for some in discarded.chunks(WRITTEN_AT_ONCE) {
+            self.rooms.store.append(some.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs an entry for each past instant that it names in a range, `at_once` of them at a time. Gives the name of it all,
+    /// and how many there are. When this returns, each of them has its record.
+    pub async fn backfill(
+        &self,
+        identity: &Identity,
+        entry: &EntryName,
+        from: Timestamp,
+        to: Timestamp,
+        at_once: usize,
+        by: &str,
+    ) -> Result<(RunId, u64), RunRefused> {
+        let now = self.rooms.clock.now();
+        let backfill = Backfill { id: RunId::asked(now), at_once: at_once.max(1) };
+        let fires = self.rooms.backfill(identity, entry, (from, to.min(now)), backfill, asked_by(by, now))?;
+        let count = fires.len() as u64;
+        self.apart(move |rooms| async move { rooms.queue(fires, None).await }).await?;
+        Ok((backfill.id, count))
+    }
+
+    /// Ends a run of this node, also one in flight. `false`: there is no such run, or it has just ended.
+    pub async fn cancel_run(&self, run_id: RunId, by: &str) -> Result<bool, CatalogError> {
+        Ok(self.rooms.dispatch.cancel_run(run_id, by).await)
+    }
+
+    async fn ask(&self, fire: Fire, dealt_with: Option<Record>) -> Result<RunId, RunRefused> {
+        let asking = tokio::spawn({
+            let rooms = self.rooms.clone();
+            async move { rooms.ask(fire, dealt_with).await }
+        });
+        asking.await.unwrap_or(Err(RunRefused::Failed(CatalogError::BrokeOff)))
+    }
+}
+
+fn asked_by(by: &str, now: Timestamp) -> Asked {
+    Asked { run_id: RunId::asked(now), run_by: by.into(), args: Box::default(), rerun_of: None, backfill: None }
+}
+
+impl Rooms {
+    fn find(&self, identity: &Identity, entry: &EntryName) -> Result<(Arc<Revision>, usize), RunRefused> {
+        let revision = self.get(identity).ok_or(RunRefused::Unknown)?;
+        let entry = revision.entry(entry).ok_or(RunRefused::Unknown)?;
+        Ok((revision, entry))
+    }
+
+    fn fire(
+        &self,
+        identity: &Identity,
+        entry: &EntryName,
+        fire_time: Timestamp,
+        asked: Asked,
+    ) -> Result<Fire, RunRefused> {
+        let (revision, entry) = self.find(identity, entry)?;
+        Ok(Fire { asked: Some(Arc::new(asked)), ..Fire::planned(revision, entry, fire_time, Trigger::Manual) })
+    }
+
+    /// A run that does another one again, and the record of that one, if it was a dead letter.
+    fn again(&self, record: &Record, by: &str) -> Result<(Fire, Option<Record>), RunRefused> {
+        let now = self.clock.now();
+        let document: Option<RunDocument<'_>> = serde_json::from_str(&record.source).ok();
+        let fire_time = document.as_ref().and_then(|it| Timestamp::parse_rfc3339(it.fire_time.as_deref()?));
+        let args = document.map(|document| (&*document.args).into()).unwrap_or_default();
+        let asked = Asked { args, rerun_of: Some(record.id.into()), ..asked_by(by, now) };
+        let entry = record.entry().ok_or(RunRefused::Unknown)?;
+        let fire = self.fire(&record.identity, entry, fire_time.unwrap_or(now), asked)?;
+        let dealt_with = dealt_with(record, Remedy::RerunAs(fire.run_id()));
+        Ok((fire, dealt_with))
+    }
+
+    /// One run for each instant of a range, both ends included.
+    fn backfill(
+        &self,
+        identity: &Identity,
+        entry: &EntryName,
+        (from, to): (Timestamp, Timestamp),
+        backfill: Backfill,
+        asked: Asked,
+    ) -> Result<Vec<Fire>, RunRefused> {
+        let (revision, entry) = self.find(identity, entry)?;
+        let ticks = revision.instants(&revision.task.entries[entry]);
+        let before = Timestamp::from_millis(from.millis() - 1);
+        let count = ticks.count(before, to);
+        if count > BACKFILL_MAX {
+            return Err(RunRefused::TooMany { count, max: BACKFILL_MAX });
+        }
+        let instants = std::iter::successors(ticks.next(before), |&last| ticks.next(last));
+        let instants = instants.take_while(|&instant| instant <= to);
+        // Names of runs sort by time: so these go in the order of their instants, also after a crash.
+        let first_ms = backfill.id.instant().millis() - i64::try_from(count).unwrap_or_default();
+        let fires = (first_ms..).map(Timestamp::from_millis).zip(instants).map(|(asked_at, instant)| {
+            let asked = Asked { run_id: RunId::asked(asked_at), backfill: Some(backfill), ..asked.clone() };
+            let fire = Fire::planned(revision.clone(), entry, instant, Trigger::CatchUp);
+            Fire { asked: Some(Arc::new(asked)), ..fire }
+        });
+        Ok(fires.collect())
+    }
+
+    /// Keeps a place for a run, makes its record durable, and lets it go.
+    async fn ask(&self, fire: Fire, dealt_with: Option<Record>) -> Result<RunId, RunRefused> {
+        let reserved = self.dispatch.ask(fire.clone()).await.map_err(|refused| match refused {
+            AskRefused::Waiting(run_id) => RunRefused::Waiting(run_id),
+            AskRefused::Stopped => RunRefused::Failed(EngineError::Stopped.into()),
+        })?;
+        self.keep(&[fire], dealt_with).await?;
+        let run_id = reserved.run_id();
+        reserved.start();
+        Ok(run_id)
+    }
+
+    /// Makes the records of runs durable, and has them go one after the other.
+    async fn queue(&self, fires: Vec<Fire>, dealt_with: Option<Record>) -> Result<(), CatalogError> {
+        self.keep(&fires, dealt_with).await?;
+        Ok(self.dispatch.resume(fires).await.map_err(|_| EngineError::Stopped)?)
+    }
+
+    /// Straight into the store, not through the journal: somebody waits for it.
+    async fn keep(&self, fires: &[Fire], dealt_with: Option<Record>) -> Result<(), CatalogError> {
+        let queued = |fire| started_record(fire, RunStage::Queued, &[], 0, self.clock.now());
+        let mut dealt_with = dealt_with;
+        for (place, some) in fires.chunks(WRITTEN_AT_ONCE).enumerate() {
+            let records = some.iter().map(queued).chain(dealt_with.take()).collect();
+            if let Err(error) = self.store.append(records).await {
+                // It may have been written all the same: what was refused must not be run by the next start.
+                self.abandon(fires.iter().take((place + 1) * WRITTEN_AT_ONCE).map(queued)).await;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn abandon(&self, queued: impl Iterator<Item = Record>) {
+        const NOT_KEPT: &str = "it was refused, as the store did not take its record";
+        for record in queued {
+            let Some(record) = abandoned_record(&record, NOT_KEPT, self.clock.now()) else { continue };
+            if self.journal.record(record).await.is_err() {
+                return;
+            }
+        }
+    }
+}

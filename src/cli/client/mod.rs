@@ -1,0 +1,23 @@
+//! A running service as the commands see it: where it is, and what it answers.
+
+mod address;
+mod service;
+mod streams;
+
+pub(super) use self::address::{Address, Typed};
+pub(super) use self::service::{Answer, CallError, Service};
+pub(super) use self::streams::BulkAnswer;
+
+use super::UsageError;
+use crate::api;
+
+/// The service that `--flag URL` names, or the one of the configuration.
+pub(super) fn address(flag: &str, typed: Option<&Typed>, ours: &api::Settings) -> Result<Address, UsageError> {
+    match typed {
+        Some(typed) => typed.parse().map_err(|text| UsageError(format!("{flag} {text}"))),
+        None if ours.port == 0 => {
+            Err(UsageError(format!("[server] port is 0, so say where the service listens by {flag}")))
+        }
+        None => Ok(Address::of(ours)),
+    }
+}

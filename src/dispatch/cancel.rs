@@ -1,0 +1,87 @@
+//! Which runs are given up when somebody wants it, and how.
+
+use tokio::sync::oneshot;
+
+use super::handle::Scope;
+use super::run_loop::RunLoop;
+use super::runs::{LastWord, Place, Run};
+use crate::model::{Identity, RunId};
+
+/// What becomes of a run in a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It goes on.
+    None,
+    /// It is not fired: a policy decided so.
+    Skipped,
+    /// It ends as an error.
+    Ended,
+    /// An attempt under way is its last one.
+    LastAttempt,
+}
+
+impl Fate {
+    fn of(run: &Run, scope: &Scope) -> Self {
+        let is_planned = run.fire.is_planned();
+        let is_unsent = is_planned && run.is_fresh() && run.is_waiting();
+        match scope {
+            Scope::All if is_unsent => Self::Skipped,
+            Scope::Tag(tag) if is_unsent && run.fire.entry().options().has_tag(tag) => Self::Skipped,
+            Scope::Task(identity) if is_planned => Self::of_task(run, identity, is_unsent),
+            Scope::Deleted(identity) => Self::of_task(run, identity, is_unsent),
+            Scope::All | Scope::Tag(_) | Scope::Task(_) => Self::None,
+        }
+    }
+
+    fn of_task(run: &Run, identity: &Identity, is_unsent: bool) -> Self {
+        if run.fire.identity() != identity || run.fire.notice.is_some() {
+            return Self::None;
+        }
+        match run.place {
+            _ if is_unsent => Self::Skipped,
+            _ if run.is_waiting() => Self::Ended,
+            Place::InFlight(_) | Place::Reserved { .. } => Self::LastAttempt,
+            _ => Self::None,
+        }
+    }
+}
+
+impl RunLoop {
+    /// Gives up runs. None of them starts any more.
+    pub(super) fn cancel(&mut self, scope: &Scope, why: &str) {
+        let mut all = match scope {
+            Scope::Task(identity) | Scope::Deleted(identity) => self.runs.of_task(self.keys.task(identity)),
+            Scope::All | Scope::Tag(_) => self.runs.iter().map(|(run_id, _)| run_id).collect(),
+        };
+        // What waits for others goes first: else it would start in the place of those that go.
+        let waits_for_others =
+            |run: &Run| matches!(run.place, Place::Behind | Place::Grouped(_) | Place::Reserved { .. });
+        all.sort_by_key(|&run_id| !self.runs.get(run_id).is_some_and(waits_for_others));
+        for run_id in all {
+            let fate = self.runs.get(run_id).map_or(Fate::None, |run| Fate::of(run, scope));
+            match fate {
+                Fate::None => {}
+                Fate::Skipped => self.skip(run_id, why),
+                Fate::Ended => self.stop(run_id, LastWord { why: why.to_owned(), asker: None }),
+                Fate::LastAttempt => self.allow_no_further(run_id, why),
+            }
+        }
+    }
+
+    fn allow_no_further(&mut self, run_id: RunId, why: &str) {
+        if let Some(run) = self.runs.get_mut(run_id) {
+            run.last_word.get_or_insert_with(|| Box::new(LastWord { why: why.to_owned(), asker: None }));
+        }
+    }
+
+    /// Ends a run, wherever it stands. Who asks is told when its outcome is with the journal.
+    pub(super) fn cancel_run(&mut self, run_id: RunId, by: &str, answer: oneshot::Sender<bool>) {
+        let ends = |run: &Run| run.is_waiting() || matches!(run.place, Place::InFlight(_));
+        if self.runs.get(run_id).is_some_and(ends) {
+            self.stop(run_id, LastWord { why: format!("cancelled by {by}"), asker: Some(answer) });
+        } else {
+            // The caller may have gone: nothing to tell.
+            let _ = answer.send(false);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What other rooms hold of dispatch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::sender::Event;
+use crate::model::{EntryName, Fire, Identity, RunId};
+
+/// The dispatch loop has ended: the node is going down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("dispatch has stopped")]
+pub struct DispatchStopped;
+
+/// Why a run that was asked for is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskRefused {
+    /// A run of the entry is in progress, and this one waits behind it: there is no place for a third.
+    #[error("run {0} waits already behind one in progress")]
+    Waiting(RunId),
+    /// The node is going down.
+    #[error("dispatch has stopped")]
+    Stopped,
+}
+
+/// How long runs may wait for a limit before newer ones of their entry stand for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Of entries whose newest misfire stands for all.
+    pub misfire_grace: Duration,
+    /// Of entries that fire each misfire, and give no window of their own.
+    pub catch_up_window: Duration,
+}
+
+/// Why the runs of a task are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The task was deleted.
+    Deleted,
+    /// The task was switched off.
+    Stopped,
+}
+
+impl Cancelled {
+    /// The words in the records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted before it could be sent",
+            Self::Stopped => "switched off before it could be sent",
+        }
+    }
+
+    /// Which runs of a task it concerns.
+    pub fn scope(self, identity: Identity) -> Scope {
+        match self {
+            Self::Deleted => Scope::Deleted(identity),
+            Self::Stopped => Scope::Task(identity),
+        }
+    }
+}
+
+/// Which runs are given up. Never those in flight, nor callbacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Of a task that was switched off: planned ones that wait, or that pause between two attempts. What somebody asked for
+    /// goes on.
+    Task(Identity),
+    /// Of a task that was deleted: all that wait or pause.
+    Deleted(Identity),
+    /// Of all tasks: planned ones of which nothing was sent yet.
+    All,
+    /// Of entries with this tag: planned ones of which nothing was sent yet.
+    Tag(Box<str>),
+}
+
+/// The runs of an entry that have not ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Those that are under way, wait for a limit, or pause between two attempts; the oldest first.
+    pub in_progress: Vec<RunId>,
+    /// One that somebody asked for, and that waits for those in progress.
+    pub waiting: Option<RunId>,
+}
+
+/// What a drain left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Runs that never started, or that were in a pause between two attempts. The next start of the node goes on with them.
+    pub waiting: usize,
+    /// Requests whose answer was not awaited. The next start of the node settles them.
+    pub in_flight: usize,
+}
+
+pub(super) enum Order {
+    Fire(Vec<Fire>),
+    Ask(Box<Fire>, oneshot::Sender<Result<Reserved, AskRefused>>),
+    Cancel(Scope, String, oneshot::Sender<()>),
+    CancelRun(RunId, Box<str>, oneshot::Sender<bool>),
+    Activity(Identity, EntryName, oneshot::Sender<Activity>),
+    Drain(Instant, oneshot::Sender<Drained>),
+}
+
+/// What becomes of a place that was kept for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reservation {
+    Taken(RunId),
+    Freed(RunId),
+}
+
+/// Takes fires. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatch {
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) gauges: Arc<Gauges>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    pub(super) in_flight: AtomicUsize,
+    pub(super) waiting: AtomicUsize,
+}
+
+impl Dispatch {
+    /// Hands over fires whose instant has come. Waits while dispatch is behind.
+    pub async fn fire(&self, fires: Vec<Fire>) -> Result<(), DispatchStopped> {
+        self.orders.send(Order::Fire(fires)).await.map_err(|_| DispatchStopped)
+    }
+
+    /// Hands over runs that an earlier process had not ended. None is refused; those that were in progress go on as such.
+    pub async fn resume(&self, mut fires: Vec<Fire>) -> Result<(), DispatchStopped> {
+        // What had come furthest was there first: the others wait behind it, in the order in which they were asked for.
+        fires.sort_by_cached_key(|fire| {
+            let phase = fire.progress.as_ref().map_or(0, |progress| progress.phase);
+            (std::cmp::Reverse(phase), fire.run_id())
+        });
+        self.fire(fires).await
+    }
+
+    /// Keeps a place for a run that somebody asks for: one of an entry may be in progress, another one may wait behind it.
+    /// The caller makes its record durable, and then lets it start.
+    pub async fn ask(&self, fire: Fire) -> Result<Reserved, AskRefused> {
+        let (answer, reserved) = oneshot::channel();
+        let order = Order::Ask(Box::new(fire), answer);
+        self.orders.send(order).await.map_err(|_| AskRefused::Stopped)?;
+        reserved.await.map_err(|_| AskRefused::Stopped)?
+    }
+
+    /// Gives up runs. When this returns, none of those handed over before starts any more. `why` stands in their records.
+    pub async fn cancel(&self, scope: Scope, why: String) -> Result<(), DispatchStopped> {
+        let (done, cancelled) = oneshot::channel();
+        self.orders.send(Order::Cancel(scope, why, done)).await.map_err(|_| DispatchStopped)?;
+        cancelled.await.map_err(|_| DispatchStopped)
+    }
+
+    /// Ends a run, also one in flight: its record says by whom. `false`: there is no such run here, or it has just ended.
+    pub async fn cancel_run(&self, run_id: RunId, by: &str) -> bool {
+        let (done, cancelled) = oneshot::channel();
+        if self.orders.send(Order::CancelRun(run_id, by.into(), done)).await.is_err() {
+            return false;
+        }
+        cancelled.await.unwrap_or(false)
+    }
+
+    /// What goes on of an entry; nothing, once dispatch has stopped.
+    pub async fn activity(&self, identity: &Identity, entry: &EntryName) -> Activity {
+        let (answer, activity) = oneshot::channel();
+        let order = Order::Activity(identity.clone(), entry.clone(), answer);
+        if self.orders.send(order).await.is_err() {
+            return Activity::default();
+        }
+        activity.await.unwrap_or_default()
+    }
+
+    /// Starts nothing more and waits for the answers in flight, for `grace` at most.
+    pub async fn drain(&self, grace: Duration) -> Result<Drained, DispatchStopped> {
+        let (done, drained) = oneshot::channel();
+        self.orders.send(Order::Drain(Instant::now() + grace, done)).await.map_err(|_| DispatchStopped)?;
+        drained.await.map_err(|_| DispatchStopped)
+    }
+
+    /// How many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.gauges.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How many runs wait: for a limit, for another run, for their time, or for their next attempt.
+    pub fn waiting(&self) -> usize {
+        self.gauges.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// A place that is kept for a run. Dropping it frees the place.
+#[must_use = "the run starts only when it is told to"]
+pub struct Reserved {
+    run_id: RunId,
+    events: Option<mpsc::UnboundedSender<Event>>,
+}
+
+impl Reserved {
+    pub(super) fn new(run_id: RunId, events: mpsc::UnboundedSender<Event>) -> Self {
+        Self { run_id, events: Some(events) }
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> RunId {
+        self.run_id
+    }
+
+    /// Lets the run start, now or when its turn comes.
+    pub fn start(mut self) {
+        if let Some(events) = self.events.take() {
+            // When the loop has ended, the record that was written makes the next start go on with it.
+            let _ = events.send(Event::Reservation(Reservation::Taken(self.run_id)));
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some(events) = self.events.take() {
+            let _ = events.send(Event::Reservation(Reservation::Freed(self.run_id)));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{
+    Asked, Callback, Entry, EntryName, EntryOptions, Identity, Notice, Occasion, Revision, Schedule, TargetUrl, Task,
+    TimeZone, Timestamp, Trigger,
+};
+
+fn text(json: &str) -> JsonText {
+    JsonText::from_raw(serde_json::from_str(json).unwrap()).unwrap()
+}
+
+fn request(method: Method, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> Request {
+    let headers = headers.iter().map(|(name, value)| Header::parse(name, value).unwrap()).collect();
+    Request { method, url: TargetUrl::parse(url).unwrap(), headers: Some(headers), body: body.map(text) }
+}
+
+fn fire(request: Request, options: EntryOptions) -> Fire {
+    let entry = Entry::new(EntryName::parse("é").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
+    let entry = Entry { options: Some(Box::new(options)), ..entry };
+    let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, vec![entry]);
+    let at = Timestamp::from_millis(1_800_000_000_000);
+    Fire::planned(Arc::new(Revision::new(task, Timestamp::EPOCH)), 0, at, Trigger::Schedule)
+}
+
+fn asked(request: Request, args: &str) -> Fire {
+    let asked = Asked {
+        run_id: RunId::asked(Timestamp::EPOCH),
+        run_by: "alice".into(),
+        args: args.into(),
+        rerun_of: None,
+        backfill: None,
+    };
+    Fire { asked: Some(Arc::new(asked)), trigger: Trigger::Manual, ..fire(request, EntryOptions::default()) }
+}
+
+#[test]
+fn every_attempt_of_a_run_carries_the_same_key_and_its_own_number() {
+    let fire = fire(request(Method::PUT, "http://a/{{attempt}}", &[], None), EntryOptions::default());
+
+    let [first, third] = [1, 3].map(|attempt| OutgoingRequest::of(&fire, attempt).unwrap());
+
+    assert_eq!((first.url.as_str(), third.url.as_str()), ("http://a/1", "http://a/3"));
+    assert_eq!(first.headers["idempotency-key"], third.headers["idempotency-key"]);
+    assert_eq!(
+        (&first.headers["x-schedule-attempt"], &third.headers["x-schedule-attempt"]),
+        (&"1".parse().unwrap(), &"3".parse().unwrap())
+    );
+    assert_eq!((first.method, &first.headers["content-length"]), (Method::PUT, &"0".parse().unwrap()));
+    assert_eq!(first.headers["x-schedule-entry"], "%C3%A9");
+}
+
+#[test]
+fn args_reach_the_target_by_template_by_header_and_for_a_get_by_the_query() {
+    let get = asked(request(Method::GET, "http://a/{{args}}?x=1", &[], None), "a b&é");
+    let post =
+        asked(request(Method::POST, "http://a/?x=1", &[("X", "{{args}}")], Some("{\"a\":\"{{args}}\"}")), "a \"b\"");
+
+    let (get, post) = (OutgoingRequest::of(&get, 1).unwrap(), OutgoingRequest::of(&post, 1).unwrap());
+
+    assert_eq!(get.url.as_str(), "http://a/a%20b%26%C3%A9?x=1&args=a+b%26%C3%A9");
+    assert_eq!(get.headers["x-schedule-args"], "a b&%C3%A9");
+    assert!(!get.headers.contains_key("content-length"));
+    assert_eq!((post.url.as_str(), &post.body[..]), ("http://a/?x=1", &br#"{"a":"a \"b\""}"#[..]));
+    assert_eq!(
+        (&post.headers["x"], &post.headers["x-schedule-args"]),
+        (&"a \"b\"".parse().unwrap(), &"a \"b\"".parse().unwrap())
+    );
+}
+
+#[test]
+fn without_args_there_is_neither_header_nor_query() {
+    let sent = OutgoingRequest::of(&asked(request(Method::GET, "http://a/", &[], None), ""), 1).unwrap();
+
+    assert_eq!((sent.url.as_str(), sent.headers.get("x-schedule-args")), ("http://a/", None));
+}
+
+#[test]
+fn args_cannot_break_out_of_their_header() {
+    let sent = OutgoingRequest::of(&asked(request(Method::POST, "http://a/", &[], None), "a\r\nX: y%"), 1).unwrap();
+
+    assert_eq!(sent.headers["x-schedule-args"], "a%0D%0AX: y%25");
+}
+
+fn notice(callback: Request) -> Fire {
+    let callback = Callback { request: callback, each: false };
+    let options = EntryOptions { on_failure: Some(callback), ..EntryOptions::default() };
+    let fire = fire(request(Method::POST, "http://a/", &[("X", "of the entry")], Some("1")), options);
+    let about = fire.run_id();
+    let event = Some(text(r#"{"message":"{{run_id}}"}"#));
+    let notice = Notice { run_id: about.following("on_failure"), about, occasion: Occasion::Failure, event };
+    Fire { notice: Some(Arc::new(notice)), ..fire }
+}
+
+#[test]
+fn a_callback_is_sent_as_it_says_and_carries_the_event_unless_it_has_a_body() {
+    let plain = notice(request(Method::POST, "http://told/{{run_id}}", &[], None));
+    let (about, own) = (plain.notice.as_ref().unwrap().about, plain.run_id());
+    let with_body = notice(request(Method::PATCH, "http://told/", &[], Some("\"{{run_id}}\"")));
+    let get = notice(request(Method::GET, "http://told/", &[], None));
+
+    let [plain, with_body, get] = [plain, with_body, get].map(|fire| OutgoingRequest::of(&fire, 1).unwrap());
+
+    assert_eq!(plain.url.as_str(), format!("http://told/{about}"));
+    assert_eq!(plain.body, br#"{"message":"{{run_id}}"}"#, "what a target wrote is no template");
+    assert_eq!((plain.headers.get("x"), &plain.headers["content-type"]), (None, &"application/json".parse().unwrap()));
+    assert_eq!(plain.headers["idempotency-key"], own.to_string().as_str());
+    assert_eq!(plain.headers["x-schedule-callback"], "on_failure");
+    assert_eq!((with_body.method, with_body.body), (Method::PATCH, about.to_string().into_bytes()));
+    assert!(get.body.is_empty() && !get.headers.contains_key("content-type"));
+}

@@ -1,0 +1,165 @@
+//! The run loop's part in a change of a task: it lets go of the task, and goes on with it as it is then.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use super::catch_up::Backlog;
+use super::handle::{EngineError, Order, Settlement};
+use super::recovery::CHANGED_SINCE;
+use super::run_loop::{PLANNING_TOO_LONG_AFTER, RunLoop};
+use crate::journal::{missed_record, skipped_record};
+use crate::model::{Epoch, Identity, Record, Revision, Shard, Timestamp};
+
+/// Who asked to hold a task.
+pub(super) type HoldAnswer = oneshot::Sender<Result<(Timestamp, Epoch), EngineError>>;
+
+/// A task whose change is being written.
+pub(super) struct HeldTask {
+    since: Timestamp,
+    /// What was on the agenda.
+    revision: Option<Arc<Revision>>,
+    /// What was still to be caught up.
+    backlogs: Vec<Backlog>,
+}
+
+impl HeldTask {
+    /// Nothing later than this counts as handed out.
+    fn settled_until(&self) -> Timestamp {
+        let oldest = self.backlogs.iter().map(|backlog| Timestamp::from_millis(backlog.oldest().millis() - 1));
+        oldest.min().map_or(self.since, |oldest| oldest.min(self.since))
+    }
+}
+
+impl RunLoop {
+    pub(super) fn obey(&mut self, order: Order) {
+        match order {
+            Order::Plan => {
+                self.asked_to_plan_at = self.now();
+                self.plan();
+            }
+            Order::Hold(identity, answer) => self.holds_waiting.push_back((identity, answer)),
+            Order::Settle(identity, settlement, done) => {
+                let records = self.settle(&identity, settlement);
+                // The caller may have gone: the change is in force all the same, and the next start finds what is open.
+                let _ = done.send(records);
+            }
+            Order::Release(identity) => {
+                if let Some(held) = self.held.remove(&identity) {
+                    self.put_back(held.revision, held.since);
+                    self.catch_up_again(held.backlogs);
+                }
+            }
+            Order::Pause(order) => self.pauses_waiting.push_back(order),
+            Order::Stop(_) => unreachable!("the loop takes this one itself"),
+        }
+    }
+
+    /// Brings a change into force. Gives the records of what will not be caught up any more: they count as unsettled.
+    fn settle(&mut self, identity: &Identity, settlement: Settlement) -> Vec<Record> {
+        let Some(held) = self.held.remove(identity) else { return Vec::new() };
+        match settlement {
+            Settlement::Replaced(next) => {
+                self.put_back(Some(next), held.since);
+                self.catch_up_again(held.backlogs);
+                Vec::new()
+            }
+            Settlement::Ended(why) => {
+                let records: Vec<Record> =
+                    held.backlogs.iter().flat_map(|backlog| given_up(backlog, why.as_str(), self.latest)).collect();
+                let settled = records.iter().filter_map(|record| Some((Shard::of(identity), record.settles()?)));
+                self.journal.unsettled().open(settled.map(|(shard, settled)| (shard, settled.stretch.first)));
+                self.put_back(None, held.since);
+                records
+            }
+            Settlement::Finished => {
+                self.put_back(None, held.since);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn put_back(&mut self, revision: Option<Arc<Revision>>, since: Timestamp) {
+        if let Some(revision) = revision {
+            self.agenda.put(&revision, since);
+        }
+        self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
+    }
+
+    pub(super) fn catch_up_again(&mut self, backlogs: Vec<Backlog>) {
+        for backlog in backlogs {
+            self.agenda.catch_up.add(backlog);
+        }
+    }
+
+    /// Answers the holds that need not wait any longer. Everything due was handed over just before.
+    pub(super) fn answer_holds(&mut self) {
+        if self.planning.is_some() {
+            if self.planning_takes_too_long() {
+                for (_, answer) in self.holds_waiting.drain(..) {
+                    // The caller may have gone: then nobody needs the answer.
+                    let _ = answer.send(Err(EngineError::CannotClaim));
+                }
+            }
+            return;
+        }
+        for _ in 0..self.holds_waiting.len() {
+            let Some((identity, answer)) = self.holds_waiting.pop_front() else { break };
+            if self.held.contains_key(&identity) {
+                self.holds_waiting.push_back((identity, answer));
+            } else if !self.agenda.is_open(&identity, self.latest) {
+                self.hold(identity, answer);
+            } else if !self.status.is_claiming.load(Ordering::Relaxed) {
+                // The caller may have gone: then nobody needs the answer.
+                let _ = answer.send(Err(EngineError::CannotClaim));
+            } else {
+                // What was not fired as it is paused has to be recorded first.
+                self.wants_plan |= !self.agenda.paused_of(&identity, self.latest).is_empty();
+                self.holds_waiting.push_back((identity, answer));
+            }
+        }
+    }
+
+    pub(super) fn planning_takes_too_long(&self) -> bool {
+        self.planning.is_some() && self.now().since(self.planning_since) > PLANNING_TOO_LONG_AFTER
+    }
+
+    fn hold(&mut self, identity: Identity, answer: HoldAnswer) {
+        let since = self.latest;
+        let epoch = self.agenda.shards()[Shard::of(&identity).index()].epoch;
+        let revision = self.agenda.take_out(&identity);
+        let backlogs = self.agenda.catch_up.take_task(&identity);
+        if answer.send(Ok((since, epoch))).is_ok() {
+            self.held.insert(identity, HeldTask { since, revision, backlogs });
+        } else {
+            self.put_back(revision, since);
+            self.catch_up_again(backlogs);
+        }
+    }
+
+    /// What a held task names after this moment is not on the agenda: it counts as not handed out. The same goes for what
+    /// is caught up and stands aside for a change.
+    pub(super) fn held_since(&self, shard: Shard) -> Timestamp {
+        let of_shard = self.held.iter().filter(|(identity, _)| Shard::of(identity) == shard);
+        let held = of_shard.map(|(_, held)| held.settled_until());
+        held.chain(self.pausing.settled_until(shard)).min().unwrap_or(Timestamp::FAR_FUTURE)
+    }
+
+    pub(super) fn release_all(&mut self) {
+        for (_, held) in std::mem::take(&mut self.held) {
+            self.put_back(held.revision, held.since);
+            self.catch_up_again(held.backlogs);
+        }
+    }
+}
+
+/// The records of instants that will not be caught up: skipped, or missed if they may have been sent before a crash.
+fn given_up(backlog: &Backlog, policy: &str, now: Timestamp) -> Vec<Record> {
+    let (identity, name) = (&backlog.revision.task.identity, &backlog.revision.task.entries[backlog.entry].name);
+    let record = |stretch| match backlog.is_uncertain {
+        true => missed_record(identity, name, stretch, CHANGED_SINCE, now),
+        false => skipped_record(identity, name, stretch, policy, now),
+    };
+    backlog.stretches().map(record).collect()
+}

@@ -1,0 +1,140 @@
+//! Runs that had not ended when the last process did: each goes on or is settled, so that none is in progress for ever.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use log::warn;
+
+use super::recovery::{ASKED_AT_ONCE, CHANGED_SINCE, Recovery};
+use super::standing::{Fate, fate};
+use crate::journal::{StartedRun, abandoned_record, read_started};
+use crate::model::{EntryName, Fire, Identity, Record, RecordKind, Revision, Timestamp};
+use crate::store::{Outcome, Store, StoreError};
+
+/// Why a run is not sent again.
+const AT_MOST_ONCE: &str = "a crash left it uncertain whether it was sent, delivery is at_most_once";
+/// Why a run does not go on.
+const GONE: &str = "a crash interrupted it, and its task or entry is gone";
+/// Why a run that nothing is known of but its begin does not go on.
+const LOST: &str = "its end was not recorded";
+/// Why the record of a run is closed that tells of nothing open.
+const HAS_ITS_OUTCOME: &str = "its instant has its outcome already";
+
+/// The planned instants of which a record says that they were begun, by task and entry.
+pub(super) async fn started_instants(
+    store: &dyn Store,
+) -> Result<HashMap<(Identity, EntryName), Vec<Outcome>>, StoreError> {
+    let mut started: HashMap<_, Vec<Outcome>> = HashMap::new();
+    let mut pages = store.unfinished();
+    while let Some(page) = pages.recv().await {
+        for record in page? {
+            if let Some(settled) = record.settled {
+                let of_entry = started.entry((record.identity, settled.entry)).or_default();
+                of_entry.push(Outcome { kind: record.kind, stretch: settled.stretch });
+            }
+        }
+    }
+    Ok(started)
+}
+
+impl Recovery<'_> {
+    /// Takes up every run that has not ended, or closes its record.
+    pub(super) async fn take_up_unfinished(&mut self) -> Result<(), StoreError> {
+        self.in_force.sort_unstable_by(|one, other| one.task.identity.cmp(&other.task.identity));
+        let mut pages = self.store.unfinished();
+        while let Some(page) = pages.recv().await {
+            let mut left_over = Vec::new();
+            for record in page? {
+                match read_started(&record) {
+                    Some(run) => left_over.extend(self.take_up(record, run).await?),
+                    None => {
+                        warn!(identity:% = record.identity, run_id:% = record.id; "the record of a run cannot be read")
+                    }
+                }
+            }
+            for some in left_over.chunks(ASKED_AT_ONCE) {
+                self.close(some).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what belongs to no open instant.
+    async fn take_up(&mut self, record: Record, run: StartedRun) -> Result<Option<(Record, &'static str)>, StoreError> {
+        let revision = self.find(&record.identity).cloned();
+        let is_planned = record.settled.is_some();
+        let (fire_time, progress) = (run.fire_time, run.progress.clone());
+        let (entry, fire) = match revision {
+            None => (None, None),
+            Some(revision) => (revision.entry(&run.entry), run.into_fire(&revision)),
+        };
+        if is_planned {
+            let is_uncertain = self.uncertain.remove(&record.id.into()).is_some()
+                || entry.is_some_and(|entry| self.agenda.catch_up.take_instant(&record.identity, entry, fire_time));
+            if !is_uncertain {
+                // A clock that was stepped back: it is still to come, and then it is sent with the same key.
+                let is_to_come = fire.is_some() && fire_time > self.now;
+                let why = fire.as_ref().map_or(GONE, |fire| match fire_time <= fire.revision.in_force_from {
+                    true => CHANGED_SINCE,
+                    false => LOST,
+                });
+                return Ok((!is_to_come).then_some((record, why)));
+            }
+        }
+        let Some(fire) = fire else {
+            self.abandon(&record, GONE).await?;
+            return Ok(None);
+        };
+        // Who is told of a run is told at least once, whatever the run itself is allowed.
+        let delivery = match fire.notice {
+            Some(_) => Default::default(),
+            None => fire.entry().options().delivery,
+        };
+        match fate(delivery, &progress, fire.redelivered) {
+            Fate::GoesOn { redelivered } => {
+                if fire.is_planned() {
+                    fire.entry().last_fire.note(fire_time);
+                }
+                self.unfinished.push(Fire { redelivered, ..fire });
+            }
+            Fate::GivenUp => self.abandon(&record, AT_MOST_ONCE).await?,
+        }
+        Ok(None)
+    }
+
+    fn find(&self, identity: &Identity) -> Option<&Arc<Revision>> {
+        let place = self.in_force.binary_search_by(|revision| revision.task.identity.cmp(identity)).ok()?;
+        self.in_force.get(place)
+    }
+
+    /// Closes records of planned runs whose instants are not open: each instant keeps the outcome that it has, or gets one.
+    async fn close(&self, records: &[(Record, &'static str)]) -> Result<(), StoreError> {
+        let of_record = |record: &Record| Some((record.identity.clone(), record.entry()?.clone()));
+        let entries: BTreeSet<_> = records.iter().filter_map(|(record, _)| of_record(record)).collect();
+        let entries: Vec<(Identity, EntryName)> = entries.into_iter().collect();
+        let oldest = records.iter().map(|(record, _)| record.instant()).min().unwrap_or(Timestamp::EPOCH);
+        let outcomes = self.store.outcomes(&entries, Timestamp::from_millis(oldest.millis() - 1)).await?;
+        let outcomes: HashMap<_, _> = entries.into_iter().zip(outcomes).collect();
+        for (record, why) in records {
+            let instant = record.instant();
+            let covers = |outcome: &Outcome| outcome.stretch.first <= instant && instant <= outcome.stretch.last;
+            let of_entry = of_record(record).and_then(|entry| outcomes.get(&entry));
+            if of_entry.is_some_and(|outcomes| outcomes.iter().any(covers)) {
+                let extra = Record { settled: None, ..record.clone() };
+                self.abandon(&extra, HAS_ITS_OUTCOME).await?;
+            } else {
+                self.abandon(record, why).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a run that does not go on its end.
+    async fn abandon(&self, started: &Record, why: &str) -> Result<(), StoreError> {
+        debug_assert_eq!(started.kind, RecordKind::Started);
+        match abandoned_record(started, why, self.now) {
+            Some(record) => self.record(record).await,
+            None => Ok(()),
+        }
+    }
+}
