@@ -91,7 +91,7 @@ impl Wish {
                 let put = Put { by: Some(caller.shared()), ..parsed.value };
                 Self::Put(Box::new(put), parsed.warnings)
             }),
-            "delete" => changes::removal(inner).map(|parsed| Self::Remove(parsed.value)),
+            "delete" => changes::removal(inner, caller).map(|parsed| Self::Remove(parsed.value)),
             "running" => changes::switch(inner, caller).map(|parsed| Self::Switch(parsed.value)),
             other => {
                 let shown: String = other.chars().take(32).flat_map(char::escape_debug).collect();

@@ -22,6 +22,11 @@ impl Caller {
         Self(ANONYMOUS.clone())
     }
 
+    /// Whether it is known by a name.
+    pub(super) fn is_known(&self) -> bool {
+        *self != Self::anonymous()
+    }
+
     /// Its name.
     pub(super) fn name(&self) -> &str {
         &self.0

@@ -8,12 +8,17 @@ use crate::catalog::{Removal, Switch};
 use crate::model::object::{Mistakes, Object, integer};
 
 /// `/delete`: which task.
-pub(super) fn removal(bytes: &[u8]) -> Understood<Removal> {
+pub(super) fn removal(bytes: &[u8], caller: &Caller) -> Understood<Removal> {
     understand(|mistakes| {
         let body = Object::read_body(bytes, r#"{"identity":"backup"}"#, mistakes)?;
         let (identity, revision) = (identity_of(&body, mistakes), revision_of(&body, mistakes));
         let identity = identity?;
-        let request = request(&serde_json::json!({ "identity": identity.as_str() }));
+        let mut body = serde_json::json!({ "identity": identity.as_str() });
+        if caller.is_known() {
+            // A delete leaves no revision that could say it.
+            body["by"] = caller.name().into();
+        }
+        let request = request(&body);
         Some(Removal { identity, request, revision })
     })
 }

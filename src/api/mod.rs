@@ -160,7 +160,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .unify()
         .or(post_by("running", &api, tasks::running))
         .unify()
-        .or(post("delete", &api, tasks::delete))
+        .or(post_by("delete", &api, tasks::delete))
         .unify();
     let logs = warp::path("logs").and(warp::path("search"));
     let history = post("search", &api, history::search)

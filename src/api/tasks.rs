@@ -25,8 +25,8 @@ pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Resu
     Ok(if is_conditional { reply::done_as(revision, &warnings) } else { reply::done(&warnings) })
 }
 
-pub(super) async fn delete(services: Services, body: Bytes) -> Result<Response, ApiError> {
-    services.catalog.remove(changes::removal(&body)?.value).await?;
+pub(super) async fn delete(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    services.catalog.remove(changes::removal(&body, &caller)?.value).await?;
     Ok(reply::done(&[]))
 }
 

@@ -16,7 +16,7 @@ fn refusals(bytes: &[u8]) -> Vec<String> {
     note(wire::task(bytes).err());
     note(wire::tasks(bytes).err());
     note(changes::switch(bytes, &Caller::anonymous()).err());
-    note(changes::removal(bytes).err());
+    note(changes::removal(bytes, &Caller::anonymous()).err());
     note(wire::search(bytes).err());
     refusals
 }

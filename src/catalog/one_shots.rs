@@ -16,7 +16,7 @@ use crate::observe::with_causes;
 /// How many are removed in one sweep. At one sweep a second this is far more than fire.
 const SWEPT_MAX: usize = 10_000;
 /// How many removals are under way at once: the store writes what waits together.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 64;
 
 /// The log document of a removal that nobody asked for.
 #[derive(Serialize)]

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::catch_up::Backlog;
 use super::handle::{EngineError, Order, Settlement};
 use super::recovery::CHANGED_SINCE;
-use super::run_loop::{PLANNING_TOO_LONG_AFTER, RunLoop};
+use super::run_loop::RunLoop;
 use crate::journal::{missed_record, skipped_record};
 use crate::model::{Epoch, Identity, Record, Revision, Shard, Timestamp};
 
@@ -119,10 +119,6 @@ impl RunLoop {
                 self.holds_waiting.push_back((identity, answer));
             }
         }
-    }
-
-    pub(super) fn planning_takes_too_long(&self) -> bool {
-        self.planning.is_some() && self.now().since(self.planning_since) > PLANNING_TOO_LONG_AFTER
     }
 
     fn hold(&mut self, identity: Identity, answer: HoldAnswer) {

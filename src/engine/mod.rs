@@ -3,6 +3,7 @@
 mod agenda;
 mod catch_up;
 mod changes;
+mod claiming;
 mod finished;
 mod handle;
 mod misfire;

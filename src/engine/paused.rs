@@ -68,8 +68,8 @@ impl Agenda {
                 }
             }
         } else if !is_all {
-            let changed = |tag: &str| before.tags.contains_key(tag) != self.pauses.tags.contains_key(tag);
-            let tags = before.tags.keys().chain(self.pauses.tags.keys()).filter(|tag| changed(tag));
+            let is_changed = |tag: &str| before.tags.contains_key(tag) != self.pauses.tags.contains_key(tag);
+            let tags = before.tags.keys().chain(self.pauses.tags.keys()).filter(|tag| is_changed(tag));
             let ids: BTreeSet<SlotId> = tags.filter_map(|tag| self.tagged.get(tag)).flatten().copied().collect();
             for id in ids {
                 if let Some((shard, next)) = self.slots[id as usize].as_ref().and_then(Slot::place) {

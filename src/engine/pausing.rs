@@ -25,12 +25,13 @@ use crate::store::Store;
 pub(super) const RECORD_PAUSED_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How many paused entries one planning writes records for.
 pub(super) const PAUSED_AT_ONCE: usize = 10_000;
+/// A change that takes longer waits for a store that is away: further ones are refused meanwhile.
+const WRITING_TOO_LONG_AFTER: Duration = Duration::from_secs(20);
 /// How long the loop waits before it asks a store again what it holds.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Why the instants of an entry that is paused are not caught up.
-pub(super) const UNCERTAIN_AND_PAUSED: &str =
-    "a crash left it uncertain whether it was sent, and firing was paused since";
+const UNCERTAIN_AND_PAUSED: &str = "a crash left it uncertain whether it was sent, and firing was paused since";
 
 type Answer = oneshot::Sender<Result<Option<Pause>, EngineError>>;
 
@@ -53,8 +54,9 @@ pub(super) enum Pausing {
     /// It is being written.
     Writing {
         kept: oneshot::Receiver<Kept>,
-        /// The oldest instants that stand aside meanwhile.
-        aside: Vec<(Shard, Timestamp)>,
+        since: Timestamp,
+        /// What is not caught up meanwhile, nor later if the pause comes about.
+        aside: Vec<Backlog>,
     },
 }
 
@@ -62,8 +64,8 @@ impl Pausing {
     /// Nothing later than this counts as handed out.
     pub(super) fn settled_until(&self, shard: Shard) -> Option<Timestamp> {
         let Self::Writing { aside, .. } = self else { return None };
-        let of_shard = aside.iter().filter(|(other, _)| *other == shard);
-        of_shard.map(|(_, oldest)| Timestamp::from_millis(oldest.millis() - 1)).min()
+        let of_shard = aside.iter().filter(|backlog| backlog.revision.shard() == shard);
+        of_shard.map(|backlog| Timestamp::from_millis(backlog.oldest().millis() - 1)).min()
     }
 
     /// Waits for the end of the writing; for ever when nothing is written.
@@ -79,8 +81,8 @@ impl Pausing {
 pub(super) struct Kept {
     /// What the store holds.
     stored: Pauses,
-    /// What is still to be caught up: the pause did not come about.
-    aside: Vec<Backlog>,
+    /// Whether that is what was to be written. Then what stood aside has its records.
+    is_kept: bool,
     /// Whom to tell what, when it holds here.
     answer: Option<(Answer, Option<Pause>)>,
 }
@@ -92,6 +94,14 @@ impl RunLoop {
             && let Some(order) = self.pauses_waiting.pop_front()
         {
             self.pausing = Pausing::Waiting(order, self.latest);
+        }
+        if let Pausing::Writing { since, .. } = self.pausing
+            && self.now().since(since) > WRITING_TOO_LONG_AFTER
+        {
+            for order in self.pauses_waiting.drain(..) {
+                // The caller may have gone: then nobody needs the answer.
+                let _ = order.answer.send(Err(EngineError::NotKept));
+            }
         }
         if !matches!(self.pausing, Pausing::Waiting(..)) {
             return;
@@ -141,24 +151,27 @@ impl RunLoop {
             self.agenda.set_pauses(next.clone());
             aside = self.agenda.catch_up.take_where(|options| scope.covers(options));
         }
-        let oldest = aside.iter().map(|backlog| (backlog.revision.shard(), backlog.oldest())).collect();
         let told = pause.clone().or(before);
         let (store, journal, dispatch) = (self.store.clone(), self.journal.clone(), self.dispatch.clone());
         let writing = Writing { store, journal, dispatch, scope, pause, next, now: self.latest };
         let (done, kept) = oneshot::channel();
+        let given_up = aside.clone();
         tokio::spawn(async move {
             // The loop may have stopped: then the next start reads what is stored.
-            let _ = done.send(writing.write(aside, answer, told).await);
+            let _ = done.send(writing.write(given_up, (answer, told)).await);
         });
-        self.pausing = Pausing::Writing { kept, aside: oldest };
+        self.pausing = Pausing::Writing { kept, since: self.latest, aside };
     }
 
-    /// Brings into force what is stored now.
+    /// Brings into force what is stored now. Not while a planning is under way: it may record as skipped what would then be
+    /// fired.
     pub(super) fn note_kept(&mut self, kept: Option<Kept>) {
-        self.pausing = Pausing::Idle;
-        let Some(Kept { stored, aside, answer }) = kept else { return };
+        let Pausing::Writing { aside, .. } = std::mem::take(&mut self.pausing) else { return };
+        if !kept.as_ref().is_some_and(|kept| kept.is_kept) {
+            self.catch_up_again(aside);
+        }
+        let Some(Kept { stored, answer, .. }) = kept else { return };
         self.agenda.set_pauses(stored);
-        self.catch_up_again(aside);
         self.show_pauses();
         if let Some((answer, told)) = answer {
             // The caller may have gone: it holds all the same.
@@ -184,8 +197,8 @@ struct Writing {
 }
 
 impl Writing {
-    async fn write(self, aside: Vec<Backlog>, answer: Answer, told: Option<Pause>) -> Kept {
-        let mut answer = Some((answer, told));
+    async fn write(self, aside: Vec<Backlog>, answer: (Answer, Option<Pause>)) -> Kept {
+        let mut answer = Some(answer);
         let stored = match self.store.set_pauses(&self.next).await {
             Ok(true) => self.next.clone(),
             refused => {
@@ -195,7 +208,7 @@ impl Writing {
                 // as it is here; nothing fires without it anyway.
                 let stored = self.stored(&mut answer).await;
                 if stored != self.next {
-                    return Kept { stored, aside, answer: None };
+                    return Kept { stored, is_kept: false, answer: None };
                 }
                 stored
             }
@@ -204,7 +217,7 @@ impl Writing {
             info!(by = &*pause.by; "paused {}", self.scope);
             self.give_up(&aside, pause).await;
         }
-        Kept { stored, aside: Vec::new(), answer }
+        Kept { stored, is_kept: true, answer }
     }
 
     /// What the store holds. Who waits is told at once that it went wrong.
@@ -246,7 +259,8 @@ impl Writing {
     }
 }
 
-fn unfired(backlog: &Backlog, cover: (Option<&str>, &Pause), now: Timestamp) -> Vec<Record> {
+/// The records of what is not caught up as it is paused: missed, if it may have been sent before a crash.
+pub(super) fn unfired(backlog: &Backlog, cover: (Option<&str>, &Pause), now: Timestamp) -> Vec<Record> {
     let (identity, name) = (&backlog.revision.task.identity, &backlog.revision.task.entries[backlog.entry].name);
     let record = |stretch| match backlog.is_uncertain {
         true => missed_record(identity, name, stretch, UNCERTAIN_AND_PAUSED, now),

@@ -13,7 +13,7 @@ use log::{info, warn};
 
 use super::agenda::Agenda;
 use super::catch_up::Backlog;
-use super::pausing::UNCERTAIN_AND_PAUSED;
+use super::pausing::unfired;
 use super::standing::{Reach, Standing, instants_of, open_stretches};
 use crate::journal::{Journal, JournalStopped, missed_record};
 use crate::model::{
@@ -224,9 +224,9 @@ impl Recovery<'_> {
     async fn give_up_paused(&mut self) -> Result<(), StoreError> {
         let pauses = self.agenda.pauses().clone();
         for backlog in self.agenda.catch_up.take_where(|options| pauses.cover(options)) {
-            let entry = &backlog.revision.task.entries[backlog.entry];
-            for stretch in backlog.stretches() {
-                self.miss(&backlog.revision, entry, stretch, UNCERTAIN_AND_PAUSED).await?;
+            let Some(cover) = pauses.of(backlog.options()) else { continue };
+            for record in unfired(&backlog, cover, self.now) {
+                self.record(record).await?;
             }
         }
         Ok(())

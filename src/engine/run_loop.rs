@@ -1,46 +1,35 @@
 //! The loop that owns the agenda: it fires what has come, claims what comes, and changes what is asked.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use log::{error, warn};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::agenda::{Agenda, Passed};
-use super::catch_up::{Backlog, Outstanding, Pace};
+use super::agenda::Agenda;
+use super::catch_up::{Outstanding, Pace};
 use super::changes::{HeldTask, HoldAnswer};
+use super::claiming::planned;
 use super::finished::Finished;
 use super::handle::{Engine, EngineError, Order, Status, Stopped};
-use super::pausing::{PAUSED_AT_ONCE, PausesWaiting, Pausing, RECORD_PAUSED_EVERY};
-use super::planning::{self, Moved, Plan, Planned};
+use super::pausing::{PausesWaiting, Pausing};
+use super::planning::Planned;
 use super::{Recovered, Settings};
 use crate::clock::{Clock, nap_until};
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
-use crate::model::{Claim, Fire, Identity, Pauses, Shard, Timestamp};
-use crate::observe::with_causes;
+use crate::model::{Fire, Identity, Pauses, Shard, Timestamp};
 use crate::store::{Store, StoreError};
 
-/// How far ahead of now a planning claims: the second that the planning job covers, and one more for a late tick.
-const CLAIM_AHEAD: Duration = Duration::from_secs(2);
-/// An instant this near that is not claimed makes the loop plan by itself.
-const CLAIM_AT_LATEST: Duration = Duration::from_millis(250);
-/// A shard with nothing due still writes down how far it is settled: so a restart looks back a minute, not a year.
-const SETTLE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
-/// A planning job that has not called for this long is overdue, and counted.
-const PLANNING_OVERDUE_AFTER: Duration = Duration::from_secs(2);
-/// A planning that takes longer waits for a store that is away: changes are refused meanwhile.
-pub(super) const PLANNING_TOO_LONG_AFTER: Duration = Duration::from_secs(20);
-/// How long a failed planning waits before the next.
-const PLAN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How many fires are handed over at once: the first go out while the next are looked up.
 const FIRES_AT_ONCE: usize = 512;
 /// How long catching up waits before it looks again, when enough of it is on its way.
 const CATCH_UP_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How many orders may wait. A full queue makes callers wait.
 const ORDERS_WAITING_MAX: usize = 1_024;
+/// How many of them are obeyed before the loop looks for what is due again.
+const ORDERS_AT_ONCE: usize = 256;
 
 /// Starts the loop on what [`super::recover`] found.
 pub fn start(
@@ -107,7 +96,7 @@ pub(super) struct RunLoop {
     /// Someone waits for the records of what is paused.
     pub(super) wants_plan: bool,
     pub(super) planning_since: Timestamp,
-    plan_not_before: Timestamp,
+    pub(super) plan_not_before: Timestamp,
     pub(super) asked_to_plan_at: Timestamp,
     /// Every claimed instant up to this one was handed out. A clock that is stepped back does not bring it back.
     pub(super) latest: Timestamp,
@@ -115,8 +104,16 @@ pub(super) struct RunLoop {
     pub(super) journal: Journal,
     pub(super) dispatch: Dispatch,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(super) status: Arc<Status>,
+}
+
+/// What the loop does when it has obeyed.
+enum Next {
+    GoOn,
+    Stop(oneshot::Sender<Stopped>),
+    /// Nobody holds the engine any more.
+    End,
 }
 
 impl RunLoop {
@@ -144,13 +141,34 @@ impl RunLoop {
             tokio::select! {
                 biased;
                 planned = planned(&mut self.planning) => self.note_planned(planned),
-                kept = self.pausing.kept() => self.note_kept(kept),
-                order = inbox.recv() => match order {
-                    None => return,
-                    Some(Order::Stop(done)) => return self.stop(done).await,
-                    Some(order) => self.obey(order),
+                kept = self.pausing.kept(), if self.planning.is_none() => self.note_kept(kept),
+                order = inbox.recv() => match self.obey_all(order, &mut inbox) {
+                    Next::GoOn => {}
+                    Next::Stop(done) => return self.stop(done).await,
+                    Next::End => return,
                 },
                 () = nap_until(clock.as_ref(), wake_at) => {}
+            }
+        }
+    }
+
+    /// Obeys an order and those that wait behind it: one look at the agenda serves for all of them.
+    fn obey_all(&mut self, mut order: Option<Order>, inbox: &mut mpsc::Receiver<Order>) -> Next {
+        let mut obeyed = 0;
+        loop {
+            match order {
+                Some(Order::Stop(done)) => return Next::Stop(done),
+                Some(order) => self.obey(order),
+                None => return Next::End,
+            }
+            obeyed += 1;
+            if obeyed == ORDERS_AT_ONCE {
+                return Next::GoOn;
+            }
+            // Whether the last handle is gone, the next look tells.
+            match inbox.try_recv() {
+                Ok(next) => order = Some(next),
+                Err(_) => return Next::GoOn,
             }
         }
     }
@@ -165,15 +183,6 @@ impl RunLoop {
         let fire_at = self.agenda.next_claimed().unwrap_or(Timestamp::FAR_FUTURE);
         let plan_at = if self.planning.is_none() { self.plan_at() } else { Timestamp::FAR_FUTURE };
         fire_at.min(plan_at).min(self.catch_up_at())
-    }
-
-    /// When the next planning has to begin at the latest.
-    fn plan_at(&self) -> Timestamp {
-        let claim_at = self.agenda.next_unclaimed().map(|next| next.minus(CLAIM_AT_LATEST));
-        let record_at = self.agenda.next_paused().map(|next| next.plus(RECORD_PAUSED_EVERY));
-        let asked_at = self.wants_plan.then_some(self.latest);
-        let first = claim_at.into_iter().chain(record_at).chain(asked_at).min();
-        first.map_or(Timestamp::FAR_FUTURE, |first| first.max(self.plan_not_before))
     }
 
     fn catch_up_at(&self) -> Timestamp {
@@ -228,119 +237,6 @@ impl RunLoop {
         self.dispatch.fire(fires).await.map_err(|_| EngineError::Stopped)
     }
 
-    fn plan_if_due(&mut self) {
-        let now = self.now();
-        if self.planning.is_some() || now < self.plan_at() {
-            return;
-        }
-        if now.since(self.asked_to_plan_at) > PLANNING_OVERDUE_AFTER {
-            let overdue_ms = u64::try_from(now.since(self.asked_to_plan_at).as_millis()).unwrap_or(u64::MAX);
-            self.asked_to_plan_at = now;
-            self.status.plannings_overdue.fetch_add(1, Ordering::Relaxed);
-            warn!(overdue_ms; "the planning job is overdue, the run loop plans");
-        }
-        self.plan();
-    }
-
-    /// Starts a planning for the shards that have something due within the next window.
-    pub(super) fn plan(&mut self) {
-        let now = self.now();
-        if self.planning.is_some() || now < self.plan_not_before {
-            return;
-        }
-        let plan = self.next_plan(now);
-        self.wants_plan = false;
-        if plan.claims.is_empty() && plan.paused.is_empty() {
-            return;
-        }
-        let (done, planned) = oneshot::channel();
-        let (store, journal, settings) = (self.store.clone(), self.journal.clone(), self.settings.clone());
-        tokio::spawn(async move {
-            // The loop may have stopped: then the claim stands, and the next start reads it.
-            let _ = done.send(planning::carry_out(plan, store, journal, settings).await);
-        });
-        self.planning = Some(planned);
-        self.planning_since = now;
-    }
-
-    fn next_plan(&self, now: Timestamp) -> Plan {
-        let through = now.plus(CLAIM_AHEAD);
-        let misfired_before = now.minus(self.settings.misfire_grace);
-        let paused = self.paused_without_record(now);
-        let mut plan = Plan { misfired: Vec::new(), paused, pauses: Pauses::default(), claims: Vec::new(), now };
-        if !plan.paused.is_empty() {
-            plan.pauses = self.agenda.pauses().clone();
-        }
-        for (index, shard) in self.agenda.shards().iter().enumerate() {
-            let has_due = shard.first_unclaimed().is_some_and(|first| first <= through);
-            let is_stale = now.since(shard.settled_through) > SETTLE_AT_LEAST_EVERY;
-            if !has_due && !is_stale {
-                continue;
-            }
-            plan.misfired.extend(self.agenda.misfired(index, misfired_before));
-            let handed_out = self.agenda.handed_out(shard.shard).min(self.held_since(shard.shard)).min(now);
-            let settled_through = self.journal.unsettled().through(shard.shard, handed_out);
-            plan.claims.push(Claim { shard: shard.shard, epoch: shard.epoch, through, settled_through });
-        }
-        plan
-    }
-
-    /// Paused entries whose instants have waited for their record long enough, or for whose record someone waits.
-    fn paused_without_record(&self, now: Timestamp) -> Vec<Passed> {
-        let until = match &self.pausing {
-            Pausing::Waiting(order, until) if order.pause.is_none() => *until,
-            Pausing::Idle | Pausing::Waiting(..) | Pausing::Writing { .. } => now.minus(RECORD_PAUSED_EVERY),
-        };
-        let mut paused = self.agenda.paused(until, PAUSED_AT_ONCE);
-        let held: BTreeSet<&Identity> = self.holds_waiting.iter().map(|(identity, _)| identity).collect();
-        for identity in held {
-            // One that stands here already is older than what is looked for.
-            paused.extend(self.agenda.paused_of(identity, now).into_iter().filter(|passed| passed.oldest > until));
-        }
-        paused
-    }
-
-    fn note_planned(&mut self, planned: Result<Planned, StoreError>) {
-        self.planning = None;
-        let claimed = planned.and_then(|planned| {
-            // Also when the claim failed: a second record of the same instants would make two outcomes.
-            for moved in planned.moved {
-                self.go_on(moved, planned.claimed.is_ok());
-            }
-            planned.claimed
-        });
-        match claimed {
-            Ok(claims) => {
-                for claim in &claims {
-                    self.agenda.note_claim(claim);
-                }
-                self.status.is_claiming.store(true, Ordering::Relaxed);
-            }
-            Err(fenced @ StoreError::Fenced { .. }) => {
-                error!("{fenced}: this node stands down");
-                self.status.is_fenced.store(true, Ordering::Relaxed);
-                self.plan_not_before = Timestamp::FAR_FUTURE;
-            }
-            Err(error) => {
-                if self.status.is_claiming.swap(false, Ordering::Relaxed) {
-                    error!("the next window cannot be claimed, nothing is fired: {}", with_causes(&error));
-                }
-                self.plan_not_before = self.latest.plus(PLAN_AGAIN_AFTER);
-            }
-        }
-    }
-
-    fn go_on(&mut self, Moved { passed, next, caught_up }: Moved, is_claimed: bool) {
-        match caught_up {
-            // What is not claimed is decided about again.
-            Some(stretch) if !is_claimed => self.agenda.go_on(&passed, Some(stretch.first)),
-            None | Some(_) => self.agenda.go_on(&passed, next),
-        }
-        if is_claimed && let Some(backlog) = Backlog::new(passed.revision.clone(), passed.index(), caught_up, false) {
-            self.agenda.catch_up.add(backlog);
-        }
-    }
-
     async fn stop(mut self, done: oneshot::Sender<Stopped>) {
         if self.planning.is_some() {
             let planned = planned(&mut self.planning).await;
@@ -351,15 +247,5 @@ impl RunLoop {
         self.release_all();
         // A caller that has gone leaves the leases as they are: that is safe, only less exact.
         let _ = done.send(Stopped::new(&self.agenda, self.latest, &held_since));
-    }
-}
-
-/// Waits for the planning under way; for ever when there is none.
-async fn planned(planning: &mut Option<oneshot::Receiver<Result<Planned, StoreError>>>) -> Result<Planned, StoreError> {
-    match planning {
-        Some(planned) => planned
-            .await
-            .unwrap_or_else(|ended| Err(StoreError::Unavailable { doing: "planning", source: ended.into() })),
-        None => std::future::pending().await,
     }
 }

@@ -127,9 +127,9 @@ mod tests {
         stretches.iter().map(|stretch| (second(stretch.first), second(stretch.last))).collect()
     }
 
-    type Found = (Vec<(i64, i64)>, Vec<(i64, i64)>, Option<i64>);
+    type Stretches = Vec<(i64, i64)>;
 
-    fn standing(reach: Reach, outcomes: &[Outcome]) -> Found {
+    fn standing(reach: Reach, outcomes: &[Outcome]) -> (Stretches, Stretches, Option<i64>) {
         let revision = revision();
         let Standing { uncertain, unrecorded, start } =
             Standing::of(&revision, &revision.task.entries[0], reach, outcomes);

@@ -94,6 +94,8 @@ async fn the_versions_of_a_task_tell_who_when_and_what_without_credentials_and_s
     post_as(&node.base, "/delete", "eve", json!({ "identity": "t/é" })).await;
     post_as(&node.base, "/put", "ada", put("t/é", json!({}))).await;
 
+    let deleted = post_ok(&node.base, "/search", r#"{"identity":"t/é","limit":1,"skip":0,"type":"delete"}"#).await;
+    assert_eq!(deleted["data"]["hits"]["hits"][0]["_source"]["body"], json!({ "identity": "t/é", "by": "eve" }));
     let folder = node.stop().await;
     let node = BoxedNode::start_in(folder, with_users).await;
     let data = versions(&node.base, "/history/t%2F%C3%A9").await;

@@ -256,3 +256,25 @@ async fn a_crash_amid_catching_up_and_a_pause_leave_nothing_open() {
     rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:10:10Z").await;
     assert!(rooms.told(RecordKind::Missed, "reason").iter().all(|reason| reason.ends_with("firing was paused since")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_limit_is_given_up_and_what_is_in_flight_goes_on() {
+    let clock = Arc::new(SimClock::starting_at(at("2026-03-29T00:00:00.500Z")));
+    let one_at_a_time = dispatch::Settings { in_flight_per_host_max: 1, ..dispatch::Settings::default() };
+    let rooms = Rooms::start_with(clock.clone(), MemoryStore::new(), Sink::new(clock), one_at_a_time).await;
+    rooms.put("red", Some(task("red", entry("* * * * * *", tagged(&["red"]))))).await;
+    rooms.put("plain", Some(task("plain", entry("*/2 * * * * *", tagged(&[]))))).await;
+    rooms.sink.answer(false);
+    rooms.until("2026-03-29T00:00:05.500Z").await;
+
+    rooms.engine.pause(tag("red"), "ada", None).await.unwrap();
+    rooms.sink.answer(true);
+    rooms.until("2026-03-29T00:00:07.500Z").await;
+    rooms.engine.resume(tag("red"), "bob").await.unwrap();
+    rooms.until("2026-03-29T00:00:09.500Z").await;
+
+    assert_eq!(seconds(&rooms, "red"), [1, 8, 9], "the first was in flight, four waited");
+    assert_eq!(seconds(&rooms, "plain"), [2, 4, 6, 8]);
+    assert_eq!(rooms.told(RecordKind::Skipped, "policy"), ["paused: tag red"; 5]);
+    rooms.assert_each_second_once("red", "2026-03-29T00:00:01Z", "2026-03-29T00:00:09Z").await;
+}
