@@ -19,11 +19,11 @@ pub(crate) use self::target::{Arrival, Target};
 
 use serde_json::Value;
 
-/// An HTTP client. It brings its TLS provider, as the service does.
+/// An HTTP client. It brings its TLS provider, as the service does, and waits two minutes for an answer.
 pub(crate) fn client() -> reqwest::Client {
     // Only the first call of a process installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    reqwest::Client::builder().timeout(std::time::Duration::from_secs(120)).build().unwrap()
 }
 
 /// Posts a JSON text and gives status and answer.

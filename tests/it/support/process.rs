@@ -102,8 +102,9 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which has to come: a service that does not end is killed and fails the test.
     pub(crate) async fn wait(mut self) -> ExitStatus {
-        self.child.wait().await.unwrap()
+        let ended = tokio::time::timeout(Duration::from_secs(120), self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("the service still runs 2 min after it was asked to end")).unwrap()
     }
 }
