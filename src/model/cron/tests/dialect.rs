@@ -145,3 +145,10 @@ fn days_of_change_are_remarked_on() {
     );
     assert!(remarks("0 0 12 * * *").is_empty());
 }
+
+#[test]
+fn a_gap_that_ends_at_midnight_moves_what_lies_in_it_to_the_next_day() {
+    let spring = next("0 30 23 * * *", "America/Nuuk", "2025-03-29T00:00:00Z", 3);
+
+    assert_eq!(spring, ["2025-03-28T23:30:00-02:00", "2025-03-30T00:00:00-01:00", "2025-03-30T23:30:00-01:00"]);
+}
