@@ -3,6 +3,7 @@
 mod apply;
 mod bulk;
 mod command_line;
+mod crash;
 mod durability;
 mod elastic_cluster;
 mod elastic_faults;
