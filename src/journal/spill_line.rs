@@ -21,7 +21,7 @@ struct Line<'a> {
     stretch: Option<(i64, i64, u64)>,
     /// Entry, phase, and whether it is a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    run: Option<(Cow<'a, str>, u32, bool)>,
+    run: Option<(Option<Cow<'a, str>>, u32, bool)>,
     time: i64,
     source: Cow<'a, str>,
 }
@@ -37,7 +37,9 @@ pub(super) fn write_line(lines: &mut Vec<u8>, record: &Record) {
             let Stretch { first, last, count } = settled.stretch;
             (first.millis(), last.millis(), count)
         }),
-        run: record.run.as_ref().map(|run| (run.entry.as_str().into(), run.phase, run.is_dead_letter)),
+        run: record.run.as_ref().map(|RunState { entry, phase, is_dead_letter }| {
+            (entry.as_ref().map(|entry| entry.as_str().into()), *phase, *is_dead_letter)
+        }),
         time: record.time.millis(),
         source: (&*record.source).into(),
     };
@@ -61,7 +63,8 @@ pub(super) fn read_line(line: &[u8]) -> Option<Record> {
     });
     let run = match line.run {
         Some((entry, phase, is_dead_letter)) => {
-            Some(RunState { entry: EntryName::parse(&entry).ok()?, phase, is_dead_letter })
+            let entry = entry.map(|entry| EntryName::parse(&entry)).transpose().ok()?;
+            Some(RunState { entry, phase, is_dead_letter })
         }
         None => None,
     };
@@ -100,15 +103,17 @@ mod tests {
             identity: Identity::parse("t\u{0}").unwrap(),
             kind: RecordKind::Started,
             settled: None,
-            run: Some(RunState { entry: entry.clone(), phase: 7, is_dead_letter: false }),
+            run: Some(RunState { entry: Some(entry.clone()), phase: 7, is_dead_letter: false }),
             time: instant,
             source: "{\"a\":\n1}".into(),
         };
         let dead = Some(RunState { is_dead_letter: true, ..RunState::ended(entry) });
         let planned = Record { kind: RecordKind::Error, settled: Some(settled), run: dead, ..record.clone() };
         let change = Record { kind: RecordKind::Put, run: None, ..record.clone() };
+        let callback = RunState { entry: None, phase: 1, is_dead_letter: false };
+        let callback = Record { run: Some(callback), settled: None, ..record.clone() };
 
-        for record in [record, planned, change] {
+        for record in [record, planned, change, callback] {
             assert_eq!(back(&record), Some(record));
         }
     }

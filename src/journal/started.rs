@@ -84,7 +84,7 @@ pub struct Started {
 }
 
 impl Started {
-    /// The record. That of a callback tells of a run as well, so that a crash finds it; its outcome does not.
+    /// The record. That of a callback has a phase as well, so that a crash finds it; its outcome has none.
     pub fn record(&self) -> Record {
         let (fire, at) = (&self.fire, self.at);
         let (entry, request) = (fire.entry(), fire.request());
@@ -108,7 +108,8 @@ impl Started {
             attempts: self.attempts.iter().map(AttemptDocument::of).collect(),
         };
         let settled = || Settled { entry: entry.name.clone(), stretch: Stretch::one(fire.fire_time) };
-        let run = RunState { entry: entry.name.clone(), phase: self.phase, is_dead_letter: false };
+        let of_run = fire.notice.is_none().then(|| entry.name.clone());
+        let run = RunState { entry: of_run, phase: self.phase, is_dead_letter: false };
         Record {
             id: fire.run_id().into(),
             identity: fire.identity().clone(),
@@ -275,9 +276,7 @@ pub fn abandoned_record(started: &Record, message: &str, now: Timestamp) -> Opti
     let kind = RecordKind::Error;
     let (time, timestamp) = (now.secs(), now.to_string());
     let document = Abandoned { r#type: kind.as_str(), message: [message], time, timestamp, rest };
-    // The outcome of a callback is of no run.
-    let run = started.run.as_ref().filter(|_| !document.rest.contains_key("callback"));
-    let run = run.map(|run| RunState::ended(run.entry.clone()));
+    let run = started.run.as_ref().and_then(|run| run.entry.clone()).map(RunState::ended);
     Some(Record { kind, run, time: now, source: json(&document), ..started.clone() })
 }
 

@@ -107,7 +107,7 @@ pub struct Record {
     /// The planned instants it stands for: it settles them if it is an outcome. `None` for put, delete and running, and for
     /// runs that somebody asked for.
     pub settled: Option<Settled>,
-    /// What it says of a run; `None` where there is none, and for callbacks.
+    /// What it says of a run, or of a callback that has not ended; `None` where there is nothing to say.
     pub run: Option<RunState>,
     /// When it happened.
     pub time: Timestamp,
@@ -118,8 +118,8 @@ pub struct Record {
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunState {
-    /// The entry that runs.
-    pub entry: EntryName,
+    /// The entry that runs. `None`: a callback, which is no run of its own.
+    pub entry: Option<EntryName>,
     /// Grows with each record of the same run: an older one never replaces a newer one.
     pub phase: u32,
     /// It failed for good and nobody has dealt with it.
@@ -132,7 +132,7 @@ impl RunState {
 
     /// Of a run that has ended.
     pub fn ended(entry: EntryName) -> Self {
-        Self { entry, phase: Self::ENDED, is_dead_letter: false }
+        Self { entry: Some(entry), phase: Self::ENDED, is_dead_letter: false }
     }
 }
 
@@ -148,9 +148,14 @@ impl Record {
         self.run.as_ref().map_or(RunState::ENDED, |run| run.phase)
     }
 
-    /// The entry it tells of.
+    /// Whether it tells of a run: it is listed among those of its entry.
+    pub fn is_of_run(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.entry.is_some())
+    }
+
+    /// The entry it tells of. A callback's is told by its document only.
     pub fn entry(&self) -> Option<&EntryName> {
-        let of_run = self.run.as_ref().map(|run| &run.entry);
+        let of_run = self.run.as_ref().and_then(|run| run.entry.as_ref());
         self.settled.as_ref().map(|settled| &settled.entry).or(of_run)
     }
 

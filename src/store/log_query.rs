@@ -123,12 +123,9 @@ impl LogFilter {
     /// Whether a record matches.
     pub(super) fn matches(&self, record: &Record) -> bool {
         let is_one_of_the_tasks = self.identities.is_empty() || self.identities.contains(&record.identity);
-        let entry = record.entry();
-        let is_one_of_the_entries = self.entries.is_empty() || entry.is_some_and(|entry| self.entries.contains(entry));
-        let of_run = record.run.as_ref().map(|_| Stretch::one(record.instant()));
+        let of_run = record.is_of_run().then(|| Stretch::one(record.instant()));
         let stretch = record.settled.as_ref().map(|settled| settled.stretch).or(of_run);
         is_one_of_the_tasks
-            && is_one_of_the_entries
             && (self.kinds.is_empty() || self.kinds.contains(&record.kind))
             && self.run_id.is_none_or(|run_id| run_id == record.id)
             && (self.fire_time.is_open()
@@ -137,16 +134,19 @@ impl LogFilter {
             && (!self.needs_document() || self.matches_document(&record.source))
     }
 
-    /// Whether the document must be looked at; the rest is known without.
+    /// Whether the document must be looked at; the rest is known without. Only the document of a callback names its entry.
     pub(super) fn needs_document(&self) -> bool {
-        !(self.words.is_empty() && self.statuses.is_empty() && self.lateness_ms.is_open() && self.duration_ms.is_open())
+        let is_known_without = self.entries.is_empty() && self.words.is_empty() && self.statuses.is_empty();
+        !(is_known_without && self.lateness_ms.is_open() && self.duration_ms.is_open())
     }
 
     /// Whether what only the document tells matches.
     pub(super) fn matches_document(&self, source: &str) -> bool {
         let looked = Looked::at(source);
         let is = |status: i64| self.statuses.iter().any(|range| (range.first..=range.last).contains(&status));
-        (self.statuses.is_empty() || looked.status.is_some_and(is))
+        let is_of = |key: &str| self.entries.iter().any(|entry| entry.as_str() == key);
+        (self.entries.is_empty() || looked.key.as_deref().is_some_and(is_of))
+            && (self.statuses.is_empty() || looked.status.is_some_and(is))
             && self.lateness_ms.holds(looked.lateness_ms)
             && self.duration_ms.holds(looked.duration_ms)
             && self.words.occur_in(looked.texts())

@@ -89,6 +89,9 @@ fn lower_case(word: &str) -> impl Iterator<Item = char> {
 /// What a search looks at in a log document. Other members may be of any form.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Looked<'a> {
+    /// The entry.
+    #[serde(borrow)]
+    pub(super) key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) url: Option<Cow<'a, str>>,
     #[serde(borrow)]

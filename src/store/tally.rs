@@ -8,7 +8,7 @@ use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::transfer::{Items, Mark, ResultPiece, StoredRevision};
 use super::{document, pause_document};
-use crate::model::{Lease, Pauses, Record, Timestamp};
+use crate::model::{EntryName, Lease, Pauses, Record, Timestamp};
 
 /// What a store may have to write otherwise: what clients and targets brought, and the reason.
 const ADAPTABLE: [&str; 5] = ["header", "body", "response", "parked", "parked_source"];
@@ -169,7 +169,10 @@ fn of_record(record: &Record) -> u64 {
         None => fields,
     };
     let fields = match &record.run {
-        Some(run) => fields.text(run.entry.as_str()).number(run.phase.into()).number(u64::from(run.is_dead_letter)),
+        Some(run) => fields
+            .text(run.entry.as_ref().map_or("", EntryName::as_str))
+            .number(run.phase.into())
+            .number(u64::from(run.is_dead_letter)),
         None => fields,
     };
     let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(&record.source).unwrap_or_default();

@@ -27,7 +27,7 @@ fn run(second: i64, phase: u32, more: &str) -> Record {
     let (kind, record) =
         (if phase < RunState::ENDED { RecordKind::Started } else { RecordKind::Error }, fire(second, more));
     let source = record.source.replacen("success", kind.as_str(), 1).into();
-    Record { kind, run: Some(RunState { entry: entry(), phase, is_dead_letter: false }), source, ..record }
+    Record { kind, run: Some(RunState { entry: Some(entry()), phase, is_dead_letter: false }), source, ..record }
 }
 
 async fn kinds(store: &Elastic) -> Vec<RecordKind> {

@@ -16,7 +16,7 @@ use warp::Filter;
 use warp::reply::Response;
 
 use self::query::{Page, Parameters};
-use self::view::{JobState, RunDocument};
+use self::view::JobState;
 pub(super) use self::view::{JobView, RunView};
 use super::caller::Caller;
 use super::problem::Problem;
@@ -227,9 +227,7 @@ async fn runs(services: &Services, job: &Job, parameters: &Parameters) -> Answer
         limit,
     };
     let found = services.catalog.runs(query).await.map_err(unavailable)?;
-    // A callback that is under way has a record like a run's until it has ended; it is none.
-    let of_runs = found.records.iter().filter(|record| !RunDocument::of(record).is_callback());
-    let views: Vec<RunView<'_>> = of_runs.map(|record| RunView::new(record, zone)).collect();
+    let views: Vec<RunView<'_>> = found.records.iter().map(|record| RunView::new(record, zone)).collect();
     Ok(reply::json(StatusCode::OK, &views))
 }
 

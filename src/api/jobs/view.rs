@@ -153,8 +153,6 @@ pub(super) struct RunDocument<'a> {
     #[serde(borrow)]
     policy: Option<&'a RawValue>,
     #[serde(borrow)]
-    callback: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     rerun_of: Option<Cow<'a, str>>,
     #[serde(borrow)]
     rerun_as: Option<Cow<'a, str>>,
@@ -184,11 +182,6 @@ impl<'a> RunDocument<'a> {
     pub(super) fn of(record: &'a Record) -> Self {
         // It was written by this program; what an older version left out stays empty.
         serde_json::from_str(&record.source).unwrap_or_default()
-    }
-
-    /// Whether it tells of a callback.
-    pub(super) fn is_callback(&self) -> bool {
-        self.callback.is_some()
     }
 
     fn attempts(&self) -> Vec<&'a RawValue> {

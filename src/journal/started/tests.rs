@@ -110,7 +110,10 @@ fn a_started_record_stands_for_its_instant_without_settling_it() {
 
     assert_eq!(record.settles(), None);
     assert_eq!(record.instant(), planned().fire_time);
-    assert_eq!(record.run, Some(RunState { entry: planned().entry().name.clone(), phase: 1, is_dead_letter: false }));
+    assert_eq!(
+        record.run,
+        Some(RunState { entry: Some(planned().entry().name.clone()), phase: 1, is_dead_letter: false })
+    );
     assert!(
         record.source.contains(r#""state":"running""#) && record.source.contains(r#""started_at":"#),
         "{}",
@@ -123,7 +126,10 @@ fn a_started_record_stands_for_its_instant_without_settling_it() {
 fn a_callback_is_found_after_a_crash_and_goes_only_if_it_is_still_wanted() {
     let record = started_record(&notice(planned()), RunStage::Queued, &[], 0, NOW);
 
-    assert_eq!((record.settled.is_none(), record.run.is_some()), (true, true));
+    assert_eq!(
+        (&record.settled, &record.run),
+        (&None, &Some(RunState { entry: None, phase: 0, is_dead_letter: false }))
+    );
     assert!(record.source.contains(r#""url":"http://told/""#), "{}", record.source);
     let abandoned = abandoned_record(&record, "gone", NOW).unwrap();
     assert_eq!((abandoned.kind, abandoned.run), (RecordKind::Error, None));

@@ -82,25 +82,30 @@ pub(crate) async fn runs_are_listed_by_task_entry_kind_and_instant(store: &impl 
 }
 
 pub(crate) async fn only_runs_are_listed(store: &impl Store) {
-    let callback = with_key(note(RecordKind::Error, "a", at(5)), "e");
+    let ended = callback(RecordKind::Error, "a", at(5));
+    let begun = callback(RecordKind::Started, "a", at(7));
     let records = vec![
         note(RecordKind::Put, "a", at(0)),
         stretch("a", at(1), at(3), 3),
         outcome(RecordKind::Missed, "a", at(4)),
-        callback.clone(),
+        ended.clone(),
+        begun.clone(),
         outcome(RecordKind::Success, "a", at(6)),
     ];
     store.append(records).await.unwrap();
 
     assert_eq!(found(store, of_task("a")).await, [6]);
     assert_eq!(found(store, of_all()).await, [6]);
-    assert_eq!(found(store, RunQuery { kinds: vec![RecordKind::Error], ..of_all() }).await, [0; 0]);
+    assert_eq!(unfinished(store).await, [7]);
+    for kind in [RecordKind::Error, RecordKind::Started] {
+        assert_eq!(found(store, RunQuery { kinds: vec![kind], ..of_all() }).await, [0; 0]);
+    }
     assert_eq!(newest(store, "a", 0).await, Some((6, RecordKind::Success)));
-    for id in [callback.id, RunId::planned(&identity("a"), &entry_name(), at(3)).into()] {
+    for id in [ended.id, begun.id, RunId::planned(&identity("a"), &entry_name(), at(3)).into()] {
         assert_eq!(store.run(&identity("a"), id.into()).await.unwrap(), None);
     }
     let by_kind = Search { kind: Some(RecordKind::Error), ..all_of("a") };
-    assert_eq!(store.search(by_kind).await.unwrap().records, [callback]);
+    assert_eq!(store.search(by_kind).await.unwrap().records, [ended]);
 }
 
 pub(crate) async fn a_listing_of_runs_stops_counting(store: &impl Store) {

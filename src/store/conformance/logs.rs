@@ -84,15 +84,17 @@ pub(crate) async fn a_log_search_keeps_to_tasks_entries_and_kinds(store: &impl S
         other_entry,
         note(RecordKind::Put, "a", at(4)),
         outcome(RecordKind::Missed, "c", at(5)),
+        callback(RecordKind::Success, "b", at(6)),
+        callback(RecordKind::Started, "b", at(7)),
     ];
     store.append(records).await.unwrap();
     let entry = |name| EntryName::parse(name).unwrap();
 
     assert_eq!(found(store, |query| query.filter.identities = [identity("a")].into()).await, [1, 3, 4]);
     let two = [identity("b-b"), identity("c"), identity("b")];
-    assert_eq!(found(store, |query| query.filter.identities = two.into()).await, [2, 5]);
+    assert_eq!(found(store, |query| query.filter.identities = two.into()).await, [2, 5, 6, 7]);
     assert_eq!(found(store, |query| query.filter.entries = [entry("E-e"), entry("E")].into()).await, [3]);
-    assert_eq!(found(store, |query| query.filter.entries = [entry("e")].into()).await, [1, 2, 5]);
+    assert_eq!(found(store, |query| query.filter.entries = [entry("e")].into()).await, [1, 2, 5, 6, 7]);
     let kinds = [RecordKind::Error, RecordKind::Put];
     assert_eq!(found(store, |query| query.filter.kinds = kinds.into()).await, [2, 3, 4]);
     let both = found(store, |query| {
@@ -140,6 +142,11 @@ pub(crate) async fn a_log_search_by_fire_time_finds_every_stretch_that_overlaps(
         note(RecordKind::Put, "a", at(4)),
     ];
     store.append(records).await.unwrap();
+    // Callbacks belong to no instant.
+    let begun = callback(RecordKind::Started, "a", at(4));
+    store.append(vec![begun.clone()]).await.unwrap();
+    let ended = Record { id: begun.id, ..callback(RecordKind::Success, "a", at(4)) };
+    store.append(vec![ended, callback(RecordKind::Started, "a", at(5))]).await.unwrap();
     let within = async |gte: Option<i64>, lte: Option<i64>| {
         let range = Within { gte: gte.map(at), lte: lte.map(at) };
         found(store, |query| query.filter.fire_time = range).await

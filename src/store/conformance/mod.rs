@@ -155,7 +155,7 @@ fn settling(kind: RecordKind, name: &str, stretch: Stretch) -> Record {
 }
 
 /// The same with the name of an entry in its document.
-fn with_key(record: Record, key: &str) -> Record {
+pub(super) fn with_key(record: Record, key: &str) -> Record {
     let source = format!("{{\"key\":\"{key}\",{}", &record.source[1..]).into();
     Record { source, ..record }
 }
@@ -170,6 +170,13 @@ pub(super) fn recorded_at(time: Timestamp, record: Record) -> Record {
 pub(super) fn started(name: &str, fire_time: Timestamp, phase: u32) -> Record {
     let run = Some(RunState { phase, ..RunState::ended(entry_name()) });
     Record { run, ..settling(RecordKind::Started, name, Stretch::one(fire_time)) }
+}
+
+/// A callback of the entry `e` that has ended, or not if it is of the kind started.
+pub(super) fn callback(kind: RecordKind, name: &str, sent_at: Timestamp) -> Record {
+    let begun = RunState { entry: None, phase: 0, is_dead_letter: false };
+    let run = (kind == RecordKind::Started).then_some(begun);
+    Record { id: RunId::asked(sent_at).into(), run, ..with_key(note(kind, name, sent_at), "e") }
 }
 
 /// A run that somebody asked for, which has ended, or not if it is of the kind started.

@@ -52,7 +52,7 @@ pub(super) fn of_entry(record: Record, name: &str) -> Record {
         Some(settled) => RunId::planned(&record.identity, &entry, settled.stretch.last).into(),
         None => record.id,
     };
-    let run = record.run.map(|run| RunState { entry: entry.clone(), ..run });
+    let run = record.run.map(|run| RunState { entry: Some(entry.clone()), ..run });
     let source = record.source.replace(r#""key":"e""#, &format!(r#""key":"{name}""#)).into();
     Record { id, settled, run, source, ..record }
 }

@@ -70,7 +70,7 @@ pub(super) fn write(record: &Record, seq: u64) -> Bytes {
         last: stretch.map(|stretch| stretch.last.millis()),
         count: stretch.map(|stretch| stretch.count),
         instant: Some(record.instant().millis()),
-        run: record.run.is_some(),
+        run: record.is_of_run(),
         phase: record.run.as_ref().map(|run| run.phase),
         dead: record.run.as_ref().is_some_and(|run| run.is_dead_letter),
         policy,
@@ -172,7 +172,7 @@ pub(super) fn read(id: &str, source: &str) -> Option<Record> {
         id: RecordId::parse(id).unwrap_or_else(|| RecordId::from_bytes(foreign_id(id))),
         identity: Identity::parse(&document.identity).ok()?,
         kind,
-        run: extract.as_ref().zip(entry.clone()).and_then(|(extract, entry)| extract.run_state(entry, kind)),
+        run: extract.as_ref().and_then(|extract| extract.run_state(entry.clone(), kind)),
         settled: entry.zip(stretch).map(|(entry, stretch)| Settled { entry, stretch }),
         time: at.unwrap_or(Timestamp::from_secs(document.time)),
         source: as_given(source, &document, extract.as_ref().and_then(|extract| extract.policy)).into(),
@@ -180,11 +180,13 @@ pub(super) fn read(id: &str, source: &str) -> Option<Record> {
 }
 
 impl Extract<'_> {
-    /// What it says of a run.
-    fn run_state(&self, entry: EntryName, kind: RecordKind) -> Option<RunState> {
+    /// What it says of a run, or of a callback that has not ended.
+    fn run_state(&self, entry: Option<EntryName>, kind: RecordKind) -> Option<RunState> {
         let is_run = self.run || (kind.is_fire() && self.last.is_some());
+        let entry = entry.filter(|_| is_run);
         let phase = self.phase.unwrap_or(RunState::ENDED);
-        is_run.then_some(RunState { entry, phase, is_dead_letter: self.dead })
+        let is_told = entry.is_some() || kind == RecordKind::Started;
+        is_told.then_some(RunState { entry, phase, is_dead_letter: self.dead })
     }
 }
 
@@ -247,16 +249,17 @@ mod tests {
     fn what_a_record_says_of_a_run_comes_back() {
         let ended = record(r#"{"type":"error","identity":"t","key":"e"}"#);
         let started = Record { kind: RecordKind::Started, ..record(r#"{"type":"started","identity":"t","key":"e"}"#) };
-        let run =
-            |phase, is_dead_letter| Some(RunState { entry: EntryName::parse("e").unwrap(), phase, is_dead_letter });
+        let run = |phase, is_dead_letter| Some(RunState { entry: EntryName::parse("e").ok(), phase, is_dead_letter });
         let error = Record { kind: RecordKind::Error, ..ended };
+        let callback = started.clone();
         let put = record(r#"{"type":"put","identity":"t"}"#);
 
         for record in [
             Record { run: run(RunState::ENDED + 3, true), ..error.clone() },
             Record { run: run(0, false), settled: None, ..started.clone() },
             Record { run: run(7, false), ..started },
-            // A callback tells of no run of its own.
+            // A callback tells of no run of its own, but of how far it has come.
+            Record { run: Some(RunState { entry: None, phase: 3, is_dead_letter: false }), settled: None, ..callback },
             Record { run: None, settled: None, ..error.clone() },
             Record { kind: RecordKind::Put, run: None, settled: None, ..put },
         ] {

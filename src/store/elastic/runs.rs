@@ -129,7 +129,7 @@ impl Inner {
         let Some(source) = source else { return Ok(None) };
         let is_wanted = |record: &Record| {
             let is_hidden = mark.hides(log_document::seq_of(source.get()), record.time);
-            record.identity == *identity && record.run.is_some() && !is_hidden
+            record.identity == *identity && record.is_of_run() && !is_hidden
         };
         Ok(log_document::read(&run.to_string(), source.get()).filter(is_wanted))
     }

@@ -81,7 +81,8 @@ pub(super) fn kind_code(kind: RecordKind) -> u8 {
     }
 }
 
-/// Kinds of runs. What is of one of them and has an entry is a run; the record of a callback has none.
+/// Kinds of runs. What is of one of them and has an entry is a run; the record of a callback has none. One of those that has
+/// not ended has a phase all the same.
 pub(super) const RUN_KINDS: [RecordKind; 3] = [RecordKind::Success, RecordKind::Error, RecordKind::Started];
 
 pub(super) fn kind_of(row: &Row<'_>, column: usize) -> rusqlite::Result<RecordKind> {
@@ -118,11 +119,11 @@ pub(super) fn record(row: &Row<'_>, identity: &Identity) -> rusqlite::Result<Rec
     let kind = kind_of(row, 1)?;
     let entry = row.get::<_, Option<String>>(2)?.and_then(|entry| EntryName::parse(&entry).ok());
     let (mut settled, mut run) = (None, None);
+    if kind == RecordKind::Started || entry.is_some() && RUN_KINDS.contains(&kind) {
+        let phase = row.get::<_, Option<u32>>(8)?.unwrap_or(ENDED);
+        run = Some(RunState { entry: entry.clone(), phase, is_dead_letter: row.get(9)? });
+    }
     if let Some(entry) = entry {
-        if RUN_KINDS.contains(&kind) {
-            let phase = row.get::<_, Option<u32>>(8)?.unwrap_or(ENDED);
-            run = Some(RunState { entry: entry.clone(), phase, is_dead_letter: row.get(9)? });
-        }
         if let Some(count) = row.get(5)? {
             let stretch = Stretch { first: timestamp(row, 3)?, last: timestamp(row, 4)?, count };
             settled = Some(Settled { entry, stretch });

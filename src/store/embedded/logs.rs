@@ -1,13 +1,15 @@
 //! Searching the log documents of all tasks. Columns are compared by SQLite, in the order of an index where there is one;
 //! what only the document tells is looked at row by row, so that memory holds no more than a page.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 
-use super::history::{RECORD, kind_code};
+use super::history::{RECORD, RUN_KINDS, kind_code};
 use super::runs::record_of_any_task;
 use super::statements::{Stored, reading};
-use crate::model::{Record, Timestamp};
+use crate::model::{EntryName, Record, Timestamp};
 use crate::store::log_cursor::RowPlace;
 use crate::store::{Found, LogCursor, LogPage, LogQuery, LogTotal};
 
@@ -158,13 +160,17 @@ impl Sql {
     fn add_columns(&mut self, query: &LogQuery) {
         let filter = &query.filter;
         self.one_of("identity", filter.identities.iter().map(|identity| identity.as_str().to_owned().into()));
-        self.one_of("entry", filter.entries.iter().map(|entry| entry.as_str().to_owned().into()));
+        self.of_entries(&filter.entries);
         self.one_of("kind", filter.kinds.iter().map(|kind| i64::from(kind_code(*kind)).into()));
         if let Some(run_id) = filter.run_id {
             self.and("id = ?", [Value::Blob(run_id.as_bytes().to_vec())]);
         }
         self.bound("time >= ?", filter.time.gte);
         self.bound("time <= ?", filter.time.lte);
+        if !filter.fire_time.is_open() {
+            // A callback belongs to no instant.
+            self.and("entry IS NOT NULL", []);
+        }
         // A change has no instant, and NULL compares with nothing.
         self.bound("last >= ?", filter.fire_time.gte);
         self.bound("first <= ?", filter.fire_time.lte);
@@ -188,10 +194,23 @@ impl Sql {
 
     fn one_of(&mut self, column: &str, values: impl ExactSizeIterator<Item = Value>) {
         if values.len() > 0 {
-            let places = vec!["?"; values.len()].join(", ");
-            self.and(&format!("{column} IN ({places})"), values);
+            self.and(&format!("{column} IN ({})", places(values.len())), values);
         }
     }
+
+    /// Records of one of these entries, and those of callbacks, whose documents tell of which they are.
+    fn of_entries(&mut self, entries: &BTreeSet<EntryName>) {
+        if !entries.is_empty() {
+            let callbacks = RUN_KINDS.map(|kind| kind_code(kind).to_string()).join(", ");
+            let condition =
+                format!("(entry IN ({}) OR entry IS NULL AND kind IN ({callbacks}))", places(entries.len()));
+            self.and(&condition, entries.iter().map(|entry| entry.as_str().to_owned().into()));
+        }
+    }
+}
+
+fn places(count: usize) -> String {
+    vec!["?"; count].join(", ")
 }
 
 /// How SQLite goes about the first page.

@@ -153,7 +153,7 @@ impl Sql {
         let kinds: Vec<String> = kinds_of(query).map(|kind| kind_code(kind).to_string()).collect();
         let conditions = match place {
             Place::DeadLetters => format!("dead_letter = 1 AND kind IN ({})", kinds.join(", ")),
-            Place::Started => "kind = 7".to_owned(),
+            Place::Started => "kind = 7 AND entry IS NOT NULL".to_owned(),
             // With the plus a single kind does not count as fixed: the order would no longer be seen to be that of the index.
             Place::Entries | Place::Instants | Place::Few => {
                 format!("entry IS NOT NULL AND +kind IN ({})", kinds.join(", "))
@@ -229,7 +229,7 @@ pub(super) fn one(database: &Connection, identity: &Identity, run: RunId) -> Sto
     let id = RecordId::from(run);
     let values = params![id.as_bytes(), identity.as_str()];
     let record = select.query_row(values, |row| history::record(row, identity)).optional().map_err(reading)?;
-    Ok(record.filter(|record| record.run.is_some()))
+    Ok(record.filter(Record::is_of_run))
 }
 
 fn one_sql() -> String {

@@ -31,7 +31,7 @@ impl Tables {
     }
 
     fn runs(&self) -> impl Iterator<Item = &Row> {
-        self.records.iter().filter(|row| row.record.run.is_some())
+        self.records.iter().filter(|row| row.record.is_of_run())
     }
 
     fn outcomes(&self, identity: &Identity, entry: &EntryName, after: Timestamp) -> Vec<Outcome> {
