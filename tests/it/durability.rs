@@ -111,7 +111,7 @@ async fn assert_puts_are_kept(process: &Process, known: &Known) {
 /// A run may be sent a second time only where a crash left it uncertain. Then its record says so: it was sent again, or
 /// it counts as missed as its task had been replaced before it could be.
 async fn assert_fires_are_single(process: &Process, target: &Target) {
-    let arrived = target.arrivals().len();
+    let arrived = target.count();
     target.wait_until(|arrivals| arrivals.len() >= arrived + 16).await;
     for number in 0..8 {
         let asked = serde_json::json!({ "identity": format!("firing-{}", number * 4), "running": false }).to_string();

@@ -13,7 +13,7 @@ async fn a_restart_loses_no_task_no_switch_and_no_history() {
     target.wait_until(|arrivals| arrivals.len() >= 2).await;
 
     let folder = node.stop().await;
-    let arrived = target.arrivals().len();
+    let arrived = target.count();
     let node = BoxedNode::start_in(folder, |_| {}).await;
 
     let kept = post_ok(&node.base, "/get", r#"{"identity":"kept"}"#).await;
@@ -93,7 +93,7 @@ async fn a_stopped_process_catches_up_and_every_instant_has_one_outcome() {
     // The outage is what is tested: it has to take its time.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     process.signal("CONT").await;
-    let arrived = target.arrivals().len();
+    let arrived = target.count();
     target.wait_until(|arrivals| arrivals.len() >= arrived + 4).await;
     process.signal("TERM").await;
     assert!(process.wait().await.success());
@@ -117,7 +117,7 @@ async fn misfires_of_an_outage_are_recorded_and_the_newest_is_fired() {
     let folder = node.stop().await;
     // The outage is what is tested: it has to take its time.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
-    let arrived = target.arrivals().len();
+    let arrived = target.count();
     let node = BoxedNode::start_in(folder, short).await;
     target.wait_until(|arrivals| arrivals.len() >= arrived + 2).await;
     let folder = node.stop().await;

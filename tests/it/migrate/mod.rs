@@ -183,7 +183,7 @@ async fn a_service_on_the_target_goes_on_where_the_other_stopped() {
     assert!(process.wait().await.success());
 
     migrated(&cluster, folder.path(), THERE, &[]).await;
-    let arrived = target.arrivals().len();
+    let arrived = target.count();
     let process = Process::try_start_with(folder.path(), &cluster.environment()).await.unwrap();
     target.wait_until(|arrivals| arrivals.len() >= arrived + 3).await;
     process.signal("TERM").await;

@@ -62,7 +62,7 @@ impl Loaded {
 
     /// Waits for so many seconds of fires.
     pub(crate) async fn fires_for(&self, seconds: usize) {
-        let before = self.target.arrivals().len();
+        let before = self.target.count();
         self.target.wait_until(|arrivals| arrivals.len() >= before + seconds * FIRES_EACH_SECOND).await;
     }
 
@@ -120,7 +120,7 @@ impl Loaded {
         assert!(self.process.wait().await.success());
 
         let fired = json!({ "terms": { "type": ["success", "error"] } });
-        let (runs, requests) = (self.target.arrivals_by_run().len(), self.target.arrivals().len());
+        let (runs, requests) = (self.target.arrivals_by_run().len(), self.target.count());
         assert_eq!(es.count(&self.index, fired).await, runs as u64, "a record for each run that the target saw");
         let puts_logged = es.count(&self.index, json!({ "term": { "type": "put" } })).await;
         let acknowledged = puts.acknowledged.len() as u64 + 10;

@@ -70,6 +70,11 @@ impl Target {
         self.arrivals.lock().unwrap().clone()
     }
 
+    /// How many requests have arrived.
+    pub(crate) fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
     /// The requests whose path begins with `path`.
     pub(crate) fn arrivals_at(&self, path: &str) -> Vec<Arrival> {
         self.arrivals().into_iter().filter(|arrival| arrival.uri.path().starts_with(path)).collect()
@@ -83,7 +88,7 @@ impl Target {
                 count.changed().await.unwrap();
             }
         });
-        waited.await.unwrap_or_else(|_| panic!("only {} requests arrived in a minute", *self.count.borrow()));
+        waited.await.unwrap_or_else(|_| panic!("only {} requests arrived in a minute", self.count()));
         self.arrivals()
     }
 
@@ -105,14 +110,14 @@ async fn record(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = head.uri.path().to_owned();
-    let before = {
+    let is_unwell = {
         let mut arrivals = arrivals.lock().unwrap();
-        let before = arrivals.iter().filter(|arrival| arrival.uri.path() == path).count();
+        let is_unwell = is_unwell(&path, &arrivals);
         arrivals.push(Arrival { method: head.method, uri: head.uri, headers: head.headers, body });
-        before
+        is_unwell
     };
     counted.send_modify(|count| *count += 1);
-    if is_unwell(&path, before) {
+    if is_unwell {
         let busy = path.starts_with("/busy/").then_some(("retry-after", "1"));
         let reply =
             busy.into_iter().fold(Response::builder().status(503), |reply, (name, value)| reply.header(name, value));
@@ -122,10 +127,10 @@ async fn record(
 }
 
 /// Whether a path that is well only after some requests is not yet.
-fn is_unwell(path: &str, before: usize) -> bool {
+fn is_unwell(path: &str, before: &[Arrival]) -> bool {
     let rest = path.strip_prefix("/flaky/").or_else(|| path.strip_prefix("/busy/"));
     let times = rest.and_then(|rest| rest.split('/').next()).and_then(|times| times.parse::<usize>().ok());
-    times.is_some_and(|times| before < times)
+    times.is_some_and(|times| before.iter().filter(|arrival| arrival.uri.path() == path).count() < times)
 }
 
 async fn answer(path: &str) -> Response<Full<Bytes>> {
