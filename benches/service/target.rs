@@ -1,5 +1,5 @@
 //! The recording target: answers at once, and notes how late each request came. Below `/wait` it answers after ten seconds, and
-//! counts who waits.
+//! counts who waits; what comes below `/beside` is only answered.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -54,6 +54,7 @@ async fn answer(request: Request<Incoming>, notes: Arc<Mutex<Notes>>) -> Result<
     }
     let body = match request.uri().path() {
         "/report" => report(&mut notes.lock().expect("no panic")),
+        path if path.starts_with("/beside") => String::new(),
         _ => {
             let header =
                 |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

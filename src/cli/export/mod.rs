@@ -17,7 +17,7 @@ use crate::cli::progress::Progress;
 /// What to export, and where to.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
-    /// The file to write, or a folder: one that is there, or a name that ends with /; it gets a file for each task
+    /// The file to write, or a folder: one that is there, or a name without an end; it gets a file for each task
     /// [default: standard output]
     #[arg(short, long, value_name = "FILE|DIR")]
     output: Option<PathBuf>,

@@ -29,8 +29,7 @@ impl<'a, W: Write> Target<'a, W> {
         let Some(path) = path else {
             return Ok(Self::Output(Writing::new(output, format.unwrap_or(FileFormat::Yaml))));
         };
-        let is_folder = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        if is_folder {
+        if is_folder(path) {
             std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
             let format = format.unwrap_or(FileFormat::Yaml);
             return Ok(Self::Folder { folder: path.to_owned(), format, names: HashSet::new() });
@@ -70,6 +69,11 @@ impl<'a, W: Write> Target<'a, W> {
             Self::Folder { .. } => Ok(()),
         }
     }
+}
+
+/// A name without an end is one: as a file, no apply would take it.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") || !path.exists() && path.extension().is_none()
 }
 
 /// Writes tasks one after the other.
@@ -198,6 +202,16 @@ mod tests {
         assert!(upper.starts_with("BACKUP~") && upper.len() == "BACKUP~.yaml".len() + 16, "{upper}");
         let long = [name(&"é".repeat(128)), name(&format!("{}x", "é".repeat(127)))];
         assert!(long[0] != long[1] && long.iter().all(|name| name.len() < 255), "{long:?}");
+    }
+
+    #[test]
+    fn a_name_without_an_end_is_a_folder_unless_there_is_such_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| is_folder(&folder.path().join(name));
+        std::fs::write(folder.path().join("there"), "").unwrap();
+
+        assert_eq!(["tasks", "tasks/", "tasks.yaml/", "."].map(of), [true; 4]);
+        assert_eq!(["tasks.yaml", "tasks.old", "there"].map(of), [false; 3]);
     }
 
     #[test]
