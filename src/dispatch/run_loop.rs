@@ -142,6 +142,12 @@ impl RunLoop {
                 let _ = done.send(());
             }
             Order::CancelRun(run_id, by, answer) => self.cancel_run(run_id, &by, answer),
+            Order::TakeBack(run_id, why, answer) => {
+                let taken_back = self.take_back(run_id, &why);
+                self.give_records().await;
+                // The caller may have gone: nothing to tell.
+                let _ = answer.send(taken_back);
+            }
             Order::Activity(identity, entry, answer) => {
                 let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry)));
             }
