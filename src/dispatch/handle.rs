@@ -92,6 +92,8 @@ pub enum TakenBack {
 pub struct Activity {
     /// Those that are under way, wait for a limit, or pause between two attempts; the oldest first.
     pub in_progress: Vec<RunId>,
+    /// Whether something of those is sent, or was and will be again; else all of them only wait.
+    pub is_under_way: bool,
     /// One that somebody asked for, and that waits for those in progress.
     pub waiting: Option<RunId>,
 }

@@ -15,7 +15,7 @@ use super::intake::Results;
 use super::keys::Keys;
 use super::lanes::{Lanes, Limits};
 use super::overlap::Overlaps;
-use super::runs::{Place, Runs};
+use super::runs::{Place, Run, Runs};
 use super::sender::{Event, Sender, warn_of_stopped_journal};
 use crate::clock::Clock;
 use crate::journal::Journal;
@@ -149,7 +149,8 @@ impl RunLoop {
                 let _ = answer.send(taken_back);
             }
             Order::Activity(identity, entry, answer) => {
-                let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry)));
+                let goes = |run_id| self.runs.get(run_id).is_some_and(Run::goes);
+                let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry), goes));
             }
             Order::Drain(_, _) => unreachable!("ends the loop"),
         }
