@@ -33,9 +33,9 @@ pub(super) struct EntryForecast {
 }
 
 impl EntryForecast {
-    /// Looks `count` instants ahead, as if the task were switched on.
+    /// Looks `count` instants ahead, as if the task were switched on. `after` is no earlier than when it is in force.
     pub(super) fn new(revision: &Revision, entry: &Entry, after: Timestamp, count: usize) -> Self {
-        let (after, zone) = (after.max(revision.in_force_from), revision.task.time_zone);
+        let zone = revision.task.time_zone;
         let instants = revision.instants(entry);
         let next: Vec<Timestamp> =
             std::iter::successors(instants.next(after), |&last| instants.next(last)).take(count).collect();

@@ -12,6 +12,10 @@ use super::Settings;
 use super::body::{BodyHead, Encoding};
 use super::reply::ApiError;
 
+/// How many bytes more than a body a line may hold: for what stands around a put, and for its revision. So what `/put` takes fits
+/// into a line.
+const FRAME_MAX: usize = 64;
+
 /// One line of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -56,7 +60,7 @@ where
             number: 0,
             is_passing_over: false,
             has_ended: false,
-            line_max: settings.body_max,
+            line_max: settings.body_max + FRAME_MAX,
             silence_max: settings.body_timeout,
         })
     }
@@ -186,10 +190,6 @@ mod tests {
 
     use super::*;
 
-    fn settings(body_max: usize) -> Settings {
-        Settings { body_max, ..Settings::default() }
-    }
-
     /// Gives each line as its number and text, and how it ended.
     fn read(
         chunks: &[Vec<u8>],
@@ -199,7 +199,7 @@ mod tests {
         let head = BodyHead { length: None, encoding: encoding.map(str::to_owned), expects_word: false };
         let body =
             futures_util::stream::iter(chunks.iter().map(|chunk| Ok::<_, warp::Error>(Bytes::from(chunk.clone()))));
-        let mut lines = Lines::new(body, &head, &settings(line_max)).unwrap();
+        let mut lines = Lines { line_max, ..Lines::new(body, &head, &Settings::default()).unwrap() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let mut read = Vec::new();

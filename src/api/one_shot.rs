@@ -16,7 +16,7 @@ use super::openapi::words;
 use super::under::{Asked, under};
 use super::view::TaskView;
 use super::{Api, Services, reply};
-use crate::catalog::{Put, Removal};
+use crate::catalog::{CatalogError, Put, Removal};
 use crate::model::{
     Entry, EntryName, Identity, Record, RecordKind, Request, RunId, Schedule, TargetUrl, Task, TimeZone, Timestamp,
 };
@@ -26,6 +26,8 @@ const ENTRY: &str = "request";
 /// What a client is told of a date that is none.
 const DATE_EXPECTED: &str = "Datetime has wrong format. Use one of these formats instead: \
                              YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].";
+/// What a client is told of a date that has passed.
+const PASSED: &str = "The date and time must be in the future.";
 
 /// The routes of this family.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
@@ -70,7 +72,10 @@ impl Refusal {
         Self::Detail(StatusCode::NOT_FOUND, "Not found.".to_owned())
     }
 
-    fn failed(error: crate::catalog::CatalogError) -> Self {
+    fn failed(error: CatalogError) -> Self {
+        if matches!(error, CatalogError::Passed) {
+            return Self::Fields(Map::from_iter([("date_time".to_owned(), json!([PASSED]))]));
+        }
         let error = super::reply::ApiError::from(error);
         Self::Detail(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
@@ -103,7 +108,7 @@ pub(super) struct OneShotView<'a> {
     id: &'a str,
     #[schema(value_type = words::ZonedDate)]
     date_time: String,
-    /// As long as it is scheduled.
+    /// As long as it is scheduled and was not deleted.
     #[schema(value_type = String)]
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
@@ -195,7 +200,7 @@ fn text(value: Option<&Value>) -> Result<&str, String> {
 fn instant(value: Option<&Value>, zone: TimeZone, now: Timestamp) -> Result<Timestamp, String> {
     let instant = dates::moment(text(value)?, zone).ok_or(DATE_EXPECTED)?;
     if instant <= now {
-        return Err("The date and time must be in the future.".to_owned());
+        return Err(PASSED.to_owned());
     }
     if instant.year_month().0 >= 2200 {
         return Err("The date and time must be before the year 2200.".to_owned());
@@ -206,7 +211,7 @@ fn instant(value: Option<&Value>, zone: TimeZone, now: Timestamp) -> Result<Time
 fn url(value: Option<&Value>) -> Result<TargetUrl, String> {
     let text = text(value)?;
     if text.len() > TargetUrl::LEN_MAX {
-        return Err(format!("Ensure this field has no more than {} characters.", TargetUrl::LEN_MAX));
+        return Err(format!("Ensure this field has no more than {} bytes.", TargetUrl::LEN_MAX));
     }
     TargetUrl::parse(text.trim()).map_err(|_| "Enter a valid URL.".to_owned())
 }
@@ -230,7 +235,8 @@ fn entry_name() -> EntryName {
 enum Stage {
     /// It is still to come, or under way.
     Scheduled {
-        url: String,
+        /// `None`: its task was deleted while it was under way.
+        url: Option<String>,
     },
     Ended {
         kind: RecordKind,
@@ -238,35 +244,38 @@ enum Stage {
     },
 }
 
-/// A one-shot that a path names, with its instant. `None`: there is none.
-async fn find(services: &Services, id: &str) -> Result<Option<(Identity, Timestamp, Stage)>, Refusal> {
-    let Some(run) = RunId::parse(id).filter(|run| run.to_string() == id) else { return Ok(None) };
-    let (identity, entry) = (Identity::parse(id).expect("a UUID is a name"), entry_name());
+/// What a path names, if it can be a one-shot.
+fn named(id: &str) -> Option<(RunId, Identity)> {
+    let run = RunId::parse(id).filter(|run| run.to_string() == id)?;
+    Some((run, Identity::parse(id).expect("a UUID is a name")))
+}
+
+/// A one-shot with its instant. `None`: there is none.
+async fn find(services: &Services, id: &str) -> Result<Option<(Timestamp, Stage)>, Refusal> {
+    let Some((run, identity)) = named(id) else { return Ok(None) };
+    let entry = entry_name();
     let planned = RunId::planned(&identity, &entry, run.instant());
     let record = services.catalog.run(&identity, planned).await.map_err(Refusal::failed)?;
     let known = services.catalog.get(&identity).filter(|revision| revision.task.is_one_shot);
-    let stage = match (record, known) {
-        (Some(record), _) if record.kind.is_fire() => Stage::Ended { kind: record.kind, record: Some(record) },
-        (_, known) => {
-            let outcome = services.catalog.outcome(&identity, &entry, run.instant()).await.map_err(Refusal::failed)?;
-            match (outcome, known) {
-                (Some(kind), _) => Stage::Ended { kind, record: None },
-                (None, Some(revision)) => {
-                    Stage::Scheduled { url: revision.task.entries[0].request.url.as_str().to_owned() }
-                }
-                (None, None) => return Ok(None),
-            }
-        }
+    let url = known.map(|revision| revision.task.entries[0].request.url.as_str().to_owned());
+    let stage = match record {
+        Some(record) if record.kind.is_fire() => Stage::Ended { kind: record.kind, record: Some(record) },
+        started => match services.catalog.outcome(&identity, &entry, run.instant()).await.map_err(Refusal::failed)? {
+            Some(kind) => Stage::Ended { kind, record: None },
+            None if url.is_some() || started.is_some() => Stage::Scheduled { url },
+            None => return Ok(None),
+        },
     };
-    Ok(Some((identity, run.instant(), stage)))
+    Ok(Some((run.instant(), stage)))
 }
 
 async fn status(services: &Services, id: &str) -> Result<Response, Refusal> {
-    let Some((_, instant, stage)) = find(services, id).await? else { return Err(Refusal::not_found()) };
+    let Some((instant, stage)) = find(services, id).await? else { return Err(Refusal::not_found()) };
     let date_time = instant.rfc3339_millis_in(services.default_time_zone);
     let view = match &stage {
         Stage::Scheduled { url } => {
-            OneShotView { id, date_time, url: Some(url), status: "scheduled", status_code: None, reason: None }
+            let url = url.as_deref();
+            OneShotView { id, date_time, url, status: "scheduled", status_code: None, reason: None }
         }
         Stage::Ended { kind, record } => ended(id, date_time, *kind, record.as_ref()),
     };
@@ -291,19 +300,42 @@ fn ended<'a>(id: &'a str, date_time: String, kind: RecordKind, record: Option<&'
 }
 
 async fn cancel(services: &Services, id: &str, caller: &Caller) -> Result<Response, Refusal> {
-    match find(services, id).await? {
-        Some((identity, _, Stage::Scheduled { .. })) => {
-            let request = json!({ "identity": id, "by": caller.name() });
-            let request = to_raw_value(&request).expect("a value can be written as JSON");
-            services.catalog.remove(Removal { identity, request, revision: None }).await.map_err(Refusal::failed)?;
-            let mut reply = Response::default();
-            *reply.status_mut() = StatusCode::NO_CONTENT;
-            Ok(reply)
-        }
-        Some(_) => {
-            let text = "It has been sent, there is nothing to cancel.";
-            Err(Refusal::Detail(StatusCode::CONFLICT, text.to_owned()))
-        }
-        None => Err(Refusal::not_found()),
+    let (_, identity) = named(id).ok_or_else(Refusal::not_found)?;
+    let request = json!({ "identity": id, "by": caller.name() });
+    let request = to_raw_value(&request).expect("a value can be written as JSON");
+    let is_cancelled = match services.catalog.cancel_one_shot(Removal { identity, request, revision: None }).await {
+        Ok(is_cancelled) => is_cancelled,
+        // It has gone: as it was sent, or was cancelled before.
+        Err(CatalogError::Unknown) => match find(services, id).await? {
+            Some(_) => false,
+            None => return Err(Refusal::not_found()),
+        },
+        Err(error) => return Err(Refusal::failed(error)),
+    };
+    if !is_cancelled {
+        let text = "It has been sent, there is nothing to cancel.";
+        return Err(Refusal::Detail(StatusCode::CONFLICT, text.to_owned()));
+    }
+    let mut reply = Response::default();
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_whose_instant_passes_while_it_is_put_is_refused_as_one_in_the_past_is() {
+        let reply = Refusal::failed(CatalogError::Passed).into_reply(&Method::POST);
+
+        assert_eq!(reply.status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn the_limit_of_a_url_is_told_in_bytes_as_it_is_counted() {
+        let long = json!(format!("http://a/{}", "é".repeat(5_000)));
+
+        assert_eq!(url(Some(&long)).unwrap_err(), "Ensure this field has no more than 8192 bytes.");
     }
 }

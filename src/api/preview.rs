@@ -14,7 +14,7 @@ use super::Services;
 use super::forecast::{EntryForecast, Forecast, Window};
 use super::openapi::words;
 use super::reply::{self, ApiError};
-use super::wire::{Misunderstood, identity_of, understand};
+use super::wire::{Misunderstood, Parsed, identity_of, understand};
 use super::wire_put;
 use crate::model::object::{Kind, Mistake, Mistakes, Object, integer, kind, shown, string};
 use crate::model::{Entry, EntryName, Identity, Revision, Task, TimeZone, Timestamp};
@@ -128,13 +128,14 @@ const EXAMPLE: &str = r#"{"cron_time":"0 30 2 * * *","time_zone":"Europe/Berlin"
 pub(super) async fn preview(services: Services, body: Bytes) -> Result<Response, ApiError> {
     let catalog = services.catalog.clone();
     let read = apart(move || understand(|mistakes| question(&services, &body, mistakes))).await?;
-    match read?.value {
+    let Parsed { value, warnings } = read?;
+    match value {
         Question::Next { revision, entry, after, count } => {
             let answer = apart(move || {
                 let now = catalog.now();
                 next(&revision, entry.as_ref(), after.unwrap_or(now), count)
             });
-            Ok(reply::data(answer.await??))
+            Ok(reply::data(NextView { warnings, ..answer.await?? }))
         }
         Question::Window { window, limit, prefix, zone } => {
             let (mut forecast, mut after) = (Forecast::new(window, limit), None);
@@ -176,15 +177,20 @@ pub(super) struct NextView {
     #[schema(value_type = words::TimeZone)]
     time_zone: &'static str,
     entries: BTreeMap<String, EntryForecast>,
+    /// What is odd about a draft, and no reason to refuse it.
+    #[schema(value_type = Vec<String>)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
+/// A task names nothing before it is in force: what is asked for earlier is told from then on.
 fn next(
     revision: &Revision,
     entry: Option<&EntryName>,
     after: Timestamp,
     count: usize,
 ) -> Result<NextView, Misunderstood> {
-    let zone = revision.task.time_zone;
+    let (after, zone) = (after.max(revision.in_force_from), revision.task.time_zone);
     let entries = match entry.and_then(|name| revision.entry(name)) {
         Some(index) => {
             let entry = &revision.task.entries[index];
@@ -199,7 +205,8 @@ fn next(
             forecasts(revision, after, count)
         }
     };
-    Ok(NextView { after: after.rfc3339_exact_in(zone), time_zone: zone.name(), entries })
+    let after = after.rfc3339_exact_in(zone);
+    Ok(NextView { after, time_zone: zone.name(), entries, warnings: Vec::new() })
 }
 
 fn question(services: &Services, body: &[u8], mistakes: &mut Mistakes) -> Option<Question> {
@@ -212,12 +219,12 @@ fn question(services: &Services, body: &[u8], mistakes: &mut Mistakes) -> Option
     let count = body.get("count").and_then(|raw| integer(raw, "count", 1..=as_i64(COUNT_MAX), mistakes));
     let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(COUNT_DEFAULT);
     let now = services.catalog.now();
-    if has("entries") {
-        let revision = Arc::new(draft_of_task(body, now, mistakes)?);
-        return Some(Question::Next { revision, entry: None, after, count });
-    }
-    if !has("identity") {
-        let revision = Arc::new(draft_of_entry(body, now, mistakes)?);
+    if has("entries") || !has("identity") {
+        let draft = if has("entries") { draft_of_task } else { draft_of_entry };
+        let (task, enabled) = draft(body, now, mistakes)?;
+        // As if it had been put by then.
+        let from = after.map_or(now, |after| after.min(now));
+        let revision = Arc::new(Revision { enabled, ..Revision::new(task, from) });
         return Some(Question::Next { revision, entry: None, after, count });
     }
     body.refuse_unknown(&["identity", "entry", "after", "count"], mistakes);
@@ -265,8 +272,8 @@ fn stored(
     Some(revision)
 }
 
-/// A put body; what a preview does not need may be left out.
-fn draft_of_task(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<Revision> {
+/// A put body, with its switch; what a preview does not need may be left out.
+fn draft_of_task(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<(Task, bool)> {
     let (name, on) = (raw(&format!("\"{DRAFT}\"")), raw("true"));
     let mut members = body.into_members();
     let is_null = |raw: &RawValue| kind(raw) == Kind::Null;
@@ -277,11 +284,11 @@ fn draft_of_task(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> O
         }
     }
     let put = wire_put::put_of(&Object::of(String::new(), members), now, mistakes)?;
-    Some(Revision { enabled: put.enabled, ..Revision::new(put.task, now) })
+    Some((put.task, put.enabled))
 }
 
-/// The members of one entry and `time_zone`; the URL may be left out.
-fn draft_of_entry(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<Revision> {
+/// The members of one entry and `time_zone`; the URL may be left out. It is switched on.
+fn draft_of_entry(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<(Task, bool)> {
     let zone = match body.get("time_zone") {
         Some(_) => wire_put::time_zone_of(&body, mistakes),
         None => Some(TimeZone::UTC),
@@ -297,8 +304,7 @@ fn draft_of_entry(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> 
     let name = EntryName::parse(DRAFT).expect("it is a name");
     let entry = wire_put::entry_of(&members, Some(name), mistakes)?;
     let identity = Identity::parse(DRAFT).expect("it is a name");
-    let task = wire_put::check_instants(Task::new(identity, zone?, vec![entry]), "entries", now, mistakes);
-    Some(Revision::new(task, now))
+    Some((wire_put::check_instants(Task::new(identity, zone?, vec![entry]), "entries", now, mistakes), true))
 }
 
 fn raw(text: &str) -> Box<RawValue> {

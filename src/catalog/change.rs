@@ -92,6 +92,10 @@ impl Rooms {
         let held = self.engine.hold(&identity).await?;
         self.check(&identity, put.revision)?;
         let next = Revision { enabled: put.enabled, by: put.by, ..Revision::new(put.task, held.since) };
+        // Whoever asked looked before the hold, and a hold may take long. Stored, it would name nothing, and go without a record.
+        if next.task.is_one_shot && !next.names_any_after(held.since) {
+            return Err(CatalogError::Passed);
+        }
         let record = change_record(RecordKind::Put, &identity, &put.request, held.since);
         self.replace(held, &identity, next, record).await
     }
@@ -111,9 +115,13 @@ impl Rooms {
     }
 
     async fn remove(&self, removal: Removal) -> Result<(), CatalogError> {
+        let held = self.engine.hold(&removal.identity).await?;
+        self.check(&removal.identity, removal.revision)?;
+        self.remove_held(held, &removal).await
+    }
+
+    pub(super) async fn remove_held(&self, held: Held, removal: &Removal) -> Result<(), CatalogError> {
         let identity = &removal.identity;
-        let held = self.engine.hold(identity).await?;
-        self.check(identity, removal.revision)?;
         let record = change_record(RecordKind::Delete, identity, &removal.request, held.since);
         if self.get(identity).is_none() {
             return Ok(self.store.note(record).await?);

@@ -37,6 +37,9 @@ pub enum CatalogError {
         /// The revision in force; 0 when there is none.
         current: u64,
     },
+    /// The only instant of a one-shot has passed before it could be put: nothing has changed.
+    #[error("its instant has passed")]
+    Passed,
     /// The store did not take it: nothing has changed.
     #[error("nothing was changed")]
     Store(#[from] StoreError),

@@ -7,10 +7,11 @@ use futures_util::stream;
 use log::warn;
 use serde::Serialize;
 
-use super::{Catalog, CatalogError, Rooms};
-use crate::engine::Settlement;
+use super::{Catalog, CatalogError, Removal, Rooms};
+use crate::dispatch::{Cancelled, TakenBack};
+use crate::engine::{EngineError, Settlement};
 use crate::journal::change_record;
-use crate::model::{RecordKind, Revision};
+use crate::model::{Entry, RecordKind, Revision, RunId, Timestamp};
 use crate::observe::with_causes;
 
 /// How many are removed in one sweep. At one sweep a second this is far more than fire.
@@ -47,6 +48,11 @@ impl Catalog {
         gone
     }
 
+    /// Deletes a one-shot of which nothing was sent. `false`: it was sent, or has its outcome, and nothing is changed.
+    pub async fn cancel_one_shot(&self, removal: Removal) -> Result<bool, CatalogError> {
+        self.apart(move |rooms| async move { rooms.cancel_one_shot(removal).await }).await
+    }
+
     /// How many one-shot tasks there are.
     pub fn one_shots(&self) -> usize {
         self.rooms.tasks().one_shots
@@ -54,6 +60,60 @@ impl Catalog {
 }
 
 impl Rooms {
+    async fn cancel_one_shot(&self, removal: Removal) -> Result<bool, CatalogError> {
+        let held = self.engine.hold(&removal.identity).await?;
+        let current = self.get(&removal.identity).filter(|current| current.task.is_one_shot);
+        let current = current.ok_or(CatalogError::Unknown)?;
+        // While it is held nothing of it is handed out: what is to come stays so.
+        let is_free = current.names_any_after(held.since) || self.take_back(&current).await?;
+        if is_free {
+            self.remove_held(held, &removal).await?;
+        }
+        Ok(is_free)
+    }
+
+    /// Gives up the only run of a one-shot whose instant has come. `false`: it is too late for that.
+    async fn take_back(&self, revision: &Revision) -> Result<bool, CatalogError> {
+        for entry in &revision.task.entries {
+            let Some(instant) = revision.instants(entry).latest(revision.in_force_from, Timestamp::FAR_FUTURE) else {
+                continue;
+            };
+            let run_id = RunId::planned(&revision.task.identity, &entry.name, instant);
+            let why = Cancelled::Deleted.as_str().to_owned();
+            let is_free = match self.dispatch.take_back(run_id, why).await.map_err(|_| EngineError::Stopped)? {
+                TakenBack::Yes => true,
+                TakenBack::TooLate => false,
+                // It has ended; or it stands aside to be caught up, or was switched off when its instant came.
+                TakenBack::Unknown => !self.has_ended(revision, entry, instant, run_id).await?,
+            };
+            if !is_free {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether an instant of which dispatch holds no run has its outcome, be it on its way to the store.
+    async fn has_ended(
+        &self,
+        revision: &Revision,
+        entry: &Entry,
+        instant: Timestamp,
+        run_id: RunId,
+    ) -> Result<bool, CatalogError> {
+        let identity = &revision.task.identity;
+        if self.journal.unsettled().is_open(revision.shard(), instant) {
+            return Ok(true);
+        }
+        // What was just written is found by its name at once, and by a search perhaps later.
+        if self.store.run(identity, run_id).await?.is_some_and(|record| record.kind.is_fire()) {
+            return Ok(true);
+        }
+        let before = Timestamp::from_millis(instant.millis() - 1);
+        let outcomes = self.store.outcomes(&[(identity.clone(), entry.name.clone())], before).await?;
+        Ok(outcomes.iter().flatten().any(|outcome| outcome.stretch.first <= instant))
+    }
+
     /// `false`: somebody was first.
     async fn remove_finished(&self, finished: &Arc<Revision>) -> Result<bool, CatalogError> {
         let identity = &finished.task.identity;

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::handle::Scope;
+use super::handle::{Scope, TakenBack};
 use super::run_loop::RunLoop;
 use super::runs::{LastWord, Place, Run};
 use crate::model::{Identity, RunId};
@@ -59,11 +59,27 @@ impl RunLoop {
         all.sort_by_key(|&run_id| !self.runs.get(run_id).is_some_and(waits_for_others));
         for run_id in all {
             let fate = self.runs.get(run_id).map_or(Fate::None, |run| Fate::of(run, scope));
-            match fate {
-                Fate::None => {}
-                Fate::Skipped => self.skip(run_id, why),
-                Fate::Ended => self.stop(run_id, LastWord { why: why.to_owned(), asker: None }),
-                Fate::LastAttempt => self.allow_no_further(run_id, why),
+            self.give_up(run_id, fate, why);
+        }
+    }
+
+    fn give_up(&mut self, run_id: RunId, fate: Fate, why: &str) {
+        match fate {
+            Fate::None => {}
+            Fate::Skipped => self.skip(run_id, why),
+            Fate::Ended => self.stop(run_id, LastWord { why: why.to_owned(), asker: None }),
+            Fate::LastAttempt => self.allow_no_further(run_id, why),
+        }
+    }
+
+    /// Gives up a run that waits, by the same rule as when its task is deleted.
+    pub(super) fn take_back(&mut self, run_id: RunId, why: &str) -> TakenBack {
+        let Some(run) = self.runs.get(run_id) else { return TakenBack::Unknown };
+        match Fate::of(run, &Scope::Deleted(run.fire.identity().clone())) {
+            Fate::None | Fate::LastAttempt => TakenBack::TooLate,
+            fate @ (Fate::Skipped | Fate::Ended) => {
+                self.give_up(run_id, fate, why);
+                TakenBack::Yes
             }
         }
     }

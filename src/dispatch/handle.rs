@@ -76,11 +76,24 @@ pub enum Scope {
     Tag(Box<str>),
 }
 
+/// Whether a run was taken back before anything of it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenBack {
+    /// It waited: it is given up, and its record says so.
+    Yes,
+    /// It is under way, or just ends.
+    TooLate,
+    /// There is no such run here, or none any more.
+    Unknown,
+}
+
 /// The runs of an entry that have not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
     /// Those that are under way, wait for a limit, or pause between two attempts; the oldest first.
     pub in_progress: Vec<RunId>,
+    /// Whether something of those is sent, or was and will be again; else all of them only wait.
+    pub is_under_way: bool,
     /// One that somebody asked for, and that waits for those in progress.
     pub waiting: Option<RunId>,
 }
@@ -99,6 +112,7 @@ pub(super) enum Order {
     Ask(Box<Fire>, oneshot::Sender<Result<Reserved, AskRefused>>),
     Cancel(Scope, String, oneshot::Sender<()>),
     CancelRun(RunId, Box<str>, oneshot::Sender<bool>),
+    TakeBack(RunId, String, oneshot::Sender<TakenBack>),
     Activity(Identity, EntryName, oneshot::Sender<Activity>),
     Drain(Instant, oneshot::Sender<Drained>),
 }
@@ -162,6 +176,13 @@ impl Dispatch {
             return false;
         }
         cancelled.await.unwrap_or(false)
+    }
+
+    /// Gives up a planned run if it waits. One under way goes on. `why` stands in its record.
+    pub async fn take_back(&self, run_id: RunId, why: String) -> Result<TakenBack, DispatchStopped> {
+        let (answer, taken_back) = oneshot::channel();
+        self.orders.send(Order::TakeBack(run_id, why, answer)).await.map_err(|_| DispatchStopped)?;
+        taken_back.await.map_err(|_| DispatchStopped)
     }
 
     /// What goes on of an entry; nothing, once dispatch has stopped.

@@ -121,12 +121,13 @@ impl Overlaps {
         started
     }
 
-    /// What goes on of an entry.
-    pub(super) fn activity(&self, key: EntryKey) -> Activity {
+    /// What goes on of an entry. Of a run, `is_under_way` tells whether it only waits.
+    pub(super) fn activity(&self, key: EntryKey, is_under_way: impl Fn(RunId) -> bool) -> Activity {
         let Some(slot) = self.slots.get(&key) else { return Activity::default() };
         let mut in_progress = [&slot.in_progress[..], &slot.aside].concat();
         in_progress.sort_unstable();
-        Activity { in_progress, waiting: slot.asked.front().map(|asked| asked.run) }
+        let is_under_way = in_progress.iter().any(|&run| is_under_way(run));
+        Activity { in_progress, is_under_way, waiting: slot.asked.front().map(|asked| asked.run) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a fire to the request that goes out. Pure.
 
+use std::borrow::Cow;
+
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -34,7 +36,12 @@ impl OutgoingRequest {
     /// Builds attempt number `attempt` of the run of a fire. The error says what cannot be sent, with its templates filled in.
     pub fn of(fire: &Fire, attempt: u32) -> Result<Self, TemplateError> {
         let run_id = fire.run_id();
-        let request = request_of(fire).filled_in(&values(fire, run_id, attempt))?;
+        let request = request_of(fire);
+        // Who asked for one request at one instant knows of no templates: it goes out as it was given.
+        let request = match fire.revision.task.is_one_shot {
+            true => Cow::Borrowed(request),
+            false => request.filled_in(&values(fire, run_id, attempt))?,
+        };
         let mut headers = own_headers(&request);
         let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let body = body::encode(request.body.as_ref().or_else(|| event_of(fire)), given_type, run_id);

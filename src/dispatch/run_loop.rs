@@ -15,7 +15,7 @@ use super::intake::Results;
 use super::keys::Keys;
 use super::lanes::{Lanes, Limits};
 use super::overlap::Overlaps;
-use super::runs::{Place, Runs};
+use super::runs::{Place, Run, Runs};
 use super::sender::{Event, Sender, warn_of_stopped_journal};
 use crate::clock::Clock;
 use crate::journal::Journal;
@@ -142,8 +142,15 @@ impl RunLoop {
                 let _ = done.send(());
             }
             Order::CancelRun(run_id, by, answer) => self.cancel_run(run_id, &by, answer),
+            Order::TakeBack(run_id, why, answer) => {
+                let taken_back = self.take_back(run_id, &why);
+                self.give_records().await;
+                // The caller may have gone: nothing to tell.
+                let _ = answer.send(taken_back);
+            }
             Order::Activity(identity, entry, answer) => {
-                let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry)));
+                let goes = |run_id| self.runs.get(run_id).is_some_and(Run::goes);
+                let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry), goes));
             }
             Order::Drain(_, _) => unreachable!("ends the loop"),
         }

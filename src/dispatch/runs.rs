@@ -100,6 +100,11 @@ impl Run {
         !self.attempts.is_empty() || self.is_under_way()
     }
 
+    /// Whether it is sent, or was and will be again; else it only waits.
+    pub(super) fn goes(&self) -> bool {
+        self.has_begun() || matches!(self.place, Place::InFlight(_) | Place::Ending)
+    }
+
     /// Whether it waits for something, so that it can be given up without more ado.
     pub(super) fn is_waiting(&self) -> bool {
         match self.place {

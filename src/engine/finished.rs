@@ -2,18 +2,29 @@
 //!
 //! No task is looked for: each comes here when its instant has been handed out or recorded, or when a start finds it past.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::journal::Journal;
-use crate::model::{Revision, Timestamp};
+use crate::model::{Identity, Revision, Timestamp};
 
 /// How many that are not ready are looked at for one look: it bounds the time that a look takes.
 const LOOKED_AT_MAX: usize = 20_000;
 
 pub(super) struct Finished {
     journal: Journal,
-    waiting: Mutex<VecDeque<Arc<Revision>>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Those that wait, each once: a change that fails puts its task back on the agenda, which gives it here again.
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<Arc<Revision>>,
+    names: HashSet<(Identity, u64)>,
+}
+
+fn name_of(revision: &Revision) -> (Identity, u64) {
+    (revision.task.identity.clone(), revision.number)
 }
 
 impl Finished {
@@ -22,8 +33,14 @@ impl Finished {
     }
 
     pub(super) fn add(&self, finished: Vec<Arc<Revision>>) {
-        if !finished.is_empty() {
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(finished);
+        if finished.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for revision in finished {
+            if waiting.names.insert(name_of(&revision)) {
+                waiting.queue.push_back(revision);
+            }
         }
     }
 
@@ -31,14 +48,15 @@ impl Finished {
     pub(super) fn take(&self, max: usize) -> Vec<Arc<Revision>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ready = Vec::new();
-        for _ in 0..waiting.len().min(LOOKED_AT_MAX) {
+        for _ in 0..waiting.queue.len().min(LOOKED_AT_MAX) {
             if ready.len() >= max {
                 break;
             }
-            let Some(revision) = waiting.pop_front() else { break };
+            let Some(revision) = waiting.queue.pop_front() else { break };
             if self.is_open(&revision) {
-                waiting.push_back(revision);
+                waiting.queue.push_back(revision);
             } else {
+                waiting.names.remove(&name_of(&revision));
                 ready.push(revision);
             }
         }

@@ -261,6 +261,11 @@ impl Revision {
         self.enabled && entry.options().enabled && next().is_none()
     }
 
+    /// Whether any of its entries names an instant later than `after`, were it in force for ever.
+    pub fn names_any_after(&self, after: Timestamp) -> bool {
+        self.task.entries.iter().any(|entry| self.instants(entry).next(after).is_some())
+    }
+
     /// The entry with this name.
     pub fn entry(&self, name: &EntryName) -> Option<usize> {
         self.task.entries.binary_search_by(|entry| entry.name.cmp(name)).ok()

@@ -19,6 +19,7 @@ mod kibana;
 mod limits;
 mod log_search;
 mod migrate;
+mod one_shots;
 mod openapi;
 mod options;
 mod preview;

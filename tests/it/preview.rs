@@ -113,6 +113,45 @@ async fn a_draft_of_a_task_and_a_stored_one_are_previewed_entry_by_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_draft_can_be_looked_at_from_a_day_in_the_past_and_a_task_from_when_it_was_put() {
+    let node = BoxedNode::start().await;
+    post_ok(&node.base, "/put", task("t", "@daily", "http://127.0.0.1:1/")).await;
+    let after = "2020-01-01T12:00:00Z";
+
+    let draft = ask(&node, "/preview", json!({ "cron_time": "@daily", "after": after, "count": 2 })).await;
+    let entries = json!({ "e": { "cron_time": "@daily", "url": "http://x/" } });
+    let whole =
+        ask(&node, "/preview", json!({ "time_zone": "UTC", "entries": entries, "after": after, "count": 1 })).await;
+    let stored = ask(&node, "/preview", json!({ "identity": "t", "after": after, "count": 1 })).await;
+
+    assert_eq!(draft["after"], json!(after));
+    assert_eq!(draft["entries"]["draft"]["next"], json!(["2020-01-02T00:00:00Z", "2020-01-03T00:00:00Z"]));
+    assert_eq!(whole["entries"]["e"]["next"], json!(["2020-01-02T00:00:00Z"]));
+    let instant = |value: &Value| chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap();
+    let passed = instant(&stored["entries"]["e"]["next"][0]) - instant(&stored["after"]);
+    assert!(passed <= chrono::TimeDelta::days(1), "{stored}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_odd_about_a_draft_is_told_as_a_put_tells_it() {
+    let node = BoxedNode::start().await;
+    let entries = json!({ "e": { "cron_time": "@daily", "url": "http://x/", "retires": 1 } });
+
+    let entry = ask(&node, "/preview", json!({ "cron_time": "@daily", "timezone": "Asia/Tokyo", "cuont": 3 })).await;
+    let whole = ask(&node, "/preview", json!({ "time_zone": "UTC", "entries": entries, "cuont": 3 })).await;
+    let fine = ask(&node, "/preview", json!({ "cron_time": "@daily", "count": 3 })).await;
+
+    let told = |data: &Value| data["warnings"].as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>();
+    for (data, keys) in [(&entry, ["timezone", "cuont"]), (&whole, ["retires", "cuont"])] {
+        let told = told(data);
+        assert!(told.len() == 2 && keys.iter().all(|key| told.iter().any(|text| text.contains(key))), "{told:?}");
+    }
+    assert_eq!(fine.get("warnings"), None);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_window_over_all_tasks_tells_how_often_and_what_comes_first() {
     let node = BoxedNode::start().await;
     for (identity, cron_time) in

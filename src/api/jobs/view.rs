@@ -91,10 +91,12 @@ impl<'a> JobView<'a> {
 }
 
 fn activity_word(activity: &Activity) -> &'static str {
-    match (activity.in_progress.is_empty(), &activity.waiting) {
-        (false, _) => "RUNNING",
-        (true, Some(_)) => "QUEUED",
-        (true, None) => "IDLE",
+    if activity.is_under_way {
+        "RUNNING"
+    } else if activity.in_progress.is_empty() && activity.waiting.is_none() {
+        "IDLE"
+    } else {
+        "QUEUED"
     }
 }
 

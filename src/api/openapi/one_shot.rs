@@ -95,7 +95,7 @@ fn schedule() -> Operation {
     let body = operation.reference::<ScheduleRequest>();
     let wrong = AnyOfBuilder::new().item(operation.reference::<FieldMessages>()).item(operation.reference::<Detail>());
     operation
-        .description("At that instant one GET without parameters goes to the URL.")
+        .description("At that instant one GET without parameters goes to the URL, as it was given.")
         .also_at(&["/api/schedule"])
         .body(&[JSON, FORM], true, body, example)
         .answer::<OneShotView<'_>>(201, "Scheduled")

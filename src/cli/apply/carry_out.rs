@@ -6,10 +6,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
 use super::plan::{Deed, Step};
+use crate::api;
 use crate::cli::client::{BulkAnswer, CallError, Service};
 use crate::cli::files::Place;
 use crate::cli::progress::Progress;
 use crate::cli::task::Task;
+use crate::model::Timestamp;
 
 /// How much is sent at once, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -63,26 +65,54 @@ pub(super) async fn carry_out(service: &Service, steps: &[Step<'_>]) -> Result<D
                 progress.step();
             }
             BulkAnswer::End(end) => {
-                done.stopped = end.stopped.map(|text| service.failed("/bulk", text).to_string());
+                let (answered, all) = (done.answered(), steps.len());
+                let too_few = || (answered < all).then(|| format!("it answered {answered} of {all} lines"));
+                done.stopped = end.stopped.or_else(too_few).map(|text| service.failed("/bulk", text).to_string());
                 return Ok(done);
             }
         }
     }
 }
 
+/// What would not be made: the service takes bodies of at most so many bytes.
+pub(super) fn too_large(steps: &[Step<'_>], body_max: usize, now: Timestamp) -> Vec<Failure> {
+    let refused = |step: &Step<'_>| {
+        let (Deed::Create { task } | Deed::Change { task, .. }) = &step.deed else { return None };
+        let text = api::check_put(&parsed(&task.body).to_put(None, None), body_max, now).err()?;
+        Some(Failure::of(step, text))
+    };
+    steps.iter().filter_map(refused).collect()
+}
+
+fn parsed(body: &str) -> Task<'_> {
+    let raw: &RawValue = serde_json::from_str(body).expect("a task of a file was read as JSON");
+    Task::parse(raw).expect("a task of a file was read as a task")
+}
+
+impl Failure {
+    fn of(step: &Step<'_>, text: String) -> Self {
+        let place = match &step.deed {
+            Deed::Create { task } | Deed::Change { task, .. } => Some(task.place.clone()),
+            Deed::Delete { .. } => None,
+        };
+        Self { identity: step.identity.clone(), place, text }
+    }
+}
+
 impl Done {
+    /// Of how many steps it is known what became of them.
+    pub(super) fn answered(&self) -> usize {
+        self.counts.iter().sum::<usize>() + self.failures.len()
+    }
+
     fn note(&mut self, step: &Step<'_>, refused: Option<String>) {
         let Some(text) = refused else {
             self.counts[step.deed.index()] += 1;
             return;
         };
-        let place = match &step.deed {
-            Deed::Create { task } | Deed::Change { task, .. } => Some(task.place.clone()),
-            Deed::Delete { .. } => None,
-        };
         let is_outdated = text.starts_with("revision: ");
         let hint = if is_outdated { "\nit was changed meanwhile: run apply again" } else { "" };
-        self.failures.push(Failure { identity: step.identity.clone(), place, text: format!("{text}{hint}") });
+        self.failures.push(Failure::of(step, format!("{text}{hint}")));
     }
 }
 
@@ -104,9 +134,7 @@ fn chunks(steps: &[Step<'_>]) -> Arc<[Bytes]> {
 
 fn line(step: &Step<'_>) -> String {
     let put = |body: &str, revision| {
-        let raw: &RawValue = serde_json::from_str(body).expect("a task of a file was read as JSON");
-        let task = Task::parse(raw).expect("a task of a file was read as a task");
-        let put = task.to_put(None, Some(revision));
+        let put = parsed(body).to_put(None, Some(revision));
         // A body that was written in several lines becomes one.
         format!("{{\"put\":{}}}", String::from_utf8_lossy(&put).replace(['\n', '\r'], " "))
     };

@@ -60,7 +60,8 @@ pub(super) fn run(
     }
     let service = Service::at(address)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(apply(args, &files, &service, now, output)).map_err(|error| match error {
+    let applying = Applying { args, files: &files, service: &service, body_max: ours.body_max, now };
+    runtime.block_on(applying.apply(output)).map_err(|error| match error {
         ApplyError::Call(error) => anyhow::anyhow!("{error}").context("apply stopped, and can be run again"),
         ApplyError::Output(error) => error.into(),
     })
@@ -84,50 +85,62 @@ impl From<std::io::Error> for ApplyError {
     }
 }
 
-async fn apply(
-    args: &ApplyArgs,
-    files: &Tasks,
-    service: &Service,
-    now: Timestamp,
-    output: &mut impl Write,
-) -> Result<ExitCode, ApplyError> {
-    let plan = compare(args, files, service, now).await?;
-    let mut show = Show::new(output, is_coloured());
-    for step in &plan.steps {
-        show.step(step)?;
-    }
-    if args.dry_run {
-        show.outlook(&plan)?;
-        return Ok(if plan.steps.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DIFFERENT) });
-    }
-    // What is going to be done is seen before it is done.
-    show.flush()?;
-    let done = carry_out::carry_out(service, &plan.steps).await?;
-    for failure in &done.failures {
-        show.failure(failure)?;
-    }
-    show.end(&plan, &done)?;
-    match done.stopped {
-        Some(text) => Err(CallError::Failed(text).into()),
-        None if done.failures.is_empty() => Ok(ExitCode::SUCCESS),
-        None => Ok(ExitCode::FAILURE),
-    }
-}
-
-/// Holds the files against what the service has.
-async fn compare<'a>(
+struct Applying<'a> {
     args: &'a ApplyArgs,
     files: &'a Tasks,
-    service: &Service,
+    service: &'a Service,
+    /// The largest body that a service takes, by our configuration.
+    body_max: usize,
     now: Timestamp,
-) -> Result<Plan<'a>, CallError> {
-    let prune = args.prune.then(|| args.prefix.as_deref().unwrap_or_default());
-    let mut planning = Planning::new(&files.tasks, prune);
-    let mut lines = service.export("", true).await?;
-    while let Some(line) = lines.next().await? {
-        planning.note(&line, now).map_err(|text| service.failed("/export", text))?;
+}
+
+impl<'a> Applying<'a> {
+    async fn apply(&self, output: &mut impl Write) -> Result<ExitCode, ApplyError> {
+        let plan = self.compare().await?;
+        let mut show = Show::new(output, is_coloured());
+        for step in &plan.steps {
+            show.step(step)?;
+        }
+        if self.args.dry_run {
+            return Ok(self.look_out(&plan, &mut show)?);
+        }
+        // What is going to be done is seen before it is done.
+        show.flush()?;
+        let done = carry_out::carry_out(self.service, &plan.steps).await?;
+        for failure in &done.failures {
+            show.failure(failure)?;
+        }
+        show.end(&plan, &done)?;
+        match done.stopped {
+            Some(text) => Err(CallError::Failed(text).into()),
+            None if done.failures.is_empty() => Ok(ExitCode::SUCCESS),
+            None => Ok(ExitCode::FAILURE),
+        }
     }
-    Ok(planning.end())
+
+    /// Holds the files against what the service has.
+    async fn compare(&self) -> Result<Plan<'a>, CallError> {
+        let prune = self.args.prune.then(|| self.args.prefix.as_deref().unwrap_or_default());
+        let mut planning = Planning::new(&self.files.tasks, prune);
+        let mut lines = self.service.export("", true).await?;
+        while let Some(line) = lines.next().await? {
+            planning.note(&line, self.now).map_err(|text| self.service.failed("/export", text))?;
+        }
+        Ok(planning.end())
+    }
+
+    fn look_out(&self, plan: &Plan<'_>, show: &mut Show<'_, impl Write>) -> std::io::Result<ExitCode> {
+        let failures = carry_out::too_large(&plan.steps, self.body_max, self.now);
+        for failure in &failures {
+            show.failure(failure)?;
+        }
+        show.outlook(plan, failures.len())?;
+        Ok(match (failures.is_empty(), plan.steps.is_empty()) {
+            (false, _) => ExitCode::FAILURE,
+            (true, true) => ExitCode::SUCCESS,
+            (true, false) => ExitCode::from(EXIT_DIFFERENT),
+        })
+    }
 }
 
 /// Colours are for who watches and has not said otherwise (<https://no-color.org>).

@@ -69,10 +69,14 @@ impl<'a, W: Write> Show<'a, W> {
         failure.text.lines().try_for_each(|text| self.line("", &format!("    {text}"), ""))
     }
 
-    /// What a dry run found.
-    pub(super) fn outlook(&mut self, plan: &Plan<'_>) -> std::io::Result<()> {
+    /// What a dry run found, and how many of the changes would fail.
+    pub(super) fn outlook(&mut self, plan: &Plan<'_>, failing: usize) -> std::io::Result<()> {
         let ([create, change, delete], unchanged) = (plan.counts(), plan.unchanged);
-        let text = format!("{create} to create, {change} to change, {delete} to delete, {unchanged} unchanged");
+        let mut text = format!("{create} to create, {change} to change, {delete} to delete, {unchanged} unchanged");
+        if failing > 0 {
+            // A text takes everything.
+            let _ = write!(text, ", {failing} would fail");
+        }
         self.line("", &format!("dry run, nothing was changed: {text}"), "")
     }
 
@@ -84,7 +88,7 @@ impl<'a, W: Write> Show<'a, W> {
             // A text takes everything.
             let _ = write!(text, ", {} failed", done.failures.len());
         }
-        let left = plan.steps.len() - done.counts.iter().sum::<usize>() - done.failures.len();
+        let left = plan.steps.len().saturating_sub(done.answered());
         if left > 0 {
             let _ = write!(text, ", {left} not come to");
         }

@@ -1,6 +1,7 @@
 //! Which files are meant, and their text.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -40,16 +41,19 @@ impl FileFormat {
 const STDIN: &str = "-";
 
 /// The files that are meant: those named, and of folders all below them that hold tasks by their names, in order and each
-/// once. What begins with a dot is left out; so are links to folders, which could lead in circles.
+/// once. What begins with a dot is left out. Links to folders could lead in circles, so none is followed: one that leads to what is
+/// not gone through anyway is a mistake, as tasks that are passed over would count as standing in no file.
 pub(in crate::cli) fn find(paths: &[PathBuf], mistakes: &mut Vec<String>) -> Vec<(PathBuf, FileFormat)> {
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    let roots: Vec<PathBuf> =
+        paths.iter().filter(|path| path.is_dir()).filter_map(|path| path.canonicalize().ok()).collect();
     for path in paths {
         let before = found.len();
         if path.as_os_str() == STDIN {
             // YAML holds JSON.
             found.push((path.clone(), FileFormat::Yaml));
         } else if path.is_dir() {
-            walk(path, &mut found, mistakes);
+            walk(path, &roots, &mut found, mistakes);
             if found.len() == before {
                 mistakes.push(format!("{}: holds no .yaml, .yml, .json, .ndjson or .jsonl file", path.display()));
             }
@@ -64,21 +68,41 @@ pub(in crate::cli) fn find(paths: &[PathBuf], mistakes: &mut Vec<String>) -> Vec
     found
 }
 
-fn walk(folder: &Path, found: &mut Vec<(PathBuf, FileFormat)>, mistakes: &mut Vec<String>) {
+fn walk(folder: &Path, roots: &[PathBuf], found: &mut Vec<(PathBuf, FileFormat)>, mistakes: &mut Vec<String>) {
     let items = match std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
         Ok(items) => items,
         Err(error) => return mistakes.push(format!("{}: cannot be read ({error})", folder.display())),
     };
-    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let is_hidden = |path: &Path| path.file_name().is_some_and(is_hidden);
     let mut paths: Vec<PathBuf> = items.into_iter().map(|item| item.path()).filter(|path| !is_hidden(path)).collect();
     paths.sort_unstable();
     for path in paths {
-        if path.is_dir() && !path.is_symlink() {
-            walk(&path, found, mistakes);
-        } else if let Some(format) = FileFormat::of(&path).filter(|_| !path.is_dir()) {
-            found.push((path, format));
+        let (format, shown) = (FileFormat::of(&path), path.display());
+        match (path.is_dir(), path.is_symlink()) {
+            (true, false) => walk(&path, roots, found, mistakes),
+            (true, true) if is_gone_through(&path, roots) => {}
+            (true, true) => {
+                let remedy = "name it with -f (import: beside the others)";
+                mistakes.push(format!("{shown}: is a link to a folder: {remedy}"));
+            }
+            // It may have been one to a folder.
+            (false, true) if format.is_none() && !path.exists() => {
+                mistakes.push(format!("{shown}: is a link that leads nowhere"));
+            }
+            (false, _) => found.extend(format.map(|format| (path, format))),
         }
     }
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether a link leads to a folder whose files are found without it.
+fn is_gone_through(link: &Path, roots: &[PathBuf]) -> bool {
+    let Ok(target) = link.canonicalize() else { return false };
+    let below = roots.iter().filter_map(|root| target.strip_prefix(root).ok());
+    below.into_iter().any(|below| !below.iter().any(is_hidden))
 }
 
 /// The text of a file of at most `max` bytes.
@@ -132,6 +156,28 @@ mod tests {
         assert_eq!(told, expected.map(|(name, format)| (name.to_owned(), format)));
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         assert!(mistakes[0].ends_with("empty: holds no .yaml, .yml, .json, .ndjson or .jsonl file"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_is_never_passed_over_in_silence() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| folder.path().join(name);
+        for path in [at("a.yaml"), elsewhere.path().join("b.yaml")] {
+            std::fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink(elsewhere.path(), at("team")).unwrap();
+        std::os::unix::fs::symlink(at("gone"), at("was")).unwrap();
+        let (mut mistakes, mut when_named) = (Vec::new(), Vec::new());
+
+        find(&[folder.path().to_owned()], &mut mistakes);
+        let found = find(&[folder.path().to_owned(), at("team")], &mut when_named);
+
+        let nowhere = format!("{}: is a link that leads nowhere", at("was").display());
+        let team =
+            format!("{}: is a link to a folder: name it with -f (import: beside the others)", at("team").display());
+        assert_eq!(mistakes, [team, nowhere.clone()]);
+        assert_eq!((when_named, found.len()), (vec![nowhere], 2));
     }
 
     #[test]

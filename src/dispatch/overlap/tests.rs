@@ -51,8 +51,10 @@ fn what_is_asked_for_waits_for_what_is_in_progress_then_and_for_nothing_later() 
     assert_eq!(overlaps.ask(key("e"), run(10)), Ok(false));
     assert_eq!(overlaps.ask(key("e"), run(11)), Err(run(10)));
     overlaps.plan(key("e"), run(3), Overlap::Allow);
-    let activity = Activity { in_progress: vec![run(1), run(2), run(3)], waiting: Some(run(10)) };
-    assert_eq!(overlaps.activity(key("e")), activity);
+    let in_progress = vec![run(1), run(2), run(3)];
+    let activity = |is_under_way| Activity { in_progress: in_progress.clone(), is_under_way, waiting: Some(run(10)) };
+    assert_eq!(overlaps.activity(key("e"), |other| other == run(3)), activity(true));
+    assert_eq!(overlaps.activity(key("e"), |other| other == run(10)), activity(false));
     assert_eq!(overlaps.ended(key("e"), run(2)), []);
     assert_eq!(overlaps.ended(key("e"), run(1)), [run(10)]);
     assert_eq!(overlaps.ask(key("e"), run(11)), Ok(false));
@@ -76,7 +78,7 @@ fn a_backfill_stands_aside_and_is_shown() {
     overlaps.join_aside(key("e"), run(1));
 
     assert_eq!(overlaps.plan(key("e"), run(2), Overlap::Skip), Verdict::Start);
-    assert_eq!(overlaps.activity(key("e")).in_progress, [run(1), run(2)]);
+    assert_eq!(overlaps.activity(key("e"), |_| true).in_progress, [run(1), run(2)]);
     assert_eq!(overlaps.ended(key("e"), run(2)), []);
     assert_eq!(overlaps.ask(key("e"), run(3)), Ok(true));
 }
@@ -173,7 +175,7 @@ impl World {
     }
 
     fn check(&self) {
-        let activity = self.overlaps.activity(key("e"));
+        let activity = self.overlaps.activity(key("e"), |_| true);
         let shown: BTreeSet<RunId> = self.in_progress.union(&self.aside).copied().collect();
         assert_eq!(activity.in_progress, shown.into_iter().collect::<Vec<_>>());
         assert!(self.waiting.len() <= 2, "one that is planned, and one that was asked for");

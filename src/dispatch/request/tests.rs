@@ -109,3 +109,16 @@ fn a_callback_is_sent_as_it_says_and_carries_the_event_unless_it_has_a_body() {
     assert_eq!((with_body.method, with_body.body), (Method::PATCH, about.to_string().into_bytes()));
     assert!(get.body.is_empty() && !get.headers.contains_key("content-type"));
 }
+
+#[test]
+fn a_request_at_one_instant_goes_out_as_it_was_given_without_templates() {
+    let given = fire(request(Method::GET, "http://a/?run={{run_id}}&{{odd}}", &[], None), EntryOptions::default());
+    let entries = given.revision.task.entries.iter();
+    let entries = entries.map(|entry| Entry::new(entry.name.clone(), entry.schedule.clone(), entry.request.clone()));
+    let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, entries.collect());
+    let revision = Arc::new(Revision::new(Task { is_one_shot: true, ..task }, Timestamp::EPOCH));
+
+    let request = OutgoingRequest::of(&Fire { revision, ..given }, 1).unwrap();
+
+    assert_eq!(request.url.as_str(), "http://a/?run={{run_id}}&{{odd}}");
+}

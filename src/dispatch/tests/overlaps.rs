@@ -17,7 +17,8 @@ async fn by_default_runs_of_an_entry_overlap() {
     rooms.until(20).await;
 
     assert_eq!(rooms.came_ms(), [0, 1_000, 2_000]);
-    assert_eq!(activity, Activity { in_progress: (0..3).map(|second| run(&task, second)).collect(), waiting: None });
+    let in_progress = (0..3).map(|second| run(&task, second)).collect();
+    assert_eq!(activity, Activity { in_progress, is_under_way: true, waiting: None });
     rooms.assert_settled().await;
 }
 
@@ -111,7 +112,7 @@ async fn what_is_asked_for_waits_behind_the_run_in_progress_and_a_third_is_refus
     rooms.until(30).await;
 
     assert_eq!(refused, Some(AskRefused::Waiting(second_id)));
-    assert_eq!(activity, Activity { in_progress: vec![first_id], waiting: Some(second_id) });
+    assert_eq!(activity, Activity { in_progress: vec![first_id], is_under_way: true, waiting: Some(second_id) });
     assert_eq!(rooms.came_ms(), [0, 10_000]);
     let document = rooms.document(second_id).await;
     assert_eq!((&document["run_by"], &document["lateness_ms"]), (&"alice".into(), &9_000.into()));
@@ -185,5 +186,26 @@ async fn who_asks_and_goes_away_keeps_no_place() {
     rooms.until(20).await;
 
     assert_eq!(rooms.came_ms(), [1_000]);
+    rooms.assert_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_whose_runs_all_wait_for_a_limit_is_not_under_way() {
+    let limits = Settings { in_flight_max: 1, ..Settings::default() };
+    let rooms = Rooms::with(limits, |_| Deed::Answer(secs(10), 200)).await;
+    let (task, other) = (overlapping(Overlap::Allow), task("other", EntryOptions::default()));
+    rooms.fire([planned(&other, 0), planned(&task, 0)]).await;
+    let activity = || rooms.dispatch.activity(&task.task.identity, &task.task.entries[0].name);
+
+    rooms.until(1).await;
+    let waits = activity().await;
+    rooms.until(11).await;
+    let goes = activity().await;
+    rooms.until(30).await;
+
+    let in_progress = vec![run(&task, 0)];
+    assert_eq!(waits, Activity { in_progress: in_progress.clone(), is_under_way: false, waiting: None });
+    assert_eq!(goes, Activity { in_progress, is_under_way: true, waiting: None });
+    assert_eq!(activity().await, Activity::default());
     rooms.assert_settled().await;
 }

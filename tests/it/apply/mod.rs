@@ -1,5 +1,7 @@
 //! Tasks in files: the real program applies, exports and imports them on a real node.
 
+mod edges;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -313,10 +315,12 @@ async fn a_service_that_stops_or_is_none_is_named_and_apply_says_that_it_can_be_
     let going_down =
         Double::start(play("{\"lines\":0,\"failed\":0,\"stopped\":\"the service is going down\"}\n")).await;
     let short = Double::start(play("")).await;
+    let silent = Double::start(play("{\"lines\":0,\"failed\":0}\n")).await;
 
     for (base, text) in [
         (going_down.base.as_str(), "/bulk: the service is going down"),
         (short.base.as_str(), "/bulk: its answer ended before its last line"),
+        (silent.base.as_str(), "/bulk: it answered 0 of 1 lines"),
         ("http://127.0.0.1:1", "/export: no whole answer"),
     ] {
         let ended = run(folder.path(), &["apply", "-f", "a.json", "--server", base]).await;
