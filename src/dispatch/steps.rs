@@ -299,8 +299,10 @@ impl RunLoop {
 
     /// Others take the place of a run that is gone.
     fn release(&mut self, run_id: RunId, run: &Run) {
-        if run.fire.notice.is_none() {
-            self.overlaps.ended(run.key, run_id).into_iter().for_each(|next| self.begin(next));
+        if run.fire.notice.is_none()
+            && let Some(next) = self.overlaps.ended(run.key, run_id)
+        {
+            self.begin(next);
         }
         if let Some(backfill) = run.backfill().filter(|_| run.is_in_group)
             && let Some(next) = self.groups.ended(backfill)
