@@ -91,7 +91,11 @@ impl Rooms {
         let identity = put.task.identity.clone();
         let held = self.engine.hold(&identity).await?;
         self.check(&identity, put.revision)?;
-        let next = Revision { enabled: put.enabled, by: put.by, ..Revision::new(put.task, held.since) };
+        let mut task = put.task;
+        if let Some(current) = self.get(&identity) {
+            task.follow(&current.task);
+        }
+        let next = Revision { enabled: put.enabled, by: put.by, ..Revision::new(task, held.since) };
         let record = change_record(RecordKind::Put, &identity, &put.request, held.since);
         self.replace(held, &identity, next, record).await
     }

@@ -256,21 +256,19 @@ impl Sender {
     }
 
     async fn notices(&self, fire: &Fire, outcome: &FireOutcome) -> Vec<Fire> {
-        if fire.notice.is_some() {
+        let (entry, options) = (fire.entry(), fire.entry().options());
+        if fire.notice.is_some() || !options.has_callbacks() {
             return Vec::new();
         }
-        let (entry, options) = (fire.entry(), fire.entry().options());
         let end = if outcome.messages.is_empty() { End::Succeeded } else { End::Failed };
-        let before = match entry.last_end.note(end) {
-            Some(None) => Before::Nothing,
-            Some(Some(before)) => Before::Ended(before),
-            None if callbacks::has_any(options) => self.before(fire).await,
-            None => Before::Unknown,
+        let before = match entry.last_end().note(end) {
+            Some(before) => Before::Ended(before),
+            None => self.before(fire).await,
         };
         callbacks::occasions(options, before, end).map(|occasion| callbacks::notice(fire, outcome, occasion)).collect()
     }
 
-    /// How the run before ended, after a start: the history knows.
+    /// How the run before ended, after a start or a put: the history knows.
     async fn before(&self, fire: &Fire) -> Before {
         let entry = [(fire.identity().clone(), fire.entry().name.clone())];
         match self.history.newest_runs(&entry, Timestamp::EPOCH).await.map(|mut found| found.pop().flatten()) {

@@ -17,7 +17,7 @@ fn request(method: Method, url: &str, headers: &[(&str, &str)], body: Option<&st
 
 fn fire(request: Request, options: EntryOptions) -> Fire {
     let entry = Entry::new(EntryName::parse("é").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
-    let entry = Entry { options: Some(Box::new(options)), ..entry };
+    let entry = entry.with_options(Some(Box::new(options)));
     let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, vec![entry]);
     let at = Timestamp::from_millis(1_800_000_000_000);
     Fire::planned(Arc::new(Revision::new(task, Timestamp::EPOCH)), 0, at, Trigger::Schedule)

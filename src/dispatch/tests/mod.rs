@@ -221,7 +221,7 @@ impl Rooms {
 fn task(name: &str, options: EntryOptions) -> Arc<Revision> {
     let request = Request::post(TargetUrl::parse(&format!("http://{name}/")).unwrap());
     let entry = Entry::new(EntryName::parse("e").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
-    let entry = Entry { options: Some(Box::new(options)), ..entry };
+    let entry = entry.with_options(Some(Box::new(options)));
     Arc::new(Revision::new(Task::new(Identity::parse(name).unwrap(), TimeZone::UTC, vec![entry]), Timestamp::EPOCH))
 }
 

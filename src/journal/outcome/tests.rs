@@ -17,7 +17,7 @@ fn text(json: &str) -> JsonText {
 fn fire(options: Option<EntryOptions>) -> Fire {
     let request = Request::post(TargetUrl::parse("http://a/b").unwrap());
     let entry = Entry::new(EntryName::parse("e").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
-    let entry = Entry { options: options.map(Box::new), ..entry };
+    let entry = entry.with_options(options.map(Box::new));
     let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, vec![entry]);
     Fire::planned(Arc::new(Revision::new(task, Timestamp::EPOCH)), 0, AT, Trigger::Schedule)
 }
