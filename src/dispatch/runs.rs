@@ -100,6 +100,11 @@ impl Run {
         !self.attempts.is_empty() || self.is_under_way()
     }
 
+    /// Why the start of this process gave it up.
+    pub(super) fn given_up_before(&self) -> Option<&'static str> {
+        self.fire.progress.as_ref().and_then(|progress| progress.given_up)
+    }
+
     /// Whether it waits for something, so that it can be given up without more ado.
     pub(super) fn is_waiting(&self) -> bool {
         match self.place {

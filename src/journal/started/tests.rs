@@ -66,6 +66,7 @@ fn assert_comes_back(started: &Started) {
         is_under_way: started.stage == RunStage::Running,
         phase: started.phase,
         resume_at: started.resume_at,
+        given_up: None,
     };
     assert_eq!(read.progress, progress);
     assert_eq!(read.revision, 7);
