@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::sender::Event;
 use crate::model::{EntryName, Fire, Identity, RunId};
+
+/// How long what a drain leaves may take to be recorded.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
 
 /// The dispatch loop has ended: the node is going down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,11 +177,16 @@ impl Dispatch {
         activity.await.unwrap_or_default()
     }
 
-    /// Starts nothing more and waits for the answers in flight, for `grace` at most.
+    /// Starts nothing more and waits for the answers in flight, for `grace` at most, and then for a moment until what is left has
+    /// its records. When the journal takes none, as the store is away, it breaks off: to the next start that is a crash.
     pub async fn drain(&self, grace: Duration) -> Result<Drained, DispatchStopped> {
         let (done, drained) = oneshot::channel();
-        self.orders.send(Order::Drain(Instant::now() + grace, done)).await.map_err(|_| DispatchStopped)?;
-        drained.await.map_err(|_| DispatchStopped)
+        let draining = async {
+            self.orders.send(Order::Drain(Instant::now() + grace, done)).await.map_err(|_| DispatchStopped)?;
+            drained.await.map_err(|_| DispatchStopped)
+        };
+        let broke_off = |_| Ok(Drained { waiting: self.waiting(), in_flight: self.in_flight() });
+        timeout(grace + LEAVE_GRACE, draining).await.unwrap_or_else(broke_off)
     }
 
     /// How many requests are in flight.

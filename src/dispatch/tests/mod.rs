@@ -135,6 +135,17 @@ impl Rooms {
         results: Arc<dyn ResultStore>,
     ) -> Self {
         let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
+        Self::start_on(clock, store, target, settings, results, journal)
+    }
+
+    fn start_on(
+        clock: Arc<SimClock>,
+        store: MemoryStore,
+        target: Target,
+        settings: &Settings,
+        results: Arc<dyn ResultStore>,
+        journal: Journal,
+    ) -> Self {
         let means = Means {
             transport: Arc::new(target.clone()),
             journal: journal.clone(),
