@@ -77,7 +77,7 @@ fn event(fire: &Fire, about: RunId, outcome: &FireOutcome, occasion: Occasion) -
         started_at: outcome.started_at().map(|at| at.to_string()),
         ended_at: outcome.ended_at.to_string(),
         attempts: outcome.attempts.len(),
-        status: outcome.answer.as_ref().map(|answer| answer.status),
+        status: outcome.status(),
         message: &outcome.messages,
         dead_letter: outcome.is_dead_letter,
     };

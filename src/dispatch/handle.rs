@@ -48,7 +48,7 @@ pub enum Cancelled {
 }
 
 impl Cancelled {
-    /// The words in the records.
+    /// The words in the records of what was not sent.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted before it could be sent",
@@ -77,6 +77,17 @@ pub enum Scope {
     All,
     /// Of entries with this tag: planned ones of which nothing was sent yet.
     Tag(Box<str>),
+}
+
+impl Scope {
+    /// The words in the records of runs of which an attempt was made; a pause ends none of those.
+    pub(super) fn between_attempts(&self) -> Option<&'static str> {
+        match self {
+            Self::Deleted(_) => Some("deleted before it could be sent again"),
+            Self::Task(_) => Some("switched off before it could be sent again"),
+            Self::All | Self::Tag(_) => None,
+        }
+    }
 }
 
 /// The runs of an entry that have not ended.

@@ -85,7 +85,7 @@ impl Run {
         self.due_at.unwrap_or(self.fire.fire_time)
     }
 
-    /// Whether surely nothing of it was sent.
+    /// Whether surely nothing of it was sent before this process had it, and no attempt of this one has ended.
     pub(super) fn is_fresh(&self) -> bool {
         self.attempts.is_empty() && !self.fire.redelivered && !self.is_under_way()
     }
@@ -155,6 +155,11 @@ impl Run {
         let stage = if self.attempts.is_empty() { RunStage::Queued } else { RunStage::BackingOff };
         let (fire, attempts) = (self.fire.clone(), self.attempts.clone());
         Started { fire, stage, attempts, phase: self.phase + 1, at, resume_at: None }
+    }
+
+    /// Whether something of it was sent, or may have been.
+    pub(super) fn may_be_sent(&self) -> bool {
+        !self.is_fresh() || matches!(self.place, Place::InFlight(_))
     }
 
     /// How long it still pauses after what an earlier process did.

@@ -54,6 +54,12 @@ impl FireOutcome {
         self.attempts.first().map(|first| first.started_at)
     }
 
+    /// The status of what came back at last; of a run that was given up between two attempts, what the last one got.
+    pub fn status(&self) -> Option<u16> {
+        let of_answer = self.answer.as_ref().map(|answer| answer.status);
+        of_answer.or_else(|| self.attempts.last().and_then(|last| last.status))
+    }
+
     /// From the first attempt to the end.
     fn duration(&self) -> Option<Duration> {
         match &self.attempts[..] {
@@ -148,7 +154,7 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
         started_at: outcome.started_at().map(|at| at.to_string()),
         lateness_ms: lateness.map(millis),
         duration_ms: outcome.duration().map(millis),
-        status: answer.map(|answer| answer.status),
+        status: outcome.status(),
         response_truncated: answer.is_some_and(|answer| answer.is_truncated),
         policy: Policies::of(fire),
         attempts: outcome.attempts.iter().map(AttemptDocument::of).collect(),
