@@ -38,6 +38,6 @@ pub use self::request::{Header, JsonText, MASK, Request, RequestError, TargetUrl
 pub use self::schedule::{Exclude, Schedule, ScheduleError};
 pub use self::shard::Shard;
 pub use self::task::{End, Entry, EntryState, LastEnd, LastFire, Revision, Task};
-pub use self::template::{TemplateError, TemplateValues, is_form};
+pub use self::template::{StringKind, TemplateError, TemplateValues};
 pub use self::time::{NEVER, Timestamp};
 pub use self::zone::{TimeZone, TimeZoneError};
