@@ -88,7 +88,7 @@ async fn write(journal: &Journal, count: usize) {
             answer: Some(answer()),
             ..FireOutcome::default()
         };
-        journal.settle_fire(fire, outcome).await.expect("the journal runs");
+        journal.settle_with(fire, outcome, Vec::new()).await.expect("the journal runs");
     }
     journal.flush().await.expect("the journal runs");
 }

@@ -12,7 +12,8 @@ use super::openapi::{EntryAnswer, LogDocument, words};
 use crate::journal::MaskedHeaders;
 use crate::model::object::{Mistakes, Object};
 use crate::model::{
-    Callback, Entry, EntryOptions, EntryState, Header, JsonText, NEVER, Record, Revision, Task, TimeZone, Timestamp,
+    Callback, Entry, EntryOptions, EntryState, Header, JsonText, NEVER, Record, Request, Revision, Task, TimeZone,
+    Timestamp,
 };
 use crate::store::{Found, LogPage};
 
@@ -129,7 +130,10 @@ impl Serialize for EntryView<'_> {
         let Entry { schedule, request, .. } = self.entry;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(schedule.key(), schedule.text())?;
-        map.serialize_entry("url", request.url.as_str())?;
+        match self.is_masked {
+            true => map.serialize_entry("url", &request.url.masked())?,
+            false => map.serialize_entry("url", request.url.as_str())?,
+        }
         if request.method != Method::POST {
             map.serialize_entry("method", request.method.as_str())?;
         }
@@ -172,7 +176,7 @@ fn callback<'a>(options: &'a EntryOptions, key: &str) -> Option<&'a Callback> {
     }
 }
 
-/// A callback as it was given, with the credentials in its headers masked.
+/// A callback as it was given, with the credentials in its URL and its headers masked.
 struct MaskedCallback<'a> {
     callback: &'a Callback,
     given: &'a RawValue,
@@ -183,8 +187,10 @@ impl Serialize for MaskedCallback<'_> {
         let members = Object::read(self.given, String::new(), &mut Mistakes::default());
         let mut map = serializer.serialize_map(None)?;
         for (key, value) in members.map(Object::into_members).into_iter().flatten() {
-            match &self.callback.request.headers {
-                Some(headers) if key == "headers" => map.serialize_entry(&key, &MaskedHeaders(headers))?,
+            let Request { url, headers, .. } = &self.callback.request;
+            match (&*key, headers) {
+                ("url", _) => map.serialize_entry("url", &url.masked())?,
+                ("headers", Some(headers)) => map.serialize_entry("headers", &MaskedHeaders(headers))?,
                 _ => map.serialize_entry(&key, value)?,
             }
         }

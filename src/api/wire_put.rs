@@ -84,7 +84,7 @@ pub(super) fn entry_of(members: &Object<'_>, name: Option<EntryName>, mistakes: 
     let request = Request::read(members, mistakes);
     let options = EntryOptions::read(members, mistakes);
     members.warn_of_unknown(&KNOWN, mistakes);
-    let entry = Entry { options, ..Entry::new(name?, schedule?, request?) };
+    let entry = Entry::new(name?, schedule?, request?).with_options(options);
     if entry.request.method == Method::HEAD && entry.options().success.looks_at_body() {
         mistakes.warn(&members.path_of("success"), "looks at the body, and the answer to a HEAD has none");
     }

@@ -91,7 +91,11 @@ impl Rooms {
         let identity = put.task.identity.clone();
         let held = self.engine.hold(&identity).await?;
         self.check(&identity, put.revision)?;
-        let next = Revision { enabled: put.enabled, by: put.by, ..Revision::new(put.task, held.since) };
+        let mut task = put.task;
+        if let Some(current) = self.get(&identity) {
+            task.follow(&current.task);
+        }
+        let next = Revision { enabled: put.enabled, by: put.by, ..Revision::new(task, held.since) };
         // Whoever asked looked before the hold, and a hold may take long. Stored, it would name nothing, and go without a record.
         if next.task.is_one_shot && !next.names_any_after(held.since) {
             return Err(CatalogError::Passed);

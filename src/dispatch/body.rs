@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::model::{JsonText, RunId, is_form};
+use crate::model::{JsonText, RunId, StringKind};
 
 /// A request body and the content type that it brings, where the entry names none or must be completed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,14 +19,19 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Encodes a body for the content type that the entry's headers give, if any.
-pub(super) fn encode(body: Option<&JsonText>, given_type: Option<&str>, run_id: RunId) -> EncodedBody {
+/// Encodes a body for the content type that the entry's headers give, if any. `kind` is that of the string that the entry gives.
+pub(super) fn encode(
+    body: Option<&JsonText>,
+    kind: Option<StringKind>,
+    given_type: Option<&str>,
+    run_id: RunId,
+) -> EncodedBody {
     let Some(text) = body.map(JsonText::as_str).filter(|text| !matches!(*text, "{}" | "[]" | "\"\"")) else {
         return EncodedBody::default();
     };
     let media_type = given_type.map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     match serde_json::from_str::<Value>(text) {
-        Ok(Value::String(string)) => encode_string(string, media_type.as_deref()),
+        Ok(Value::String(string)) => encode_string(string, kind.unwrap_or(StringKind::Text), media_type.as_deref()),
         Ok(Value::Object(fields)) if media_type.as_deref() == Some(FORM) => as_is(form(&fields).into_bytes()),
         Ok(Value::Object(fields)) if media_type.as_deref() == Some(MULTIPART) => multipart(&fields, run_id),
         // Deeper than the JSON reader goes: it can only be sent as it is.
@@ -43,22 +48,18 @@ fn json(text: &str, type_is_given: bool) -> EncodedBody {
     EncodedBody { bytes: text.as_bytes().to_vec(), content_type }
 }
 
-fn encode_string(string: String, media_type: Option<&str>) -> EncodedBody {
-    match media_type {
-        Some(JSON) if !is_json(&string) => as_is(Value::String(string).to_string().into_bytes()),
-        Some(_) => as_is(string.into_bytes()),
-        None if is_json(&string) => json(&string, false),
-        None if is_form(&string) => typed(string, FORM),
-        None => typed(string, TEXT),
+fn encode_string(string: String, kind: StringKind, media_type: Option<&str>) -> EncodedBody {
+    match (media_type, kind) {
+        (Some(JSON), StringKind::Form | StringKind::Text) => as_is(Value::String(string).to_string().into_bytes()),
+        (Some(_), _) => as_is(string.into_bytes()),
+        (None, StringKind::Json) => json(&string, false),
+        (None, StringKind::Form) => typed(string, FORM),
+        (None, StringKind::Text) => typed(string, TEXT),
     }
 }
 
 fn typed(string: String, content_type: &str) -> EncodedBody {
     EncodedBody { bytes: string.into_bytes(), content_type: Some(content_type.to_owned()) }
-}
-
-fn is_json(text: &str) -> bool {
-    serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }
 
 /// Fields in the order of their names; an array repeats its field.
@@ -114,7 +115,8 @@ mod tests {
         let raw: &RawValue = serde_json::from_str(body).unwrap();
         let (identity, entry) = (Identity::parse("i").unwrap(), EntryName::parse("e").unwrap());
         let run_id = RunId::planned(&identity, &entry, Timestamp::EPOCH);
-        let encoded = encode(JsonText::from_raw(raw).as_ref(), given_type, run_id);
+        let body = JsonText::from_raw(raw);
+        let encoded = encode(body.as_ref(), body.as_ref().and_then(StringKind::of_body), given_type, run_id);
         (String::from_utf8(encoded.bytes).unwrap(), encoded.content_type)
     }
 

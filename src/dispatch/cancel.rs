@@ -59,6 +59,8 @@ impl RunLoop {
         all.sort_by_key(|&run_id| !self.runs.get(run_id).is_some_and(waits_for_others));
         for run_id in all {
             let fate = self.runs.get(run_id).map_or(Fate::None, |run| Fate::of(run, scope));
+            let may_be_sent = self.runs.get(run_id).is_some_and(Run::may_be_sent);
+            let why = scope.between_attempts().filter(|_| may_be_sent).unwrap_or(why);
             self.give_up(run_id, fate, why);
         }
     }

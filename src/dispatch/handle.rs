@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::sender::Event;
 use crate::model::{EntryName, Fire, Identity, RunId};
+
+/// How long what a drain leaves may take to be recorded.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
 
 /// The dispatch loop has ended: the node is going down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +48,7 @@ pub enum Cancelled {
 }
 
 impl Cancelled {
-    /// The words in the records.
+    /// The words in the records of what was not sent.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted before it could be sent",
@@ -74,6 +77,17 @@ pub enum Scope {
     All,
     /// Of entries with this tag: planned ones of which nothing was sent yet.
     Tag(Box<str>),
+}
+
+impl Scope {
+    /// The words in the records of runs of which an attempt was made; a pause ends none of those.
+    pub(super) fn between_attempts(&self) -> Option<&'static str> {
+        match self {
+            Self::Deleted(_) => Some("deleted before it could be sent again"),
+            Self::Task(_) => Some("switched off before it could be sent again"),
+            Self::All | Self::Tag(_) => None,
+        }
+    }
 }
 
 /// Whether a run was taken back before anything of it was sent.
@@ -195,11 +209,16 @@ impl Dispatch {
         activity.await.unwrap_or_default()
     }
 
-    /// Starts nothing more and waits for the answers in flight, for `grace` at most.
+    /// Starts nothing more and waits for the answers in flight, for `grace` at most, and then for a moment until what is left has
+    /// its records. When the journal takes none, as the store is away, it breaks off: to the next start that is a crash.
     pub async fn drain(&self, grace: Duration) -> Result<Drained, DispatchStopped> {
         let (done, drained) = oneshot::channel();
-        self.orders.send(Order::Drain(Instant::now() + grace, done)).await.map_err(|_| DispatchStopped)?;
-        drained.await.map_err(|_| DispatchStopped)
+        let draining = async {
+            self.orders.send(Order::Drain(Instant::now() + grace, done)).await.map_err(|_| DispatchStopped)?;
+            drained.await.map_err(|_| DispatchStopped)
+        };
+        let broke_off = |_| Ok(Drained { waiting: self.waiting(), in_flight: self.in_flight() });
+        timeout(grace + LEAVE_GRACE, draining).await.unwrap_or_else(broke_off)
     }
 
     /// How many requests are in flight.

@@ -53,7 +53,7 @@ pub(super) struct Lanes {
     limits: Limits,
     lanes: HashMap<HostKey, Lane>,
     in_flight: usize,
-    /// Lanes with a run that only the limit in all holds back. Each stands here once, and they take turns.
+    /// Lanes that had a run which only the limit in all held back. Each stands here once, and they take turns.
     ready: VecDeque<HostKey>,
 }
 
@@ -116,14 +116,21 @@ impl Lanes {
             let Some(host) = self.ready.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&host) else { continue };
             lane.is_ready = false;
-            let Some(waiter) = lane.take_oldest() else { continue };
-            lane.in_flight += 1;
-            self.in_flight += 1;
-            if !lane.waiting.is_empty() && lane.in_flight < self.limits.in_flight_per_host_max {
-                lane.is_ready = true;
-                self.ready.push_back(host.clone());
+            // Since it was put here its runs may have left, and others may have taken its places.
+            if lane.in_flight < self.limits.in_flight_per_host_max
+                && let Some(waiter) = lane.take_oldest()
+            {
+                lane.in_flight += 1;
+                self.in_flight += 1;
+                started.push(waiter.run);
+                if !lane.waiting.is_empty() && lane.in_flight < self.limits.in_flight_per_host_max {
+                    lane.is_ready = true;
+                    self.ready.push_back(host.clone());
+                }
             }
-            started.push(waiter.run);
+            if lane.is_idle() {
+                self.lanes.remove(&host);
+            }
         }
         started
     }
@@ -145,8 +152,9 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Nothing of it needs to be kept. One that is ready has its place among those: without it, it would get a second one.
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.waiting.is_empty()
+        self.in_flight == 0 && self.waiting.is_empty() && !self.is_ready
     }
 
     fn wait(&mut self, waiter: Waiter, now: Timestamp) -> (u64, Option<RunId>) {
@@ -187,119 +195,4 @@ impl Lane {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::keys::Keys;
-    use super::*;
-    use crate::model::{EntryName, Identity};
-
-    const GRACE: Duration = Duration::from_secs(30);
-
-    struct Fixture {
-        keys: Keys,
-        lanes: Lanes,
-        now: Timestamp,
-    }
-
-    impl Fixture {
-        fn new(in_flight_max: usize, in_flight_per_host_max: usize) -> Self {
-            let lanes = Lanes::new(Limits { in_flight_max, in_flight_per_host_max });
-            Self { keys: Keys::default(), lanes, now: Timestamp::from_secs(1) }
-        }
-
-        /// A run of an instant, in seconds; the number under which it waits.
-        fn admit(&mut self, host: &str, second: i64) -> Admission {
-            let waiter = Waiter { run: RunId::asked(Timestamp::from_secs(second)), gives_way: None };
-            self.lanes.admit(&host.into(), waiter, self.now)
-        }
-
-        fn ended(&mut self, host: &str) -> Vec<i64> {
-            self.lanes.ended(&host.into()).into_iter().map(|run| run.instant().secs()).collect()
-        }
-
-        /// At its own instant, a run that gives way; the instant of the one that gives way to it.
-        fn supersede(&mut self, task: &str, second: i64) -> Option<i64> {
-            let (identity, entry) = (Identity::parse(task).unwrap(), EntryName::parse("e").unwrap());
-            let since = Timestamp::from_secs(second);
-            let way = GivesWay { entry: self.keys.entry(&identity, &entry), since, patience: GRACE };
-            let waiter = Waiter { run: RunId::asked(since), gives_way: Some(way) };
-            match self.lanes.admit(&"a".into(), waiter, since) {
-                Admission::Starts => None,
-                Admission::Waits { superseded, .. } => superseded.map(|run| run.instant().secs()),
-            }
-        }
-    }
-
-    fn waits(number: u64) -> Admission {
-        Admission::Waits { number, superseded: None }
-    }
-
-    #[test]
-    fn a_full_lane_makes_its_runs_wait_in_order_and_leaves_others_alone() {
-        let mut lanes = Fixture::new(10, 1);
-
-        assert_eq!(lanes.admit("slow", 1), Admission::Starts);
-        assert_eq!(lanes.admit("slow", 2), waits(0));
-        assert_eq!(lanes.admit("slow", 3), waits(1));
-        assert_eq!(lanes.admit("quick", 4), Admission::Starts);
-        assert_eq!(lanes.lanes.in_flight(), 2);
-
-        assert!(lanes.ended("quick").is_empty());
-        assert_eq!(lanes.ended("slow"), [2]);
-        assert_eq!(lanes.ended("slow"), [3]);
-        assert!(lanes.ended("slow").is_empty());
-        assert_eq!(lanes.lanes.in_flight(), 0);
-        assert!(lanes.lanes.lanes.is_empty(), "nothing is kept of hosts without a run");
-    }
-
-    #[test]
-    fn hosts_take_turns_when_the_limit_in_all_is_reached() {
-        let mut lanes = Fixture::new(1, 1);
-        lanes.admit("a", 1);
-        for second in 2..4 {
-            lanes.admit("a", second);
-            lanes.admit("b", second + 10);
-        }
-
-        let order: Vec<i64> = ["a", "b", "a", "b", "a"].into_iter().flat_map(|host| lanes.ended(host)).collect();
-
-        assert_eq!(order, [12, 2, 13, 3]);
-    }
-
-    #[test]
-    fn a_run_that_waited_longer_than_its_patience_gives_way_to_a_newer_one_of_its_entry() {
-        let mut lanes = Fixture::new(1, 1);
-        lanes.supersede("other", 0);
-
-        let superseded: Vec<Option<i64>> = (1..40).map(|second| lanes.supersede("t", second)).collect();
-
-        assert!(superseded[..31].iter().all(Option::is_none));
-        assert_eq!(superseded[31..], [Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), Some(7), Some(8)]);
-        assert_eq!(lanes.lanes.lanes["a"].waiting.len(), 31);
-    }
-
-    #[test]
-    fn what_does_not_give_way_stays_however_long_it_waits() {
-        let mut lanes = Fixture::new(1, 1);
-        for second in 0..100 {
-            lanes.now = Timestamp::from_secs(second);
-            lanes.admit("a", second);
-        }
-
-        assert_eq!(lanes.lanes.lanes["a"].waiting.len(), 99);
-    }
-
-    #[test]
-    fn runs_that_leave_do_not_start_and_a_closed_lane_starts_nothing() {
-        let mut lanes = Fixture::new(1, 1);
-        for second in 1..5 {
-            lanes.admit("a", second);
-        }
-
-        lanes.lanes.leave(&"a".into(), 0);
-        assert_eq!(lanes.ended("a"), [3]);
-        lanes.lanes.close();
-
-        assert!(lanes.ended("a").is_empty());
-        assert_eq!(lanes.lanes.in_flight(), 0);
-    }
-}
+mod tests;

@@ -42,6 +42,11 @@ impl Mission {
         Started { fire, stage, attempts, phase: self.phase + 1, at, resume_at: None }
     }
 
+    /// Whether the history knows of it already: then a crash during the attempt must find there that it may have been sent.
+    pub(super) fn has_record(&self) -> bool {
+        self.phase > 0 || !self.fire.is_planned()
+    }
+
     /// How long the attempt may take.
     pub(super) fn timeout(&self, default: Duration) -> Duration {
         self.options().timeout.unwrap_or(default)

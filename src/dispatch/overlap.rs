@@ -33,22 +33,24 @@ pub(super) struct Overlaps {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// The oldest first. While one waits, there is at least one here.
-    in_progress: Vec<RunId>,
+    /// In the order in which they came. While one waits, there is at least one here.
+    in_progress: Vec<Placed>,
     /// The planned one that waits for the end of all.
     queued: Option<RunId>,
     /// Those that were asked for, in the order in which they came. One at most, unless a crash left more.
-    asked: VecDeque<Asked>,
+    asked: VecDeque<Placed>,
     /// Runs of backfills.
     aside: Vec<RunId>,
+    /// How many have come.
+    came: u64,
 }
 
-#[derive(Debug)]
-struct Asked {
+/// A run, and its place in the order in which runs came: what was asked for waits for the end of those before it. Later ones do not
+/// concern it: an entry that always has one in progress must not keep it waiting for ever.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    number: u64,
     run: RunId,
-    /// It waits for the end of these. Later runs do not concern it: an entry that always has one in progress must not keep it
-    /// waiting for ever.
-    ahead: Vec<RunId>,
 }
 
 impl Overlaps {
@@ -56,19 +58,19 @@ impl Overlaps {
     pub(super) fn plan(&mut self, key: EntryKey, run: RunId, policy: Overlap) -> Verdict {
         let slot = self.slots.entry(key).or_default();
         if slot.in_progress.is_empty() {
-            slot.in_progress.push(run);
+            slot.join(run);
             return Verdict::Start;
         }
         match policy {
             Overlap::Allow => {
-                slot.in_progress.push(run);
+                slot.join(run);
                 Verdict::Start
             }
             Overlap::Skip => Verdict::Skip,
             Overlap::QueueOne => Verdict::Wait { instead_of: slot.queued.replace(run) },
             Overlap::CancelRunning => {
-                let replaced = slot.in_progress.clone();
-                slot.in_progress.push(run);
+                let replaced = slot.in_progress.iter().map(|placed| placed.run).collect();
+                slot.join(run);
                 Verdict::Replace(replaced)
             }
         }
@@ -86,20 +88,20 @@ impl Overlaps {
     /// Takes a run that an earlier process had taken, however many wait.
     pub(super) fn ask_again(&mut self, key: EntryKey, run: RunId) -> bool {
         let slot = self.slots.entry(key).or_default();
-        let ahead: Vec<RunId> =
-            slot.in_progress.iter().copied().chain(slot.asked.iter().map(|asked| asked.run)).collect();
-        let starts = ahead.is_empty();
+        // While one waits, another one is in progress.
+        let starts = slot.in_progress.is_empty();
         if starts {
-            slot.in_progress.push(run);
+            slot.join(run);
         } else {
-            slot.asked.push_back(Asked { run, ahead });
+            let placed = slot.place(run);
+            slot.asked.push_back(placed);
         }
         starts
     }
 
     /// Takes a run that was in progress in an earlier process, whatever the policy.
     pub(super) fn join(&mut self, key: EntryKey, run: RunId) {
-        self.slots.entry(key).or_default().in_progress.push(run);
+        self.slots.entry(key).or_default().join(run);
     }
 
     /// Takes a run of a backfill that is in progress now.
@@ -107,14 +109,11 @@ impl Overlaps {
         self.slots.entry(key).or_default().aside.push(run);
     }
 
-    /// Notes the end of a run, wherever it stood, and gives those that are in progress now in its place.
-    pub(super) fn ended(&mut self, key: EntryKey, run: RunId) -> Vec<RunId> {
-        let Some(slot) = self.slots.get_mut(&key) else { return Vec::new() };
-        slot.in_progress.retain(|&other| other != run);
-        slot.aside.retain(|&other| other != run);
-        slot.asked.retain(|asked| asked.run != run);
-        slot.queued = slot.queued.filter(|&queued| queued != run);
-        let started = slot.advance(run);
+    /// Notes the end of a run, wherever it stood, and gives the one that is in progress now in its place.
+    pub(super) fn ended(&mut self, key: EntryKey, run: RunId) -> Option<RunId> {
+        let slot = self.slots.get_mut(&key)?;
+        slot.take_out(run);
+        let started = slot.advance();
         if slot.is_empty() {
             self.slots.remove(&key);
         }
@@ -124,7 +123,8 @@ impl Overlaps {
     /// What goes on of an entry. Of a run, `is_under_way` tells whether it only waits.
     pub(super) fn activity(&self, key: EntryKey, is_under_way: impl Fn(RunId) -> bool) -> Activity {
         let Some(slot) = self.slots.get(&key) else { return Activity::default() };
-        let mut in_progress = [&slot.in_progress[..], &slot.aside].concat();
+        let in_progress = slot.in_progress.iter().map(|placed| placed.run);
+        let mut in_progress: Vec<RunId> = in_progress.chain(slot.aside.iter().copied()).collect();
         in_progress.sort_unstable();
         let is_under_way = in_progress.iter().any(|&run| is_under_way(run));
         Activity { in_progress, is_under_way, waiting: slot.asked.front().map(|asked| asked.run) }
@@ -132,23 +132,39 @@ impl Overlaps {
 }
 
 impl Slot {
+    /// Gives a run the last place of all that have come.
+    fn place(&mut self, run: RunId) -> Placed {
+        self.came += 1;
+        Placed { number: self.came, run }
+    }
+
+    fn join(&mut self, run: RunId) {
+        let placed = self.place(run);
+        self.in_progress.push(placed);
+    }
+
+    fn take_out(&mut self, run: RunId) {
+        if let Some(at) = self.in_progress.iter().position(|placed| placed.run == run) {
+            self.in_progress.remove(at);
+        } else if let Some(at) = self.asked.iter().position(|placed| placed.run == run) {
+            self.asked.remove(at);
+        } else {
+            self.aside.retain(|&other| other != run);
+            self.queued = self.queued.filter(|&queued| queued != run);
+        }
+    }
+
     /// Who asked goes before what is planned: somebody waits for it.
-    fn advance(&mut self, ended: RunId) -> Vec<RunId> {
-        let mut started = Vec::new();
-        for asked in &mut self.asked {
-            asked.ahead.retain(|&run| run != ended);
+    fn advance(&mut self) -> Option<RunId> {
+        let is_first = |asked: &Placed| self.in_progress.first().is_none_or(|oldest| asked.number < oldest.number);
+        if self.asked.front().is_some_and(is_first) {
+            let asked = self.asked.pop_front()?;
+            self.in_progress.insert(0, asked);
+            return Some(asked.run);
         }
-        while self.asked.front().is_some_and(|asked| asked.ahead.is_empty()) {
-            started.extend(self.asked.pop_front().map(|asked| asked.run));
-        }
-        self.in_progress.extend_from_slice(&started);
-        if self.in_progress.is_empty()
-            && let Some(queued) = self.queued.take()
-        {
-            self.in_progress.push(queued);
-            started.push(queued);
-        }
-        started
+        let queued = if self.in_progress.is_empty() { self.queued.take() } else { None }?;
+        self.join(queued);
+        Some(queued)
     }
 
     fn is_empty(&self) -> bool {

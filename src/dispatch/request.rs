@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
 use super::body;
-use crate::model::{Fire, Header, JsonText, Request, RunId, TemplateError, TemplateValues};
+use crate::model::{Fire, Header, JsonText, Request, RunId, StringKind, TemplateError, TemplateValues};
 
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
@@ -29,22 +29,23 @@ const OWN_HEADERS: usize = 12;
 /// Headers that the transport computes; an entry's own are left out, as the mirrored service does.
 const COMPUTED: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 
-/// A header value is visible ASCII; the rest of a name is percent-encoded in it.
-const IN_HEADER: &AsciiSet = &CONTROLS.add(b'%');
+/// Visible ASCII stands in a header as it is. A blank is none: at the ends of a value HTTP drops it.
+const IN_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 impl OutgoingRequest {
     /// Builds attempt number `attempt` of the run of a fire. The error says what cannot be sent, with its templates filled in.
     pub fn of(fire: &Fire, attempt: u32) -> Result<Self, TemplateError> {
         let run_id = fire.run_id();
-        let request = request_of(fire);
+        let given = request_of(fire);
+        let kind = given.body.as_ref().and_then(StringKind::of_body);
         // Who asked for one request at one instant knows of no templates: it goes out as it was given.
         let request = match fire.revision.task.is_one_shot {
-            true => Cow::Borrowed(request),
-            false => request.filled_in(&values(fire, run_id, attempt))?,
+            true => Cow::Borrowed(given),
+            false => given.filled_in(&values(fire, run_id, attempt))?,
         };
         let mut headers = own_headers(&request);
         let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let body = body::encode(request.body.as_ref().or_else(|| event_of(fire)), given_type, run_id);
+        let body = body::encode(request.body.as_ref().or_else(|| event_of(fire)), kind, given_type, run_id);
         if let Some(content_type) = body.content_type {
             set(&mut headers, CONTENT_TYPE, &content_type);
         }

@@ -85,7 +85,7 @@ impl Run {
         self.due_at.unwrap_or(self.fire.fire_time)
     }
 
-    /// Whether surely nothing of it was sent.
+    /// Whether surely nothing of it was sent before this process had it, and no attempt of this one has ended.
     pub(super) fn is_fresh(&self) -> bool {
         self.attempts.is_empty() && !self.fire.redelivered && !self.is_under_way()
     }
@@ -103,6 +103,11 @@ impl Run {
     /// Whether it is sent, or was and will be again; else it only waits.
     pub(super) fn goes(&self) -> bool {
         self.has_begun() || matches!(self.place, Place::InFlight(_) | Place::Ending)
+    }
+
+    /// Why the start of this process gave it up.
+    pub(super) fn given_up_before(&self) -> Option<&'static str> {
+        self.fire.progress.as_ref().and_then(|progress| progress.given_up)
     }
 
     /// Whether it waits for something, so that it can be given up without more ado.
@@ -155,6 +160,11 @@ impl Run {
         let stage = if self.attempts.is_empty() { RunStage::Queued } else { RunStage::BackingOff };
         let (fire, attempts) = (self.fire.clone(), self.attempts.clone());
         Started { fire, stage, attempts, phase: self.phase + 1, at, resume_at: None }
+    }
+
+    /// Whether something of it was sent, or may have been.
+    pub(super) fn may_be_sent(&self) -> bool {
+        !self.is_fresh() || matches!(self.place, Place::InFlight(_))
     }
 
     /// How long it still pauses after what an earlier process did.

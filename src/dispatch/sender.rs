@@ -20,7 +20,7 @@ use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
 use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
 use crate::store::JournalStore;
 
-/// A run that is still going after this long has a record that says so.
+/// A run that is still going after this long has a record that says so; one that has a record already says so at once.
 const RECORDED_AFTER: Duration = Duration::from_millis(200);
 /// How often an attempt that waits for us is looked at.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -144,7 +144,9 @@ impl Sender {
         let (own_time, mut retry_after) = (OwnTime::default(), None);
         let exchange = self.exchange(mission, request, &own_time, &mut retry_after);
         let note = || is_announced || self.journal.try_note_started(mission.started(RunStage::Running, started_at));
-        let answer = self.in_time(mission.timeout(self.timeout), begun, &own_time, exchange, note).await;
+        let note_at = if mission.has_record() { begun } else { begun + RECORDED_AFTER };
+        let limit = mission.timeout(self.timeout);
+        let answer = self.in_time(limit, begun, &own_time, exchange, (note_at, note)).await;
         let Judged { answer, message, failure } = judge(answer, mission.success());
         let attempt = Attempt {
             duration: begun.elapsed(),
@@ -188,10 +190,10 @@ impl Sender {
         begun: Instant,
         own_time: &OwnTime,
         work: impl Future<Output = T>,
-        note: impl Fn() -> bool,
+        (note_at, note): (Instant, impl Fn() -> bool),
     ) -> Result<T, Duration> {
         tokio::pin!(work);
-        let mut note_at = Some(begun + RECORDED_AFTER);
+        let mut note_at = Some(note_at);
         loop {
             let over_at = begun + limit + own_time.total();
             let look_at = if own_time.is_running() { Instant::now() + LOOK_AGAIN_AFTER } else { over_at };
@@ -256,21 +258,19 @@ impl Sender {
     }
 
     async fn notices(&self, fire: &Fire, outcome: &FireOutcome) -> Vec<Fire> {
-        if fire.notice.is_some() {
+        let (entry, options) = (fire.entry(), fire.entry().options());
+        if fire.notice.is_some() || !options.has_callbacks() {
             return Vec::new();
         }
-        let (entry, options) = (fire.entry(), fire.entry().options());
         let end = if outcome.messages.is_empty() { End::Succeeded } else { End::Failed };
-        let before = match entry.last_end.note(end) {
-            Some(None) => Before::Nothing,
-            Some(Some(before)) => Before::Ended(before),
-            None if callbacks::has_any(options) => self.before(fire).await,
-            None => Before::Unknown,
+        let before = match entry.last_end().note(end) {
+            Some(before) => Before::Ended(before),
+            None => self.before(fire).await,
         };
         callbacks::occasions(options, before, end).map(|occasion| callbacks::notice(fire, outcome, occasion)).collect()
     }
 
-    /// How the run before ended, after a start: the history knows.
+    /// How the run before ended, after a start or a put: the history knows.
     async fn before(&self, fire: &Fire) -> Before {
         let entry = [(fire.identity().clone(), fire.entry().name.clone())];
         match self.history.newest_runs(&entry, Timestamp::EPOCH).await.map(|mut found| found.pop().flatten()) {

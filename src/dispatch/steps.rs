@@ -31,9 +31,11 @@ impl RunLoop {
         let key = self.keys.entry(fire.identity(), &fire.entry().name);
         let run = Run::new(fire, key);
         let (is_notice, is_planned, has_begun) = (run.fire.notice.is_some(), run.fire.is_planned(), run.has_begun());
-        let backfill = run.backfill();
+        let (backfill, given_up) = (run.backfill(), run.given_up_before());
         self.runs.insert(run_id, run);
-        if is_notice {
+        if let Some(why) = given_up {
+            self.conclude(run_id, why.to_owned(), true);
+        } else if is_notice {
             self.go_on(run_id);
         } else if let Some(backfill) = backfill {
             match self.groups.join(backfill, run_id) {
@@ -299,8 +301,10 @@ impl RunLoop {
 
     /// Others take the place of a run that is gone.
     fn release(&mut self, run_id: RunId, run: &Run) {
-        if run.fire.notice.is_none() {
-            self.overlaps.ended(run.key, run_id).into_iter().for_each(|next| self.begin(next));
+        if run.fire.notice.is_none()
+            && let Some(next) = self.overlaps.ended(run.key, run_id)
+        {
+            self.begin(next);
         }
         if let Some(backfill) = run.backfill().filter(|_| run.is_in_group)
             && let Some(next) = self.groups.ended(backfill)

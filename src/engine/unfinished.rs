@@ -8,7 +8,7 @@ use log::warn;
 use super::recovery::{ASKED_AT_ONCE, CHANGED_SINCE, Recovery};
 use super::standing::{Fate, fate};
 use crate::journal::{StartedRun, abandoned_record, read_started};
-use crate::model::{EntryName, Fire, Identity, Record, RecordKind, Revision, Timestamp};
+use crate::model::{EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, Timestamp};
 use crate::store::{Outcome, Store, StoreError};
 
 /// Why a run is not sent again.
@@ -90,15 +90,16 @@ impl Recovery<'_> {
             Some(_) => Default::default(),
             None => fire.entry().options().delivery,
         };
-        match fate(delivery, &progress, fire.redelivered) {
-            Fate::GoesOn { redelivered } => {
-                if fire.is_planned() {
-                    fire.entry().last_fire.note(fire_time);
-                }
-                self.unfinished.push(Fire { redelivered, ..fire });
-            }
-            Fate::GivenUp => self.abandon(&record, AT_MOST_ONCE).await?,
+        if fire.is_planned() {
+            fire.entry().last_fire.note(fire_time);
         }
+        self.unfinished.push(match fate(delivery, &progress, fire.redelivered) {
+            Fate::GoesOn { redelivered } => Fire { redelivered, ..fire },
+            // Dispatch ends it as it ends every run: who is to be told of a failure is told of this one, too.
+            Fate::GivenUp => {
+                Fire { progress: Some(Arc::new(Progress { given_up: Some(AT_MOST_ONCE), ..progress })), ..fire }
+            }
+        });
         Ok(None)
     }
 

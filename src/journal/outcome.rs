@@ -1,5 +1,6 @@
 //! How a run ended, and the log document of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -54,6 +55,12 @@ impl FireOutcome {
         self.attempts.first().map(|first| first.started_at)
     }
 
+    /// The status of what came back at last; of a run that was given up between two attempts, what the last one got.
+    pub fn status(&self) -> Option<u16> {
+        let of_answer = self.answer.as_ref().map(|answer| answer.status);
+        of_answer.or_else(|| self.attempts.last().and_then(|last| last.status))
+    }
+
     /// From the first attempt to the end.
     fn duration(&self) -> Option<Duration> {
         match &self.attempts[..] {
@@ -76,7 +83,7 @@ struct FireDocument<'a> {
     r#type: &'static str,
     identity: &'a str,
     key: &'a str,
-    url: Option<&'a str>,
+    url: Option<Cow<'a, str>>,
     header: Option<MaskedHeaders<'a>>,
     body: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +141,7 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
         r#type: kind.as_str(),
         identity: fire.identity().as_str(),
         key: entry.name.as_str(),
-        url: request.map(|request| request.url.as_str()),
+        url: request.map(|request| request.url.masked()),
         header: request.and_then(|request| request.headers.as_deref()).map(MaskedHeaders),
         body: body_of(fire).map(JsonText::as_raw),
         response_lead: space.0,
@@ -148,7 +155,7 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
         started_at: outcome.started_at().map(|at| at.to_string()),
         lateness_ms: lateness.map(millis),
         duration_ms: outcome.duration().map(millis),
-        status: answer.map(|answer| answer.status),
+        status: outcome.status(),
         response_truncated: answer.is_some_and(|answer| answer.is_truncated),
         policy: Policies::of(fire),
         attempts: outcome.attempts.iter().map(AttemptDocument::of).collect(),

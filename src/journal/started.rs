@@ -47,7 +47,7 @@ struct StartedDocument<'a> {
     r#type: &'static str,
     identity: &'a str,
     key: &'a str,
-    url: Option<&'a str>,
+    url: Option<Cow<'a, str>>,
     header: Option<MaskedHeaders<'a>>,
     body: Option<&'a RawValue>,
     time: i64,
@@ -94,7 +94,7 @@ impl Started {
             r#type: RecordKind::Started.as_str(),
             identity: fire.identity().as_str(),
             key: entry.name.as_str(),
-            url: request.map(|request| request.url.as_str()),
+            url: request.map(|request| request.url.masked()),
             header: request.and_then(|request| request.headers.as_deref()).map(MaskedHeaders),
             body: body_of(fire).map(JsonText::as_raw),
             time: at.secs(),
@@ -252,6 +252,7 @@ pub fn read_started(record: &Record) -> Option<StartedRun> {
             phase: document.phase,
             resume_at: document.resume_at.as_deref().and_then(Timestamp::parse_rfc3339),
             attempts: document.attempts.into_iter().map(AttemptDocument::read).collect::<Option<_>>()?,
+            given_up: None,
         },
     })
 }

@@ -65,14 +65,9 @@ impl Journal {
         self.orders.send(Order::Record(Box::new(outcome))).await.map_err(|_| JournalStopped)
     }
 
-    /// Gives how a fire ended that was noted in [`Unsettled::open`]. Its record is composed later, beside the requests that
-    /// still have to go out. Waits while the journal is full.
-    pub async fn settle_fire(&self, fire: Fire, outcome: FireOutcome) -> Result<(), JournalStopped> {
-        self.settle_with(fire, outcome, Vec::new()).await
-    }
-
-    /// The same, with the records of runs that follow from it, such as callbacks. All are written in one batch, so that no crash
-    /// comes between them.
+    /// Gives how a fire ended that was noted in [`Unsettled::open`], and the records of runs that follow from it, such as callbacks.
+    /// They are composed later, beside the requests that still have to go out, and written in one batch, so that no crash comes
+    /// between them. Waits while the journal is full.
     pub async fn settle_with(
         &self,
         fire: Fire,

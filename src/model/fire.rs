@@ -172,6 +172,8 @@ pub struct Progress {
     pub phase: u32,
     /// When the next attempt is to be made, if the run was in a pause between two.
     pub resume_at: Option<Timestamp>,
+    /// Why it does not go on: all that is left to do is to record its end, and to tell of it.
+    pub given_up: Option<&'static str>,
 }
 
 /// At which end of a run somebody wants to be told.

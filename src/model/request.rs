@@ -1,5 +1,7 @@
 //! What an entry sends: checked once, here, so that nobody has to check it again.
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::value::RawValue;
 use url::Url;
@@ -35,6 +37,9 @@ pub enum RequestError {
     HeaderValue,
 }
 
+/// What stands in a record in place of a credential.
+pub const MASK: &str = "***";
+
 /// An `http` or `https` URL with a host, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl(Box<str>);
@@ -60,14 +65,28 @@ impl TargetUrl {
         &self.0
     }
 
-    /// Scheme, host and port as they were given, without user and password: what limits per host go by.
-    pub fn origin(&self) -> &str {
-        let (scheme_end, text) = (self.0.find("://").map_or(0, |at| at + 3), &*self.0);
-        let end = text[scheme_end..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| scheme_end + at);
-        match text[scheme_end..end].rfind('@') {
-            Some(at) => &text[scheme_end + at + 1..end],
-            None => &text[..end],
-        }
+    /// Scheme, host and port, without user and password, the same however they were typed: what limits per host go by. Computed
+    /// when it is asked for, as a million entries may hold a URL and few of them run at once.
+    pub fn origin(&self) -> String {
+        self.to_url().origin().ascii_serialization()
+    }
+
+    /// The text as it was given, its password masked.
+    pub fn masked(&self) -> Cow<'_, str> {
+        self.password().map_or(Cow::Borrowed(&self.0), |(before, after)| format!("{before}{MASK}{after}").into())
+    }
+
+    /// What stands before and after the password, if there is one.
+    fn password(&self) -> Option<(&str, &str)> {
+        // As a URL parser takes them: any number of slashes of either kind, and what it ignores between them.
+        let after_scheme = self.0.find(':')? + 1;
+        let is_slash = |letter| matches!(letter, '/' | '\\' | '\t' | '\n' | '\r');
+        let start = after_scheme + self.0[after_scheme..].find(|letter| !is_slash(letter))?;
+        let authority = &self.0[start..];
+        let authority = &authority[..authority.find(['/', '\\', '?', '#']).unwrap_or(authority.len())];
+        let user_end = authority.rfind('@')?;
+        let password = authority[..user_end].find(':')? + 1;
+        Some((&self.0[..start + password], &self.0[start + user_end..]))
     }
 
     /// The parsed form, in which odd characters are percent-encoded.
@@ -103,10 +122,22 @@ impl Header {
 
     /// Whether the name is one that usually carries a credential.
     pub fn is_credential(&self) -> bool {
-        const NAMES: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-        const PARTS: [&str; 6] = ["api-key", "apikey", "token", "secret", "password", "signature"];
+        const WORDS: [&str; 8] = ["auth", "key", "keys", "jwt", "pass", "passwd", "pwd", "sig"];
+        /// They mean the same wherever they stand in a word, as in `X-AuthToken`.
+        const PARTS: [&str; 9] =
+            ["apikey", "authoriz", "authentic", "cookie", "credential", "password", "secret", "signature", "token"];
+        /// What has such a key opens nothing.
+        const NAMED_BY_KEY: [&str; 6] = ["idempotency", "cache", "surrogate", "partition", "routing", "dedup"];
         let name = self.name.to_ascii_lowercase();
-        NAMES.contains(&name.as_str()) || PARTS.iter().any(|part| name.contains(part))
+        if PARTS.iter().any(|part| name.contains(part)) {
+            return true;
+        }
+        let words: Vec<&str> = name.split(['-', '_', '.']).collect();
+        let is_secret = |(place, word): (usize, &&str)| {
+            let before = place.checked_sub(1).map(|before| words[before]);
+            WORDS.contains(word) && !(word.starts_with("key") && before.is_some_and(|it| NAMED_BY_KEY.contains(&it)))
+        };
+        words.iter().enumerate().any(is_secret)
     }
 }
 
@@ -178,6 +209,8 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -197,12 +230,36 @@ mod tests {
 
     #[test]
     fn the_origin_of_a_url_is_its_scheme_host_and_port() {
-        let origin = |text: &str| TargetUrl::parse(text).unwrap().origin().to_owned();
+        let origin = |text: &str| TargetUrl::parse(text).unwrap().origin();
 
         assert_eq!(origin("https://example.com:8443/a/b?c"), "https://example.com:8443");
         assert_eq!(origin("http://example.com?x@y"), "http://example.com");
-        assert_eq!(origin("http://user:secret@example.com/a@b"), "example.com");
-        assert_eq!(origin("http://[::1]:80"), "http://[::1]:80");
+        assert_eq!(origin("http://user:secret@example.com/a@b"), "http://example.com");
+        assert_eq!(origin("https://user@example.com"), "https://example.com");
+        assert_eq!(origin("http://[::1]:81"), "http://[::1]:81");
+    }
+
+    #[test]
+    fn the_same_host_is_the_same_origin_however_it_is_typed() {
+        for text in ["http://a.example", "http://A.Example/", "HTTP://a.example:80/x", "http:\\\\u:p@a.example?y"] {
+            assert_eq!(TargetUrl::parse(text).unwrap().origin(), "http://a.example", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_password_in_a_url_is_masked_and_nothing_else() {
+        let masked = |text: &str| TargetUrl::parse(text).unwrap().masked().into_owned();
+
+        assert_eq!(
+            masked("https://ann:s3:cr@t@example.com/{{entry}}?a=b:c@d"),
+            "https://ann:***@example.com/{{entry}}?a=b:c@d"
+        );
+        assert_eq!(masked("http:\\\\ann:secret@h\\x"), "http:\\\\ann:***@h\\x");
+        assert_eq!(masked("http:ann:secret@h"), "http:ann:***@h");
+        assert_eq!(masked("http://:secret@h"), "http://:***@h");
+        for plain in ["http://h:80/a:b@c", "http://ann@h/", "http://h?u:p@x", "http://h#u:p@x"] {
+            assert_eq!(masked(plain), plain);
+        }
     }
 
     #[test]
@@ -215,10 +272,44 @@ mod tests {
 
     #[test]
     fn headers_that_carry_credentials_are_known_by_name() {
-        for name in ["Authorization", "COOKIE", "X-Api-Key", "x-auth-token", "X-Hub-Signature"] {
-            assert!(Header::parse(name, "v").unwrap().is_credential(), "{name}");
-        }
-        assert!(!Header::parse("Content-Type", "v").unwrap().is_credential());
+        let is_credential = |name: &&str| Header::parse(name, "v").unwrap().is_credential();
+
+        let credentials = [
+            "Authorization",
+            "Proxy-Authorization",
+            "COOKIE",
+            "Set-Cookie",
+            "X-Api-Key",
+            "apikey",
+            "x-auth-token",
+            "X-AuthToken",
+            "X-Hub-Signature",
+            "X-Auth-Key",
+            "X-Auth",
+            "Ocp-Apim-Subscription-Key",
+            "x-functions-key",
+            "X_Access_Key",
+            "X-Access-Token",
+            "Authentication",
+            "X-Credentials",
+            "X-Client-Secret",
+            "X-Password",
+            "Key",
+        ];
+        let others = [
+            "Content-Type",
+            "Idempotency-Key",
+            "X-Idempotency-Key",
+            "Cache-Key",
+            "X-Author",
+            "X-Keyboard",
+            "X-Monkey",
+            "Host",
+            "X-Design",
+            "X-Authority",
+        ];
+        assert_eq!(credentials.iter().filter(|name| !is_credential(name)).collect::<Vec<_>>(), [&""; 0]);
+        assert_eq!(others.iter().filter(|name| is_credential(name)).collect::<Vec<_>>(), [&""; 0]);
     }
 
     #[test]
@@ -230,5 +321,19 @@ mod tests {
 
         assert_eq!(text.as_str(), "{\"z\":1.50,\"a\":[\"x  \\\" y\",12345678901234567890123],\"\\\\\":{}}");
         assert_eq!(JsonText::from_raw(serde_json::from_str("null").unwrap()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_url_is_typed_its_password_is_masked_and_the_rest_stays(
+            url in "(https?|HTTP):[/\\\\\t]{0,3}[a-z:@]{0,6}@?[a-z.]{1,6}(:81)?[/?#\\\\]?[a-z:@/]{0,8}"
+        ) {
+            let Ok(target) = TargetUrl::parse(&url) else { return Ok(()) };
+            let (mut given, mut masked) = (target.to_url(), Url::parse(&target.masked()).unwrap());
+            prop_assert!(given.password().is_none() || masked.password() == Some(MASK), "{masked}");
+            given.set_password(None).unwrap();
+            masked.set_password(None).unwrap();
+            prop_assert_eq!(given, masked);
+        }
     }
 }

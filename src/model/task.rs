@@ -19,14 +19,24 @@ pub struct Entry {
     /// The newest instant that was fired.
     pub last_fire: LastFire,
     /// How its newest run ended.
-    pub last_end: LastEnd,
+    last_end: LastEnd,
 }
 
 impl Entry {
     /// An entry without options that never ran.
     pub fn new(name: EntryName, schedule: Schedule, request: Request) -> Self {
-        let (last_fire, last_end) = (LastFire::never(), LastEnd::never());
-        Self { name, schedule, request, options: None, last_fire, last_end }
+        Self { name, schedule, request, options: None, last_fire: LastFire::never(), last_end: LastEnd(None) }
+    }
+
+    /// The same with these options.
+    pub fn with_options(self, options: Option<Box<EntryOptions>>) -> Self {
+        let last_end = options.as_deref().map_or(LastEnd(None), LastEnd::of);
+        Self { options, last_end, ..self }
+    }
+
+    /// How its newest run ended.
+    pub fn last_end(&self) -> &LastEnd {
+        &self.last_end
     }
 
     /// Its options, or those that hold where none are given.
@@ -70,10 +80,6 @@ impl EntryState {
     }
 }
 
-/// How an entry's newest run ended: dispatch writes it, callbacks and listings read it.
-#[derive(Debug)]
-pub struct LastEnd(AtomicU8);
-
 /// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -83,52 +89,32 @@ pub enum End {
     Failed,
 }
 
+/// How the newest run of an entry ended, where somebody wants to be told of ends: dispatch writes it and reads it.
+///
+/// The states of a task share it, entry by entry: a run of an earlier one may end after the next was put. Until a run has ended in
+/// this process, the history knows.
+#[derive(Clone, Debug)]
+pub struct LastEnd(Option<Arc<AtomicU8>>);
+
 impl LastEnd {
     const UNKNOWN: u8 = 0;
-    const NEVER: u8 = 1;
-    const SUCCEEDED: u8 = 2;
-    const FAILED: u8 = 3;
+    const SUCCEEDED: u8 = 1;
+    const FAILED: u8 = 2;
 
-    /// Of an entry that has just been put.
-    pub const fn never() -> Self {
-        Self(AtomicU8::new(Self::NEVER))
+    /// Of an entry with these options. One that tells nobody costs nothing: there may be a million.
+    fn of(options: &EntryOptions) -> Self {
+        Self(options.has_callbacks().then(|| Arc::new(AtomicU8::new(Self::UNKNOWN))))
     }
 
-    /// Of an entry that was loaded: the journal knows.
-    pub const fn unknown() -> Self {
-        Self(AtomicU8::new(Self::UNKNOWN))
-    }
-
-    /// Notes how a run ended, and gives what was known before.
-    pub fn note(&self, end: End) -> Option<Option<End>> {
+    /// Notes how a run ended, and gives how the one before did. `None`: the history knows.
+    pub fn note(&self, end: End) -> Option<End> {
         let code = match end {
             End::Succeeded => Self::SUCCEEDED,
             End::Failed => Self::FAILED,
         };
-        Self::meaning(self.0.swap(code, Ordering::Relaxed))
-    }
-
-    /// Notes what the journal knows, unless a run has ended since.
-    pub fn note_stored(&self, end: Option<End>) {
-        let code = match end {
-            None => Self::NEVER,
-            Some(End::Succeeded) => Self::SUCCEEDED,
-            Some(End::Failed) => Self::FAILED,
-        };
-        // Something is known already: it is newer.
-        let _ = self.0.compare_exchange(Self::UNKNOWN, code, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// `None`: not known yet. `Some(None)`: no run has ended.
-    pub fn get(&self) -> Option<Option<End>> {
-        Self::meaning(self.0.load(Ordering::Relaxed))
-    }
-
-    fn meaning(code: u8) -> Option<Option<End>> {
-        match code {
-            Self::NEVER => Some(None),
-            Self::SUCCEEDED => Some(Some(End::Succeeded)),
-            Self::FAILED => Some(Some(End::Failed)),
+        match self.0.as_ref()?.swap(code, Ordering::Relaxed) {
+            Self::SUCCEEDED => Some(End::Succeeded),
+            Self::FAILED => Some(End::Failed),
             _ => None,
         }
     }
@@ -193,11 +179,26 @@ impl Task {
     pub fn to_put(&self) -> Self {
         let entry = |entry: &Entry| {
             let fresh = Entry::new(entry.name.clone(), entry.schedule.clone(), entry.request.clone());
-            Entry { options: entry.options.clone(), ..fresh }
+            fresh.with_options(entry.options.clone())
         };
         let (identity, time_zone) = (self.identity.clone(), self.time_zone);
         let entries = self.entries.iter().map(entry).collect();
         Self { identity, time_zone, entries, is_one_shot: self.is_one_shot }
+    }
+
+    /// Takes the place of an earlier definition: how the runs of its entries ended is known to those with the same names.
+    pub fn follow(&mut self, earlier: &Self) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.last_end.0.is_some()) {
+            let same = earlier.entry(&entry.name).map(|place| &earlier.entries[place].last_end);
+            if let Some(known) = same.filter(|same| same.0.is_some()) {
+                entry.last_end = known.clone();
+            }
+        }
+    }
+
+    /// The place of the entry with this name.
+    fn entry(&self, name: &EntryName) -> Option<usize> {
+        self.entries.binary_search_by(|entry| entry.name.cmp(name)).ok()
     }
 
     /// A task whose entries stand in the order of their names.
@@ -268,7 +269,7 @@ impl Revision {
 
     /// The entry with this name.
     pub fn entry(&self, name: &EntryName) -> Option<usize> {
-        self.task.entries.binary_search_by(|entry| entry.name.cmp(name)).ok()
+        self.task.entry(name)
     }
 
     /// The shard of its task.

@@ -220,12 +220,12 @@ fn fill_json(text: &str, max: usize, values: &TemplateValues<'_>) -> Option<Stri
         return fill(text, max, |name| in_json_string(&values.get(name)).into());
     };
     // A string is sent as what it holds: then that is what must stay whole.
-    let filled = if serde_json::from_str::<&RawValue>(&string).is_ok() {
-        fill(&string, max, |name| in_json_string(&values.get(name)).into())
-    } else if fill(&string, max, |_| "x".into()).is_some_and(|string| is_form(&string)) {
-        fill(&string, max, |name| utf8_percent_encode(&values.get(name), IN_URL).to_string().into())
-    } else {
-        fill(&string, max, |name| values.get(name))
+    let filled = match StringKind::of(&string) {
+        StringKind::Json => fill(&string, max, |name| in_json_string(&values.get(name)).into()),
+        StringKind::Form => {
+            fill(&string, max, |name| utf8_percent_encode(&values.get(name), IN_URL).to_string().into())
+        }
+        StringKind::Text => fill(&string, max, |name| values.get(name)),
     };
     filled.and_then(|filled| serde_json::to_string(&filled).ok())
 }
@@ -235,8 +235,36 @@ fn in_json_string(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
+/// What a body that is a string holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringKind {
+    /// A JSON text.
+    Json,
+    /// Fields such as `a=1&b=2`.
+    Form,
+    /// Anything else.
+    Text,
+}
+
+impl StringKind {
+    /// Of a body as its entry gives it, if it is a string.
+    pub fn of_body(body: &JsonText) -> Option<Self> {
+        serde_json::from_str::<String>(body.as_str()).ok().map(|string| Self::of(&string))
+    }
+
+    /// Of a string whose templates are not filled in: who asks for a run chooses values, never how they are sent.
+    fn of(string: &str) -> Self {
+        let value = |name| if name == Name::Attempt { "1" } else { "x" };
+        match fill(string, usize::MAX, |name| value(name).into()) {
+            Some(text) if serde_json::from_str::<&RawValue>(&text).is_ok() => Self::Json,
+            Some(text) if is_form(&text) => Self::Form,
+            Some(_) | None => Self::Text,
+        }
+    }
+}
+
 /// Whether a text looks like `a=1&b=2`: every part has a name and a `=`, and nothing in it needs to be encoded.
-pub fn is_form(text: &str) -> bool {
+fn is_form(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+*=&%!'(),:;@/?$[]".contains(&byte);
     text.bytes().all(is_plain)
         && percent_escapes_are_whole(text.as_bytes())

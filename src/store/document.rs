@@ -10,8 +10,7 @@ use serde_json::value::RawValue;
 use super::BoxError;
 use crate::model::object::{Mistakes, Object};
 use crate::model::{
-    Entry, EntryName, EntryOptions, Header, Identity, JsonText, LastEnd, LastFire, Request, Schedule, TargetUrl, Task,
-    TimeZone,
+    Entry, EntryName, EntryOptions, Header, Identity, JsonText, LastFire, Request, Schedule, TargetUrl, Task, TimeZone,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -98,19 +97,16 @@ fn read_entry(name: &str, document: EntryDocument<'_>) -> Result<Entry, BoxError
         (None, None, Some(text)) => Schedule::every(&text)?,
         _ => return Err(format!("entry {name:?} has not exactly one trigger").into()),
     };
-    Ok(Entry {
-        name: EntryName::parse(name)?,
-        schedule,
-        request: Request {
-            method: document.method.map_or(Ok(Method::POST), |method| Method::from_bytes(method.as_bytes()))?,
-            url: TargetUrl::parse(&document.url)?,
-            headers: headers.transpose()?,
-            body: document.body.and_then(JsonText::from_raw),
-        },
-        options: read_options(name, document.options)?,
-        last_fire: LastFire::unknown(),
-        last_end: LastEnd::unknown(),
-    })
+    let request = Request {
+        method: document.method.map_or(Ok(Method::POST), |method| Method::from_bytes(method.as_bytes()))?,
+        url: TargetUrl::parse(&document.url)?,
+        headers: headers.transpose()?,
+        body: document.body.and_then(JsonText::from_raw),
+    };
+    let options = read_options(name, document.options)?;
+    let mut entry = Entry::new(EntryName::parse(name)?, schedule, request).with_options(options);
+    entry.last_fire = LastFire::unknown();
+    Ok(entry)
 }
 
 fn read_options(name: &str, given: Vec<(Cow<'_, str>, &RawValue)>) -> Result<Option<Box<EntryOptions>>, BoxError> {

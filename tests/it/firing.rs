@@ -59,7 +59,7 @@ async fn a_fire_names_its_task_entry_instant_and_run() {
     let arrivals = target.wait_until(|arrivals| !arrivals.is_empty()).await;
 
     let first = &arrivals[0];
-    assert_eq!(first.header("x-schedule-identity"), "a %C3%A9/%25");
+    assert_eq!(first.header("x-schedule-identity"), "a%20%C3%A9/%25");
     assert_eq!(first.header("x-schedule-entry"), "e");
     assert_eq!(first.header("x-schedule-attempt"), "1");
     assert_eq!(first.header("x-schedule-trigger"), "schedule");

@@ -155,6 +155,7 @@ struct LogFields {
     timestamp: UtcDate,
     /// The name of the entry.
     key: EntryName,
+    /// Where the request went; a password in it is `***`.
     url: Option<String>,
     /// The headers of the request; values that carry credentials are `***`.
     header: Option<BTreeMap<String, String>>,

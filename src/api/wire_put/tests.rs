@@ -194,15 +194,17 @@ fn a_finished_entry_is_shown_as_such_and_all_else_in_detail_only() {
 #[test]
 fn the_log_of_a_put_shows_every_option_and_no_credentials() {
     let callback = json!({ "headers": {"X-Token": "s3cret", "X": "shown"}, "url": "http://a/", "every": "run" });
-    let put = read(&json!({ "url": "http://a/", "at": "2028-01-01T00:00:00Z", "method": "PUT", "tags": ["a"],
-        "headers": {"Authorization": "s3cret"}, "on_failure": callback, "on_recovery": { "url": "http://a/" } }));
+    let put = read(
+        &json!({ "url": "http://ann:s3cret@a/", "at": "2028-01-01T00:00:00Z", "method": "PUT", "tags": ["a"],
+        "headers": {"Authorization": "s3cret"}, "on_failure": callback, "on_recovery": { "url": "http://ann:s3cret@b/" } }),
+    );
 
     let log: Value = serde_json::from_str(put.request.get()).unwrap();
 
     let entry = json!({
-        "at": "2028-01-01T00:00:00Z", "url": "http://a/", "method": "PUT", "headers": {"Authorization": "***"}, "body": null,
+        "at": "2028-01-01T00:00:00Z", "url": "http://ann:***@a/", "method": "PUT", "headers": {"Authorization": "***"}, "body": null,
         "tags": ["a"], "on_failure": { "headers": {"X-Token": "***", "X": "shown"}, "url": "http://a/", "every": "run" },
-        "on_recovery": { "url": "http://a/" }, "next_date": "0001-01-01T00:00:00Z", "last_date": "0001-01-01T00:00:00Z",
+        "on_recovery": { "url": "http://ann:***@b/" }, "next_date": "0001-01-01T00:00:00Z", "last_date": "0001-01-01T00:00:00Z",
     });
     assert_eq!(log["entries"]["e"], entry);
 }

@@ -1,6 +1,7 @@
 //! The rooms from the catalog inward, on a simulated clock and a store in memory.
 
 mod asked;
+mod callbacks;
 mod one_shots;
 mod options;
 mod promise;
@@ -38,7 +39,7 @@ fn entry_name() -> EntryName {
 
 fn entry(schedule: Schedule, options: EntryOptions) -> Entry {
     let request = Request::post(TargetUrl::parse("http://127.0.0.1/").unwrap());
-    Entry { options: Some(Box::new(options)), ..Entry::new(entry_name(), schedule, request) }
+    Entry::new(entry_name(), schedule, request).with_options(Some(Box::new(options)))
 }
 
 /// A request as the target got it.

@@ -36,9 +36,9 @@ fn the_newest_one_that_waits_stands_for_all() {
 
     assert_eq!(overlaps.plan(key("e"), run(2), Overlap::QueueOne), Verdict::Wait { instead_of: None });
     assert_eq!(overlaps.plan(key("e"), run(3), Overlap::QueueOne), Verdict::Wait { instead_of: Some(run(2)) });
-    assert_eq!(overlaps.ended(key("e"), run(2)), [], "it was given up");
-    assert_eq!(overlaps.ended(key("e"), run(1)), [run(3)]);
-    assert_eq!(overlaps.ended(key("e"), run(3)), []);
+    assert_eq!(overlaps.ended(key("e"), run(2)), None, "it was given up");
+    assert_eq!(overlaps.ended(key("e"), run(1)), Some(run(3)));
+    assert_eq!(overlaps.ended(key("e"), run(3)), None);
     assert!(overlaps.slots.is_empty(), "nothing is kept of entries without a run");
 }
 
@@ -55,8 +55,8 @@ fn what_is_asked_for_waits_for_what_is_in_progress_then_and_for_nothing_later() 
     let activity = |is_under_way| Activity { in_progress: in_progress.clone(), is_under_way, waiting: Some(run(10)) };
     assert_eq!(overlaps.activity(key("e"), |other| other == run(3)), activity(true));
     assert_eq!(overlaps.activity(key("e"), |other| other == run(10)), activity(false));
-    assert_eq!(overlaps.ended(key("e"), run(2)), []);
-    assert_eq!(overlaps.ended(key("e"), run(1)), [run(10)]);
+    assert_eq!(overlaps.ended(key("e"), run(2)), None);
+    assert_eq!(overlaps.ended(key("e"), run(1)), Some(run(10)));
     assert_eq!(overlaps.ask(key("e"), run(11)), Ok(false));
 }
 
@@ -67,9 +67,9 @@ fn what_is_asked_for_goes_before_a_planned_one_that_waits() {
     overlaps.plan(key("e"), run(2), Overlap::QueueOne);
     assert_eq!(overlaps.ask(key("e"), run(10)), Ok(false));
 
-    assert_eq!(overlaps.ended(key("e"), run(1)), [run(10)]);
+    assert_eq!(overlaps.ended(key("e"), run(1)), Some(run(10)));
     assert_eq!(overlaps.plan(key("e"), run(3), Overlap::Skip), Verdict::Skip);
-    assert_eq!(overlaps.ended(key("e"), run(10)), [run(2)]);
+    assert_eq!(overlaps.ended(key("e"), run(10)), Some(run(2)));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_backfill_stands_aside_and_is_shown() {
 
     assert_eq!(overlaps.plan(key("e"), run(2), Overlap::Skip), Verdict::Start);
     assert_eq!(overlaps.activity(key("e"), |_| true).in_progress, [run(1), run(2)]);
-    assert_eq!(overlaps.ended(key("e"), run(2)), []);
+    assert_eq!(overlaps.ended(key("e"), run(2)), None);
     assert_eq!(overlaps.ask(key("e"), run(3)), Ok(true));
 }
 
@@ -90,8 +90,48 @@ fn what_a_crash_left_is_taken_however_many_there_are_and_goes_one_after_the_othe
 
     assert_eq!([2, 3].map(|number| overlaps.ask_again(key("e"), run(number))), [false, false]);
     assert_eq!(overlaps.ask(key("e"), run(4)), Err(run(3)));
-    assert_eq!(overlaps.ended(key("e"), run(1)), [run(2)]);
-    assert_eq!(overlaps.ended(key("e"), run(2)), [run(3)]);
+    assert_eq!(overlaps.ended(key("e"), run(1)), Some(run(2)));
+    assert_eq!(overlaps.ended(key("e"), run(2)), Some(run(3)));
+}
+
+#[test]
+fn ten_thousand_that_wait_for_one_entry_take_as_much_memory_each_as_the_first() {
+    const WAITING: i64 = 10_000;
+    let mut overlaps = Overlaps::default();
+    overlaps.join(key("e"), run(0));
+
+    for number in 1..=WAITING {
+        assert!(!overlaps.ask_again(key("e"), run(number)));
+    }
+    let slot = &overlaps.slots[&key("e")];
+    assert_eq!((slot.asked.len(), slot.in_progress.len()), (WAITING as usize, 1));
+    // A place holds no list: of those before it, or of anything else.
+    fn is_flat<T: Copy>(_: &T) {}
+    is_flat(&slot.asked[0]);
+
+    // Every other one leaves before its turn.
+    for number in (1..=WAITING).step_by(2) {
+        assert_eq!(overlaps.ended(key("e"), run(number)), None);
+    }
+    for number in (0..WAITING).step_by(2) {
+        assert_eq!(overlaps.ended(key("e"), run(number)), Some(run(number + 2)));
+    }
+    assert_eq!(overlaps.ended(key("e"), run(WAITING)), None);
+    assert!(overlaps.slots.is_empty());
+}
+
+#[test]
+fn when_one_that_waits_leaves_the_one_behind_it_still_waits_for_what_was_before_both() {
+    let mut overlaps = Overlaps::default();
+    overlaps.plan(key("e"), run(1), Overlap::Allow);
+    assert!(!overlaps.ask_again(key("e"), run(10)));
+    overlaps.plan(key("e"), run(2), Overlap::Allow);
+    assert!(!overlaps.ask_again(key("e"), run(11)));
+    overlaps.plan(key("e"), run(3), Overlap::Allow);
+
+    assert_eq!(overlaps.ended(key("e"), run(10)), None);
+    assert_eq!(overlaps.ended(key("e"), run(1)), None);
+    assert_eq!(overlaps.ended(key("e"), run(2)), Some(run(11)));
 }
 
 #[derive(Clone, Debug)]
@@ -168,7 +208,7 @@ impl World {
         for runs in [&mut self.in_progress, &mut self.waiting, &mut self.aside] {
             runs.remove(&run);
         }
-        for started in self.overlaps.ended(key("e"), run) {
+        if let Some(started) = self.overlaps.ended(key("e"), run) {
             assert!(self.waiting.contains(&started));
             self.start(started);
         }

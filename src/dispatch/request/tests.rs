@@ -17,7 +17,7 @@ fn request(method: Method, url: &str, headers: &[(&str, &str)], body: Option<&st
 
 fn fire(request: Request, options: EntryOptions) -> Fire {
     let entry = Entry::new(EntryName::parse("é").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
-    let entry = Entry { options: Some(Box::new(options)), ..entry };
+    let entry = entry.with_options(Some(Box::new(options)));
     let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, vec![entry]);
     let at = Timestamp::from_millis(1_800_000_000_000);
     Fire::planned(Arc::new(Revision::new(task, Timestamp::EPOCH)), 0, at, Trigger::Schedule)
@@ -59,12 +59,12 @@ fn args_reach_the_target_by_template_by_header_and_for_a_get_by_the_query() {
     let (get, post) = (OutgoingRequest::of(&get, 1).unwrap(), OutgoingRequest::of(&post, 1).unwrap());
 
     assert_eq!(get.url.as_str(), "http://a/a%20b%26%C3%A9?x=1&args=a+b%26%C3%A9");
-    assert_eq!(get.headers["x-schedule-args"], "a b&%C3%A9");
+    assert_eq!(get.headers["x-schedule-args"], "a%20b&%C3%A9");
     assert!(!get.headers.contains_key("content-length"));
     assert_eq!((post.url.as_str(), &post.body[..]), ("http://a/?x=1", &br#"{"a":"a \"b\""}"#[..]));
     assert_eq!(
         (&post.headers["x"], &post.headers["x-schedule-args"]),
-        (&"a \"b\"".parse().unwrap(), &"a \"b\"".parse().unwrap())
+        (&"a \"b\"".parse().unwrap(), &"a%20\"b\"".parse().unwrap())
     );
 }
 
@@ -79,7 +79,24 @@ fn without_args_there_is_neither_header_nor_query() {
 fn args_cannot_break_out_of_their_header() {
     let sent = OutgoingRequest::of(&asked(request(Method::POST, "http://a/", &[], None), "a\r\nX: y%"), 1).unwrap();
 
-    assert_eq!(sent.headers["x-schedule-args"], "a%0D%0AX: y%25");
+    assert_eq!(sent.headers["x-schedule-args"], "a%0D%0AX:%20y%25");
+}
+
+#[test]
+fn who_gives_the_args_does_not_choose_the_content_type() {
+    let sent = |body: &str, args: &str| {
+        let fire = asked(request(Method::POST, "http://a/", &[], Some(&format!("{body:?}"))), args);
+        let sent = OutgoingRequest::of(&fire, 1).unwrap();
+        (sent.headers["content-type"].to_str().unwrap().to_owned(), String::from_utf8(sent.body).unwrap())
+    };
+    let (text, form, json) = ("text/plain; charset=utf-8", "application/x-www-form-urlencoded", "application/json");
+
+    for args in ["hello", "{\"admin\":true}", "a=1&b=2", "5"] {
+        assert_eq!(sent("{{args}}", args), (text.to_owned(), args.to_owned()));
+    }
+    assert_eq!(sent("a={{args}}", "1&b=é").0, form);
+    assert_eq!(sent("{\"a\":\"{{args}}\",\"n\":{{attempt}}}", "1\"").0, json);
+    assert_eq!(sent("[{{args}}]", "1"), (text.to_owned(), "[1]".to_owned()));
 }
 
 fn notice(callback: Request) -> Fire {

@@ -62,7 +62,8 @@ async fn of_a_deleted_task_nothing_starts_any_more() {
     rooms.until(100).await;
 
     let why = "deleted before it could be sent";
-    assert_eq!(rooms.end(run(&task, 0)).await, failed(&format!("answered with status 503, {why}")), "its last attempt");
+    let last_attempt = failed(&format!("answered with status 503, {why} again"));
+    assert_eq!(rooms.end(run(&task, 0)).await, last_attempt);
     assert_eq!(rooms.end(run(&task, 1)).await, skipped(why));
     assert_eq!(rooms.end(waiting_id).await, failed(why));
     assert_eq!(rooms.end(run(&other, 1)).await.0, RecordKind::Error);
@@ -88,8 +89,9 @@ async fn of_a_task_that_is_switched_off_what_was_asked_for_goes_on() {
     rooms.dispatch.cancel(stopped.scope(task.task.identity.clone()), stopped.as_str().to_owned()).await.unwrap();
     rooms.until(100).await;
 
-    let why = "answered with status 503, switched off before it could be sent";
+    let why = "answered with status 503, switched off before it could be sent again";
     assert_eq!(rooms.end(run(&task, 1)).await, failed(why));
+    assert_eq!(rooms.document(run(&task, 1)).await["status"], 503, "that of its last attempt");
     assert_eq!(rooms.end(on_demand_id).await, succeeded());
     rooms.assert_settled().await;
 }

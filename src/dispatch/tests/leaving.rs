@@ -117,6 +117,50 @@ async fn what_hangs_when_the_grace_ends_is_known_to_the_next_start_and_sent_agai
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_a_run_has_a_record_a_crash_right_after_it_was_sent_leaves_one_that_says_so() {
+    let (rooms, task) = (Rooms::new(|_| Deed::Hang).await, task("t", EntryOptions::default()));
+    let on_demand = asked(&task, 0);
+    // As who asks does it.
+    rooms.journal.record(started_record(&on_demand, RunStage::Queued, &[], 0, START)).await.unwrap();
+    let left = Progress { phase: 1, ..Progress::default() };
+    let left = Fire { progress: Some(Arc::new(left)), ..planned(&task, 1) };
+    rooms.dispatch.ask(on_demand).await.unwrap().start();
+    rooms.fire([left]).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    rooms.journal.flush().await.unwrap();
+
+    assert_eq!(rooms.came_ms(), [0, 0]);
+    let rooms = rooms.crash().await;
+    let unfinished = rooms.unfinished(&task).await;
+    let is_known = |fire: &Fire| fire.progress.as_ref().unwrap().is_under_way;
+    assert_eq!(unfinished.iter().map(is_known).collect::<Vec<_>>(), [true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_also_when_the_journal_takes_nothing_more() {
+    let (rooms, task) = (Rooms::new(|_| Deed::Answer(Duration::ZERO, 200)).await, task("t", EntryOptions::default()));
+    let journal_settings = journal::Settings { records_waiting_max: 1, writes_in_flight_max: 1, ..Default::default() };
+    let Rooms { clock, store, target, .. } = rooms;
+    let journal = journal::start(Arc::new(store.clone()), &journal_settings, None);
+    let rooms = Rooms::start_on(clock, store.clone(), target, &Settings::default(), Arc::new(store), journal);
+    let jitter = Some(secs(600));
+    let waiting = self::task("j", EntryOptions { jitter, ..EntryOptions::default() });
+    rooms.store.fail_writes(true);
+    for second in 0..10 {
+        rooms.fire_at(&task, second).await;
+    }
+    rooms.fire([planned(&waiting, 1_000)]).await;
+    rooms.until(10).await;
+
+    let begun = tokio::time::Instant::now();
+    let drained = rooms.dispatch.drain(secs(5)).await.unwrap();
+
+    let took = begun.elapsed();
+    assert!(secs(6) < took && took < secs(8), "it gives up what it cannot leave, a moment after the grace: {took:?}");
+    assert!(drained.waiting > 0, "{drained:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_must_not_be_sent_twice_is_recorded_in_the_store_before_each_attempt() {
     let options = EntryOptions { delivery: Delivery::AtMostOnce, ..retried(2) };
     let store = MemoryStore::new();

@@ -135,6 +135,17 @@ impl Rooms {
         results: Arc<dyn ResultStore>,
     ) -> Self {
         let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
+        Self::start_on(clock, store, target, settings, results, journal)
+    }
+
+    fn start_on(
+        clock: Arc<SimClock>,
+        store: MemoryStore,
+        target: Target,
+        settings: &Settings,
+        results: Arc<dyn ResultStore>,
+        journal: Journal,
+    ) -> Self {
         let means = Means {
             transport: Arc::new(target.clone()),
             journal: journal.clone(),
@@ -221,7 +232,7 @@ impl Rooms {
 fn task(name: &str, options: EntryOptions) -> Arc<Revision> {
     let request = Request::post(TargetUrl::parse(&format!("http://{name}/")).unwrap());
     let entry = Entry::new(EntryName::parse("e").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
-    let entry = Entry { options: Some(Box::new(options)), ..entry };
+    let entry = entry.with_options(Some(Box::new(options)));
     Arc::new(Revision::new(Task::new(Identity::parse(name).unwrap(), TimeZone::UTC, vec![entry]), Timestamp::EPOCH))
 }
 

@@ -214,7 +214,7 @@ impl Rooms {
 fn entry(cron_time: &str, options: EntryOptions) -> Entry {
     let request = Request::post(TargetUrl::parse("http://127.0.0.1/").unwrap());
     let entry = Entry::new(EntryName::parse("e").unwrap(), Schedule::cron(cron_time).unwrap(), request);
-    Entry { options: Some(Box::new(options)), ..entry }
+    entry.with_options(Some(Box::new(options)))
 }
 
 fn task(identity: &str, entry: Entry) -> Task {

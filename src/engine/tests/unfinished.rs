@@ -95,6 +95,30 @@ async fn a_run_under_way_is_an_error_where_delivery_is_at_most_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_a_crash_ends_as_an_error_is_told_of_and_is_a_dead_letter_as_any_other_that_failed() {
+    let request = Request::post(TargetUrl::parse("http://127.0.0.1/told").unwrap());
+    let on_failure = Some(Callback { request, each: false });
+    let retry = Some(crate::model::RetryPolicy::default());
+    let (rooms, revision) = each_second(EntryOptions { on_failure, retry, ..with(Delivery::AtMostOnce) }).await;
+    let (fire, on_demand) = (planned(&revision, T3), asked(&revision, "2026-03-29T00:00:02.123Z"));
+    let running = started_record(&fire, RunStage::Running, &failed_once(T3), 3, at(T3));
+    let running_too = started_record(&on_demand, RunStage::Running, &[], 1, on_demand.fire_time);
+    let rooms = crash_with(rooms, vec![running, running_too]).await;
+
+    for fire in [&fire, &on_demand] {
+        let record = record_of(&rooms, fire);
+        assert!(record.kind == RecordKind::Error && record.run.unwrap().is_dead_letter, "{}", record.source);
+        assert!(record.source.contains("delivery is at_most_once"), "{}", record.source);
+    }
+    assert!(record_of(&rooms, &fire).source.contains(r#""status":503"#), "its last attempt got it");
+    let callbacks = rooms.told(RecordKind::Success, "callback_of");
+    let told: Vec<&String> = callbacks.iter().filter(|about| *about != "null").collect();
+    assert_eq!(told.len(), 1, "both failed, and the second is no change: {told:?}");
+    assert_none_unfinished(&rooms).await;
+    rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:00:12Z").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_delivered_at_most_once_and_was_not_begun_was_not_sent_and_is_fired_late() {
     let (rooms, revision) = each_second(with(Delivery::AtMostOnce)).await;
     // The third second is claimed, and has not come.

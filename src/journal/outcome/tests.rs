@@ -15,9 +15,13 @@ fn text(json: &str) -> JsonText {
 }
 
 fn fire(options: Option<EntryOptions>) -> Fire {
-    let request = Request::post(TargetUrl::parse("http://a/b").unwrap());
+    fire_to("http://a/b", options)
+}
+
+fn fire_to(url: &str, options: Option<EntryOptions>) -> Fire {
+    let request = Request::post(TargetUrl::parse(url).unwrap());
     let entry = Entry::new(EntryName::parse("e").unwrap(), Schedule::cron("* * * * * *").unwrap(), request);
-    let entry = Entry { options: options.map(Box::new), ..entry };
+    let entry = entry.with_options(options.map(Box::new));
     let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, vec![entry]);
     Fire::planned(Arc::new(Revision::new(task, Timestamp::EPOCH)), 0, AT, Trigger::Schedule)
 }
@@ -41,6 +45,17 @@ fn document(fire: &Fire, outcome: &FireOutcome) -> (Record, Value) {
     let record = fire_record(fire, outcome);
     let document = serde_json::from_str(&record.source).unwrap();
     (record, document)
+}
+
+#[test]
+fn the_password_in_a_url_stands_in_no_record_of_a_run() {
+    let fire = fire_to("http://ann:s3cret@a/{{entry}}", None);
+
+    let (_, ended) = document(&fire, &FireOutcome::default());
+    let begun = crate::journal::started_record(&fire, crate::journal::RunStage::Running, &[], 1, AT);
+
+    assert_eq!(ended["url"], "http://ann:***@a/{{entry}}");
+    assert!(begun.source.contains(r#""url":"http://ann:***@a/{{entry}}""#), "{}", begun.source);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn revision() -> Arc<Revision> {
     };
     let callback = Callback { request: request("http://told/"), each: false };
     let options = EntryOptions { on_failure: Some(callback), ..EntryOptions::default() };
-    let entries = vec![named("plain"), Entry { options: Some(Box::new(options)), ..named("told of") }];
+    let entries = vec![named("plain"), named("told of").with_options(Some(Box::new(options)))];
     let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, entries);
     Arc::new(Revision { number: 7, ..Revision::new(task, Timestamp::EPOCH) })
 }
@@ -66,6 +66,7 @@ fn assert_comes_back(started: &Started) {
         is_under_way: started.stage == RunStage::Running,
         phase: started.phase,
         resume_at: started.resume_at,
+        given_up: None,
     };
     assert_eq!(read.progress, progress);
     assert_eq!(read.revision, 7);

@@ -17,7 +17,7 @@ fn zone(name: &str) -> TimeZone {
 fn revision(zone: TimeZone, schedule: Schedule, options: EntryOptions, put_at: Timestamp) -> Revision {
     let request = Request::post(TargetUrl::parse("http://a/").unwrap());
     let entry = Entry::new(EntryName::parse("e").unwrap(), schedule, request);
-    let entry = Entry { options: Some(Box::new(options)), ..entry };
+    let entry = entry.with_options(Some(Box::new(options)));
     Revision::new(Task::new(Identity::parse("t").unwrap(), zone, vec![entry]), put_at)
 }
 

@@ -101,6 +101,11 @@ impl EntryOptions {
         &NONE
     }
 
+    /// Whether anybody is to be told how runs end.
+    pub fn has_callbacks(&self) -> bool {
+        [&self.on_failure, &self.on_success, &self.on_recovery].into_iter().any(Option::is_some)
+    }
+
     /// Whether one of its tags is this one.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| **own == *tag)
