@@ -25,7 +25,7 @@ mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
 pub use self::handle::{
-    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Patience, Reserved, Scope,
+    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Patience, PlaceForRuns, Reserved, Scope,
 };
 pub use self::request::OutgoingRequest;
 pub use self::run_loop::{Means, start};
