@@ -220,10 +220,15 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Nothing is caught up for an entry that is paused.
+    /// Nothing is caught up for an entry that is paused, and nothing of it is sent again.
     async fn give_up_paused(&mut self) -> Result<(), StoreError> {
         let pauses = self.agenda.pauses().clone();
-        for backlog in self.agenda.catch_up.take_where(|options| pauses.cover(options)) {
+        let covered = self.uncertain.extract_if(|_, fire| pauses.cover(fire.entry().options()));
+        let uncertain = covered.filter_map(|(_, fire)| {
+            Backlog::new(fire.revision, fire.entry, [Stretch::one(fire.fire_time)], fire.redelivered)
+        });
+        let uncertain: Vec<Backlog> = uncertain.collect();
+        for backlog in self.agenda.catch_up.take_where(|options| pauses.cover(options)).into_iter().chain(uncertain) {
             let Some(cover) = pauses.of(backlog.options()) else { continue };
             for record in unfired(&backlog, cover, self.now) {
                 self.record(record).await?;
