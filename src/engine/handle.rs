@@ -240,11 +240,11 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    pub(super) fn new(agenda: &Agenda, at: Timestamp, held_since: &[Timestamp]) -> Self {
+    pub(super) fn new(agenda: &Agenda, at: Timestamp, claimed: &[Timestamp], held_since: &[Timestamp]) -> Self {
         let standing = |shard: &ShardAgenda| Claim {
             shard: shard.shard,
             epoch: shard.epoch,
-            through: shard.claimed_through.min(at),
+            through: claimed[shard.shard.index()].min(at),
             settled_through: agenda.handed_out(shard.shard).min(held_since[shard.shard.index()]),
         };
         Self { shards: agenda.shards().iter().map(standing).collect() }

@@ -243,6 +243,12 @@ impl RunLoop {
     }
 
     async fn stop(mut self, done: oneshot::Sender<Stopped>) {
+        // What changes have put back since the last look is claimed: it goes out, so that the next start knows how far it came.
+        if self.fire_due().await.is_err() {
+            return;
+        }
+        // What is claimed from here on is not handed out any more.
+        let claimed: Vec<Timestamp> = self.agenda.shards().iter().map(|shard| shard.claimed_through).collect();
         if self.planning.is_some() {
             let planned = planned(&mut self.planning).await;
             self.note_planned(planned);
@@ -251,6 +257,6 @@ impl RunLoop {
         let held_since: Vec<Timestamp> = Shard::all().map(|shard| self.held_since(shard)).collect();
         self.release_all();
         // A caller that has gone leaves the leases as they are: that is safe, only less exact.
-        let _ = done.send(Stopped::new(&self.agenda, self.latest, &held_since));
+        let _ = done.send(Stopped::new(&self.agenda, self.latest, &claimed, &held_since));
     }
 }

@@ -4,6 +4,7 @@ mod asked;
 mod one_shots;
 mod options;
 mod promise;
+mod stops;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
