@@ -72,13 +72,11 @@ impl Recovery<'_> {
             let is_uncertain = self.uncertain.remove(&record.id.into()).is_some()
                 || entry.is_some_and(|entry| self.agenda.catch_up.take_instant(&record.identity, entry, fire_time));
             if !is_uncertain {
-                // A clock that was stepped back: it is still to come, and then it is sent with the same key.
-                let is_to_come = fire.is_some() && fire_time > self.now;
                 let why = fire.as_ref().map_or(GONE, |fire| match fire_time <= fire.revision.in_force_from {
                     true => CHANGED_SINCE,
                     false => LOST,
                 });
-                return Ok((!is_to_come).then_some((record, why)));
+                return Ok(Some((record, why)));
             }
         }
         let Some(fire) = fire else {
