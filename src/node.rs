@@ -113,7 +113,7 @@ impl Node {
         };
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
         let dispatch = dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window });
-        let mut recovered = recover(&store, &journal, &clock, &api).await?;
+        let mut recovered = recover(&store, &journal, &clock, &api, &settings.engine).await?;
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
@@ -228,11 +228,12 @@ async fn recover(
     journal: &Journal,
     clock: &Arc<dyn Clock>,
     api: &Api,
+    settings: &engine::Settings,
 ) -> anyhow::Result<Recovered> {
     write_left_overs(journal, api).await?;
     let recover = || async {
         let leases = store.take_all(&owner()).await?;
-        engine::recover(store.as_ref(), journal, &leases, clock.now()).await
+        engine::recover(store.as_ref(), journal, &leases, clock.now(), settings).await
     };
     patiently(api, "cannot load the tasks", recover).await
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Catalog, CatalogError, Rooms};
-use crate::dispatch::AskRefused;
+use crate::dispatch::{AskRefused, Cancelled, PlaceForRuns};
 use crate::engine::EngineError;
 use crate::journal::{Remedy, RunStage, abandoned_record, dealt_with, started_record};
 use crate::model::{Asked, Backfill, EntryName, Fire, Identity, Record, Revision, RunId, Timestamp, Trigger};
@@ -156,7 +156,7 @@ impl Rooms {
     }
 
     /// One run for each instant of a range, both ends included.
-    fn backfill(
+    pub(super) fn backfill(
         &self,
         identity: &Identity,
         entry: &EntryName,
@@ -195,31 +195,49 @@ impl Rooms {
         Ok(run_id)
     }
 
-    /// Makes the records of runs durable, and has them go one after the other.
-    async fn queue(&self, fires: Vec<Fire>, dealt_with: Option<Record>) -> Result<(), CatalogError> {
+    /// Makes the records of the runs of a task durable, and has them go one after the other.
+    pub(super) async fn queue(&self, fires: Vec<Fire>, dealt_with: Option<Record>) -> Result<(), CatalogError> {
         self.keep(&fires, dealt_with).await?;
-        Ok(self.dispatch.resume(fires).await.map_err(|_| EngineError::Stopped)?)
+        let place = self.dispatch.place_for_runs().await.map_err(|_| EngineError::Stopped)?;
+        let Err(fires) = self.hand_over(place, fires) else { return Ok(()) };
+        self.abandon(fires.iter().map(|fire| self.queued(fire)), Cancelled::Deleted.as_str()).await;
+        Err(CatalogError::Unknown)
+    }
+
+    /// Gives runs back whose task is gone. A delete takes the task away before it gives up what was handed over: so one that
+    /// comes later finds these.
+    fn hand_over(&self, place: PlaceForRuns<'_>, fires: Vec<Fire>) -> Result<(), Vec<Fire>> {
+        let tasks = self.tasks();
+        if fires.iter().any(|fire| !tasks.all.contains_key(fire.identity())) {
+            return Err(fires);
+        }
+        place.resume(fires);
+        Ok(())
+    }
+
+    fn queued(&self, fire: &Fire) -> Record {
+        started_record(fire, RunStage::Queued, &[], 0, self.clock.now())
     }
 
     /// Straight into the store, not through the journal: somebody waits for it.
     async fn keep(&self, fires: &[Fire], dealt_with: Option<Record>) -> Result<(), CatalogError> {
-        let queued = |fire| started_record(fire, RunStage::Queued, &[], 0, self.clock.now());
+        const NOT_KEPT: &str = "it was refused, as the store did not take its record";
+        let queued = |fire| self.queued(fire);
         let mut dealt_with = dealt_with;
         for (place, some) in fires.chunks(WRITTEN_AT_ONCE).enumerate() {
             let records = some.iter().map(queued).chain(dealt_with.take()).collect();
             if let Err(error) = self.store.append(records).await {
                 // It may have been written all the same: what was refused must not be run by the next start.
-                self.abandon(fires.iter().take((place + 1) * WRITTEN_AT_ONCE).map(queued)).await;
+                self.abandon(fires.iter().take((place + 1) * WRITTEN_AT_ONCE).map(queued), NOT_KEPT).await;
                 return Err(error.into());
             }
         }
         Ok(())
     }
 
-    async fn abandon(&self, queued: impl Iterator<Item = Record>) {
-        const NOT_KEPT: &str = "it was refused, as the store did not take its record";
+    async fn abandon(&self, queued: impl Iterator<Item = Record>, why: &str) {
         for record in queued {
-            let Some(record) = abandoned_record(&record, NOT_KEPT, self.clock.now()) else { continue };
+            let Some(record) = abandoned_record(&record, why, self.clock.now()) else { continue };
             if self.journal.record(record).await.is_err() {
                 return;
             }

@@ -158,13 +158,14 @@ impl Dispatch {
     }
 
     /// Hands over runs that an earlier process had not ended. None is refused; those that were in progress go on as such.
-    pub async fn resume(&self, mut fires: Vec<Fire>) -> Result<(), DispatchStopped> {
-        // What had come furthest was there first: the others wait behind it, in the order in which they were asked for.
-        fires.sort_by_cached_key(|fire| {
-            let phase = fire.progress.as_ref().map_or(0, |progress| progress.phase);
-            (std::cmp::Reverse(phase), fire.run_id())
-        });
-        self.fire(fires).await
+    pub async fn resume(&self, fires: Vec<Fire>) -> Result<(), DispatchStopped> {
+        self.place_for_runs().await?.resume(fires);
+        Ok(())
+    }
+
+    /// A place in the queue for runs that may be unwanted by the time that it is there. Waits while dispatch is behind.
+    pub async fn place_for_runs(&self) -> Result<PlaceForRuns<'_>, DispatchStopped> {
+        self.orders.reserve().await.map(PlaceForRuns).map_err(|_| DispatchStopped)
     }
 
     /// Keeps a place for a run that somebody asks for: one of an entry may be in progress, another one may wait behind it.
@@ -229,6 +230,22 @@ impl Dispatch {
     /// How many runs wait: for a limit, for another run, for their time, or for their next attempt.
     pub fn waiting(&self) -> usize {
         self.gauges.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// A place in the queue of dispatch: what takes it is there at once, and what is given up later is given up whole.
+#[must_use = "others wait behind it"]
+pub struct PlaceForRuns<'a>(mpsc::Permit<'a, Order>);
+
+impl PlaceForRuns<'_> {
+    /// Hands over runs, as [`Dispatch::resume`] does.
+    pub fn resume(self, mut fires: Vec<Fire>) {
+        // What had come furthest was there first: the others wait behind it, in the order in which they were asked for.
+        fires.sort_by_cached_key(|fire| {
+            let phase = fire.progress.as_ref().map_or(0, |progress| progress.phase);
+            (std::cmp::Reverse(phase), fire.run_id())
+        });
+        self.0.send(Order::Fire(fires));
     }
 }
 

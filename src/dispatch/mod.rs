@@ -25,7 +25,8 @@ mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
 pub use self::handle::{
-    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Patience, Reserved, Scope, TakenBack,
+    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Patience, PlaceForRuns, Reserved, Scope,
+    TakenBack,
 };
 pub use self::request::OutgoingRequest;
 pub use self::run_loop::{Means, start};

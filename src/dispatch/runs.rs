@@ -11,7 +11,7 @@ use super::keys::{EntryKey, TaskKey};
 use super::lanes::{GivesWay, HostKey, Waiter};
 use super::request::request_of;
 use crate::journal::{FireOutcome, RunStage, Started};
-use crate::model::{Attempt, Backfill, Fire, Misfire, RunId, Timestamp, jitter_delay};
+use crate::model::{Attempt, Backfill, Fire, Misfire, RunId, Timestamp};
 
 /// Where a run stands.
 #[derive(Debug)]
@@ -74,14 +74,9 @@ impl Run {
         Self { fire, key, host, due_at: None, attempts, phase, place, is_in_group, last_word: None }
     }
 
-    /// When it is to start: jitter spreads the runs of instants that the schedule names, and no others.
-    pub(super) fn delay(&mut self, run_id: RunId) -> Timestamp {
-        let fire = &self.fire;
-        if let Some(jitter) = fire.entry().options().jitter.filter(|_| fire.is_planned()) {
-            let next = fire.revision.instants(fire.entry()).next(fire.fire_time);
-            let delay = jitter_delay(run_id, jitter, next.map(|next| next.since(fire.fire_time)));
-            self.due_at = Some(fire.fire_time.plus(delay));
-        }
+    /// When it is to start.
+    pub(super) fn delay(&mut self) -> Timestamp {
+        self.due_at = self.fire.due_at();
         self.due_at.unwrap_or(self.fire.fire_time)
     }
 

@@ -90,7 +90,7 @@ impl RunLoop {
     /// A planned run waits for its jitter.
     fn delay(&mut self, run_id: RunId) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
-        let starts_at = run.delay(run_id);
+        let starts_at = run.delay();
         if run.due_at.is_some() && starts_at > self.sender.clock.now() {
             run.place = Place::Delayed(self.alarms.set_at(starts_at, run_id));
         } else {

@@ -232,6 +232,25 @@ impl Agenda {
         due.range(from).filter_map(|&(oldest, slot)| self.passed(oldest, slot)).collect()
     }
 
+    /// The entries of a task whose oldest unfired instant is claimed and older than `before`, unless they are paused.
+    pub(super) fn late_of(&self, identity: &Identity, before: Timestamp) -> Vec<Passed> {
+        let claimed_through = self.shards[Shard::of(identity).index()].claimed_through;
+        let late = self.tasks.get(identity).into_iter().flatten().filter_map(|&id| {
+            let slot = self.slots[id as usize].as_ref().filter(|slot| !slot.is_covered(&self.pauses))?;
+            self.passed(slot.next.filter(|&next| next <= claimed_through && next < before)?, id)
+        });
+        late.collect()
+    }
+
+    /// The same of all tasks.
+    pub(super) fn late(&self, before: Timestamp) -> Vec<Passed> {
+        let of_shard = |shard: &ShardAgenda| {
+            let due = shard.due.range(..(before, SlotId::MIN));
+            due.copied().take_while(|&(next, _)| next <= shard.claimed_through).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of_shard).filter_map(|(oldest, id)| self.passed(oldest, id)).collect()
+    }
+
     pub(super) fn passed(&self, oldest: Timestamp, id: SlotId) -> Option<Passed> {
         let Slot { revision, entry, .. } = self.slots[id as usize].as_ref()?;
         Some(Passed { slot: id, revision: revision.clone(), entry: *entry, oldest })

@@ -5,12 +5,14 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
+use super::agenda::Passed;
 use super::catch_up::Backlog;
 use super::handle::{EngineError, Order, Settlement};
+use super::planning;
 use super::recovery::CHANGED_SINCE;
 use super::run_loop::RunLoop;
 use crate::journal::{missed_record, skipped_record};
-use crate::model::{Epoch, Identity, Record, Revision, Shard, Timestamp};
+use crate::model::{Epoch, Identity, PauseScope, Record, Revision, Shard, Timestamp};
 
 /// Who asked to hold a task.
 pub(super) type HoldAnswer = oneshot::Sender<Result<(Timestamp, Epoch), EngineError>>;
@@ -30,7 +32,15 @@ impl HeldTask {
         let oldest = self.backlogs.iter().map(|backlog| Timestamp::from_millis(backlog.oldest().millis() - 1));
         oldest.min().map_or(self.since, |oldest| oldest.min(self.since))
     }
+
+    /// Takes out what a pause keeps from being caught up.
+    pub(super) fn take_covered(&mut self, scope: &PauseScope) -> Vec<Backlog> {
+        self.backlogs.extract_if(.., |backlog| scope.covers(backlog.options())).collect()
+    }
 }
+
+/// Why what stood aside for a pause that did not come about is not caught up.
+const GONE_MEANWHILE: &str = "deleted or switched off before it could be sent";
 
 impl RunLoop {
     pub(super) fn obey(&mut self, order: Order) {
@@ -68,8 +78,7 @@ impl RunLoop {
             Settlement::Ended(why) => {
                 let records: Vec<Record> =
                     held.backlogs.iter().flat_map(|backlog| given_up(backlog, why.as_str(), self.latest)).collect();
-                let settled = records.iter().filter_map(|record| Some((Shard::of(identity), record.settles()?)));
-                self.journal.unsettled().open(settled.map(|(shard, settled)| (shard, settled.stretch.first)));
+                self.note_unsettled(&records);
                 self.put_back(None, held.since);
                 records
             }
@@ -83,11 +92,68 @@ impl RunLoop {
     pub(super) fn put_back(&mut self, revision: Option<Arc<Revision>>, since: Timestamp) {
         if let Some(revision) = revision {
             self.agenda.put(&revision, since);
+            self.decide_about(self.agenda.late_of(&revision.task.identity, self.late_after()));
         }
         self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
     }
 
-    pub(super) fn catch_up_again(&mut self, backlogs: Vec<Backlog>) {
+    /// What passed while an entry stood aside is claimed with the instants of others: its misfire policy decides about it all
+    /// the same. A crash before the records are durable leaves it uncertain, as all that is claimed.
+    pub(super) fn decide_about(&mut self, late: Vec<Passed>) {
+        let mut records = Vec::new();
+        for passed in late {
+            let claimed_through = self.agenda.shards()[passed.revision.shard().index()].claimed_through;
+            let (moved, of_entry) = planning::misfire(passed, self.latest.min(claimed_through), &self.settings);
+            records.extend(of_entry);
+            self.go_on(moved, true);
+        }
+        self.write(records);
+    }
+
+    /// An instant that has not been fired by now and is older than this is a misfire.
+    pub(super) fn late_after(&self) -> Timestamp {
+        self.latest.minus(self.settings.misfire_grace)
+    }
+
+    /// Before records are on their way: what is settled must not go past them.
+    fn note_unsettled(&self, records: &[Record]) {
+        let settled = records.iter().filter_map(|record| Some((Shard::of(&record.identity), record.settles()?)));
+        self.journal.unsettled().open(settled.map(|(shard, settled)| (shard, settled.stretch.first)));
+    }
+
+    /// Gives back what stood aside for a pause that did not come about. Of a task that is held it stands aside further, and of
+    /// one that is gone by now nothing is caught up.
+    pub(super) fn give_back(&mut self, aside: Vec<Backlog>) {
+        let mut records = Vec::new();
+        for backlog in aside {
+            let identity = &backlog.revision.task.identity;
+            if let Some(held) = self.held.get_mut(identity) {
+                held.backlogs.push(backlog);
+            } else if self.agenda.tasks.contains_key(identity) {
+                self.agenda.catch_up.add(backlog);
+            } else {
+                records.extend(given_up(&backlog, GONE_MEANWHILE, self.latest));
+            }
+        }
+        self.write(records);
+    }
+
+    /// Has records written for which nobody waits.
+    fn write(&self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
+        self.note_unsettled(&records);
+        let journal = self.journal.clone();
+        tokio::spawn(async move {
+            for record in records {
+                // It has stopped only if the node goes down: the next start finds what is open.
+                let _ = journal.settle(record).await;
+            }
+        });
+    }
+
+    fn catch_up_again(&mut self, backlogs: Vec<Backlog>) {
         for backlog in backlogs {
             self.agenda.catch_up.add(backlog);
         }
@@ -144,7 +210,10 @@ impl RunLoop {
 
     pub(super) fn release_all(&mut self) {
         for (_, held) in std::mem::take(&mut self.held) {
-            self.put_back(held.revision, held.since);
+            // Nothing is decided about what has passed: the change may be stored.
+            if let Some(revision) = held.revision {
+                self.agenda.put(&revision, held.since);
+            }
             self.catch_up_again(held.backlogs);
         }
     }

@@ -141,7 +141,7 @@ impl RunLoop {
         }
     }
 
-    fn go_on(&mut self, Moved { passed, next, caught_up }: Moved, is_claimed: bool) {
+    pub(super) fn go_on(&mut self, Moved { passed, next, caught_up }: Moved, is_claimed: bool) {
         match caught_up {
             // What is not claimed is decided about again.
             Some(stretch) if !is_claimed => self.agenda.go_on(&passed, Some(stretch.first)),

@@ -45,6 +45,8 @@ pub struct Status {
     pub(super) is_fenced: AtomicBool,
     pub(super) plannings_overdue: AtomicU64,
     pub(super) fires: AtomicU64,
+    pub(super) clock_behind_s: AtomicU64,
+    pub(super) clock_has_leapt: AtomicBool,
 }
 
 impl Status {
@@ -63,6 +65,14 @@ impl Status {
         self.is_fenced.load(Ordering::Relaxed)
     }
 
+    /// What is wrong with the clock, so that nothing is fired.
+    pub fn clock_problem(&self) -> Option<ClockProblem> {
+        match self.clock_behind_s.load(Ordering::Relaxed) {
+            0 => self.clock_has_leapt.load(Ordering::Relaxed).then_some(ClockProblem::HasLeapt),
+            behind_s => Some(ClockProblem::Behind { behind_s }),
+        }
+    }
+
     /// How often the run loop had to plan because the planning job was overdue.
     pub fn plannings_overdue(&self) -> u64 {
         self.plannings_overdue.load(Ordering::Relaxed)
@@ -72,6 +82,25 @@ impl Status {
     pub fn fires(&self) -> u64 {
         self.fires.load(Ordering::Relaxed)
     }
+}
+
+/// Why the engine does not follow the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClockProblem {
+    /// It is behind what was fired before.
+    #[error(
+        "the clock is {behind_s} s behind what was fired before, nothing is fired until it is there: set it right; if it \
+         is right, it was ahead before: export the tasks and put them into an empty store"
+    )]
+    Behind {
+        /// How far.
+        behind_s: u64,
+    },
+    /// It has gone ahead by more than a day at once.
+    #[error(
+        "the clock has leapt ahead by more than a day, nothing is fired until it stands for a minute: set it right"
+    )]
+    HasLeapt,
 }
 
 /// Changes what is on the agenda. Cheap to clone.
@@ -211,11 +240,11 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    pub(super) fn new(agenda: &Agenda, at: Timestamp, held_since: &[Timestamp]) -> Self {
+    pub(super) fn new(agenda: &Agenda, at: Timestamp, claimed: &[Timestamp], held_since: &[Timestamp]) -> Self {
         let standing = |shard: &ShardAgenda| Claim {
             shard: shard.shard,
             epoch: shard.epoch,
-            through: shard.claimed_through.min(at),
+            through: claimed[shard.shard.index()].min(at),
             settled_through: agenda.handed_out(shard.shard).min(held_since[shard.shard.index()]),
         };
         Self { shards: agenda.shards().iter().map(standing).collect() }

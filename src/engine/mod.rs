@@ -15,9 +15,10 @@ mod recovery;
 mod run_loop;
 mod settings;
 mod standing;
+mod time;
 mod unfinished;
 
-pub use self::handle::{Engine, EngineError, Held, Settlement, Status, Stopped};
+pub use self::handle::{ClockProblem, Engine, EngineError, Held, Settlement, Status, Stopped};
 pub use self::planner::{Planner, PlannerError, Recurring};
 pub use self::recovery::{Recovered, recover};
 pub use self::run_loop::start;

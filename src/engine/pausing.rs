@@ -150,6 +150,8 @@ impl RunLoop {
         if pause.is_some() {
             self.agenda.set_pauses(next.clone());
             aside = self.agenda.catch_up.take_where(|options| scope.covers(options));
+            // What stands aside for a change is caught up after it: the pause reaches that, too.
+            aside.extend(self.held.values_mut().flat_map(|held| held.take_covered(&scope)));
         }
         let told = pause.clone().or(before);
         let (store, journal, dispatch) = (self.store.clone(), self.journal.clone(), self.dispatch.clone());
@@ -168,10 +170,11 @@ impl RunLoop {
     pub(super) fn note_kept(&mut self, kept: Option<Kept>) {
         let Pausing::Writing { aside, .. } = std::mem::take(&mut self.pausing) else { return };
         if !kept.as_ref().is_some_and(|kept| kept.is_kept) {
-            self.catch_up_again(aside);
+            self.give_back(aside);
         }
         let Some(Kept { stored, answer, .. }) = kept else { return };
         self.agenda.set_pauses(stored);
+        self.decide_about(self.agenda.late(self.late_after()));
         self.show_pauses();
         if let Some((answer, told)) = answer {
             // The caller may have gone: it holds all the same.
@@ -256,6 +259,8 @@ impl Writing {
         };
         // It has stopped only if the node goes down: the next start finds what waited.
         let _ = self.dispatch.cancel(scope, paused_by(tag)).await;
+        // After a crash what has no record may have been sent.
+        let _ = self.journal.secure().await;
     }
 }
 

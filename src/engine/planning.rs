@@ -2,6 +2,7 @@
 //! between the two leaves instants that are not claimed, so none of them can count as sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Settings;
 use super::agenda::Passed;
@@ -88,23 +89,9 @@ struct Decider {
 impl Decider {
     fn decide(mut self) -> Vec<(Moved, Vec<Record>)> {
         let (misfired, paused) = (std::mem::take(&mut self.misfired), std::mem::take(&mut self.paused));
-        let misfired = misfired.into_iter().map(|passed| self.misfire(passed));
+        let misfired = misfired.into_iter().map(|passed| misfire(passed, self.now, &self.settings));
         let paused = paused.into_iter().map(|passed| self.pause(passed));
         misfired.chain(paused).collect()
-    }
-
-    fn misfire(&self, passed: Passed) -> (Moved, Vec<Record>) {
-        let (entry, now) = (passed.entry(), self.now);
-        let window = entry.options().catch_up_window.unwrap_or(self.settings.catch_up_window);
-        let (ticks, after) = (passed.revision.instants(entry), before(passed.oldest));
-        let policy = entry.options().misfire;
-        let Decision { missed, skipped, caught_up, next } = misfire::decide(policy, ticks, after, now, window);
-        let identity = &passed.revision.task.identity;
-        let reason = format!("older than the catch-up window of {} s", window.as_secs());
-        let missed = missed.map(|stretch| missed_record(identity, &entry.name, stretch, &reason, now));
-        let skipped = skipped.map(|stretch| skipped_record(identity, &entry.name, stretch, word(policy), now));
-        let records = missed.into_iter().chain(skipped).collect();
-        (Moved { passed, next, caught_up }, records)
     }
 
     fn pause(&self, passed: Passed) -> (Moved, Vec<Record>) {
@@ -122,12 +109,32 @@ impl Decider {
     }
 }
 
+/// What the policy of an entry makes of its instants that have passed up to `now`.
+pub(super) fn misfire(passed: Passed, now: Timestamp, settings: &Settings) -> (Moved, Vec<Record>) {
+    let entry = passed.entry();
+    let window = entry.options().catch_up_window.unwrap_or(settings.catch_up_window);
+    let (ticks, after) = (passed.revision.instants(entry), before(passed.oldest));
+    let policy = entry.options().misfire;
+    let Decision { missed, skipped, caught_up, next } = misfire::decide(policy, ticks, after, now, window);
+    let identity = &passed.revision.task.identity;
+    let reason = too_old(window);
+    let missed = missed.map(|stretch| missed_record(identity, &entry.name, stretch, &reason, now));
+    let skipped = skipped.map(|stretch| skipped_record(identity, &entry.name, stretch, misfire_word(policy), now));
+    let records = missed.into_iter().chain(skipped).collect();
+    (Moved { passed, next, caught_up }, records)
+}
+
 fn before(instant: Timestamp) -> Timestamp {
     Timestamp::from_millis(instant.millis() - 1)
 }
 
+/// Why a misfire is missed.
+pub(super) fn too_old(window: Duration) -> String {
+    format!("older than the catch-up window of {} s", window.as_secs())
+}
+
 /// What the record of skipped misfires calls the policy.
-fn word(policy: Misfire) -> &'static str {
+pub(super) fn misfire_word(policy: Misfire) -> &'static str {
     match policy {
         Misfire::Skip => "misfire skip",
         Misfire::FireOnce => "fire_once",

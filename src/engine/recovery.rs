@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use log::{info, warn};
 
+use super::Settings;
 use super::agenda::Agenda;
 use super::catch_up::Backlog;
 use super::pausing::unfired;
@@ -37,6 +38,8 @@ pub struct Recovered {
     pub(super) uncertain: Vec<Fire>,
     /// Runs of which something was done.
     pub(super) unfinished: Vec<Fire>,
+    /// The newest moment that is known to have passed.
+    pub(super) latest: Timestamp,
     /// The revisions in force.
     pub revisions: Vec<Arc<Revision>>,
 }
@@ -47,25 +50,28 @@ pub async fn recover(
     journal: &Journal,
     leases: &[Lease],
     now: Timestamp,
+    settings: &Settings,
 ) -> Result<Recovered, StoreError> {
-    warn_of_clock(leases, now);
     let ended_after = leases.iter().map(|lease| lease.settled_through).min().unwrap_or(Timestamp::EPOCH);
     let pauses = store.pauses().await?;
+    let started = super::unfinished::started_instants(store).await?;
     let mut recovery = Recovery {
         store,
         journal,
         leases,
-        now,
+        settings,
+        now: passed(leases, &started, now),
         agenda: Agenda::new(leases, pauses),
         uncertain: HashMap::new(),
         unfinished: Vec::new(),
-        started: super::unfinished::started_instants(store).await?,
+        started,
         in_force: Vec::new(),
     };
     let mut pages = store.revisions(ended_after);
     while let Some(page) = pages.recv().await {
         let page: Vec<Arc<Revision>> = page?.into_iter().map(Arc::new).collect();
         let outcomes = recovery.outcomes(&page).await?;
+        recovery.now = newest(&outcomes).fold(recovery.now, Timestamp::max);
         for revision in page {
             if revision.in_force_until.is_some() {
                 recovery.settle_ended(&revision, &outcomes).await?;
@@ -83,13 +89,13 @@ pub async fn recover(
     Ok(recovery.recovered())
 }
 
-/// A clock behind what was claimed has been stepped back: nothing is fired twice, but nothing fires until it is there.
-fn warn_of_clock(leases: &[Lease], now: Timestamp) {
-    let claimed_through = leases.iter().map(|lease| lease.claimed_through).max().unwrap_or(now);
-    let ahead_s = claimed_through.since(now).as_secs();
-    if ahead_s > 10 {
-        warn!(claimed_through:%, now:%, ahead_s; "the clock is behind what was fired before, was it stepped back?");
-    }
+/// What is settled, was begun, or has its outcome has passed, also when the clock was stepped back since.
+fn passed(leases: &[Lease], started: &Outcomes, now: Timestamp) -> Timestamp {
+    leases.iter().map(|lease| lease.settled_through).chain(newest(started)).fold(now, Timestamp::max)
+}
+
+fn newest(outcomes: &Outcomes) -> impl Iterator<Item = Timestamp> {
+    outcomes.values().flatten().map(|outcome| outcome.stretch.last)
 }
 
 fn stopped(error: JournalStopped) -> StoreError {
@@ -100,6 +106,8 @@ pub(super) struct Recovery<'a> {
     pub(super) store: &'a dyn Store,
     journal: &'a Journal,
     leases: &'a [Lease],
+    pub(super) settings: &'a Settings,
+    /// Not behind anything that is known to have passed.
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda,
     /// Instants that may have been sent.
@@ -107,13 +115,13 @@ pub(super) struct Recovery<'a> {
     /// Runs that go on.
     pub(super) unfinished: Vec<Fire>,
     /// Instants of which a record says that they were begun.
-    started: HashMap<(Identity, EntryName), Vec<Outcome>>,
+    started: Outcomes,
     /// The revisions in force, in the order of their tasks.
     pub(super) in_force: Vec<Arc<Revision>>,
 }
 
 /// The outcomes that were asked for, by task and entry.
-type Outcomes = HashMap<(Identity, EntryName), Vec<Outcome>>;
+pub(super) type Outcomes = HashMap<(Identity, EntryName), Vec<Outcome>>;
 
 impl Recovery<'_> {
     /// Nothing that is named up to this moment is open.
@@ -220,10 +228,15 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Nothing is caught up for an entry that is paused.
+    /// Nothing is caught up for an entry that is paused, and nothing of it is sent again.
     async fn give_up_paused(&mut self) -> Result<(), StoreError> {
         let pauses = self.agenda.pauses().clone();
-        for backlog in self.agenda.catch_up.take_where(|options| pauses.cover(options)) {
+        let covered = self.uncertain.extract_if(|_, fire| pauses.cover(fire.entry().options()));
+        let uncertain = covered.filter_map(|(_, fire)| {
+            Backlog::new(fire.revision, fire.entry, [Stretch::one(fire.fire_time)], fire.redelivered)
+        });
+        let uncertain: Vec<Backlog> = uncertain.collect();
+        for backlog in self.agenda.catch_up.take_where(|options| pauses.cover(options)).into_iter().chain(uncertain) {
             let Some(cover) = pauses.of(backlog.options()) else { continue };
             for record in unfired(&backlog, cover, self.now) {
                 self.record(record).await?;
@@ -233,7 +246,7 @@ impl Recovery<'_> {
     }
 
     fn recovered(self) -> Recovered {
-        let Self { agenda, uncertain, unfinished, in_force, .. } = self;
+        let Self { agenda, uncertain, unfinished, in_force, now, .. } = self;
         let mut uncertain: Vec<Fire> = uncertain.into_values().collect();
         uncertain.sort_unstable_by_key(|fire| fire.fire_time);
         let (tasks, entries) = (in_force.len(), agenda.len());
@@ -242,7 +255,7 @@ impl Recovery<'_> {
             let (all, tags) = (agenda.pauses().all.is_some(), agenda.pauses().tags.len());
             warn!(all, tags; "firing is paused");
         }
-        Recovered { agenda, uncertain, unfinished, revisions: in_force }
+        Recovered { agenda, uncertain, unfinished, latest: now, revisions: in_force }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::agenda::Agenda;
 use super::catch_up::{Outstanding, Pace};
@@ -16,7 +17,7 @@ use super::handle::{Engine, EngineError, Order, Status, Stopped};
 use super::pausing::{PausesWaiting, Pausing};
 use super::planning::Planned;
 use super::{Recovered, Settings};
-use crate::clock::{Clock, nap_until};
+use crate::clock::{Clock, NAP_MAX, nap_until};
 use crate::dispatch::Dispatch;
 use crate::journal::Journal;
 use crate::model::{Fire, Identity, Pauses, Shard, Timestamp};
@@ -53,7 +54,8 @@ pub fn start(
         finished: finished.clone(),
         pauses,
     };
-    let now = clock.now();
+    // Also after a start: a change must not bring back what an earlier process has fired.
+    let latest = recovered.latest.max(clock.now());
     let run_loop = RunLoop {
         agenda: recovered.agenda,
         held: HashMap::new(),
@@ -66,10 +68,11 @@ pub fn start(
         finished,
         planning: None,
         wants_plan: false,
-        planning_since: now,
-        plan_not_before: now,
-        asked_to_plan_at: now,
-        latest: now,
+        planning_since: latest,
+        plan_not_before: latest,
+        asked_to_plan_at: latest,
+        latest,
+        leapt_at: None,
         store,
         journal,
         dispatch,
@@ -100,10 +103,12 @@ pub(super) struct RunLoop {
     pub(super) asked_to_plan_at: Timestamp,
     /// Every claimed instant up to this one was handed out. A clock that is stepped back does not bring it back.
     pub(super) latest: Timestamp,
+    /// Since when the clock shows a time that the loop does not follow yet.
+    pub(super) leapt_at: Option<Instant>,
     pub(super) store: Arc<dyn Store>,
     pub(super) journal: Journal,
     pub(super) dispatch: Dispatch,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Settings,
     pub(super) status: Arc<Status>,
 }
@@ -173,13 +178,11 @@ impl RunLoop {
         }
     }
 
-    /// Never earlier than a moment this loop has acted on.
-    pub(super) fn now(&self) -> Timestamp {
-        self.latest.max(self.clock.now())
-    }
-
     /// When something has to be done that nobody asks for.
     fn wake_at(&self) -> Timestamp {
+        if self.leapt_at.is_some() {
+            return self.clock.now().plus(NAP_MAX);
+        }
         let fire_at = self.agenda.next_claimed().unwrap_or(Timestamp::FAR_FUTURE);
         let plan_at = if self.planning.is_none() { self.plan_at() } else { Timestamp::FAR_FUTURE };
         fire_at.min(plan_at).min(self.catch_up_at())
@@ -189,7 +192,7 @@ impl RunLoop {
         if self.agenda.catch_up.is_empty() {
             Timestamp::FAR_FUTURE
         } else if self.outstanding.is_full() {
-            self.latest.plus(CATCH_UP_AGAIN_AFTER)
+            self.clock.now().plus(CATCH_UP_AGAIN_AFTER)
         } else {
             self.pace.next()
         }
@@ -197,20 +200,22 @@ impl RunLoop {
 
     /// Hands over every claimed instant that has come.
     async fn fire_due(&mut self) -> Result<(), EngineError> {
-        let now = self.now();
-        self.latest = now;
-        let late_after = now.minus(self.settings.misfire_grace);
+        self.look_at_clock();
+        let now = self.latest;
+        let late_after = self.late_after();
         loop {
             let fires = self.agenda.take_due(now, late_after, FIRES_AT_ONCE);
             if fires.is_empty() {
-                return self.catch_up(now).await;
+                return self.catch_up().await;
             }
             self.hand_over(fires).await?;
         }
     }
 
     /// Hands over the oldest of what is caught up, as much as is allowed by now.
-    async fn catch_up(&mut self, now: Timestamp) -> Result<(), EngineError> {
+    async fn catch_up(&mut self) -> Result<(), EngineError> {
+        // How fast it goes has nothing to do with what time it is: the engine's time may stand.
+        let now = self.clock.now();
         while !self.agenda.catch_up.is_empty() {
             let unsettled = self.journal.unsettled();
             let room = self.outstanding.room(|shard, fire_time| unsettled.is_open(shard, fire_time));
@@ -238,6 +243,12 @@ impl RunLoop {
     }
 
     async fn stop(mut self, done: oneshot::Sender<Stopped>) {
+        // What changes have put back since the last look is claimed: it goes out, so that the next start knows how far it came.
+        if self.fire_due().await.is_err() {
+            return;
+        }
+        // What is claimed from here on is not handed out any more.
+        let claimed: Vec<Timestamp> = self.agenda.shards().iter().map(|shard| shard.claimed_through).collect();
         if self.planning.is_some() {
             let planned = planned(&mut self.planning).await;
             self.note_planned(planned);
@@ -246,6 +257,6 @@ impl RunLoop {
         let held_since: Vec<Timestamp> = Shard::all().map(|shard| self.held_since(shard)).collect();
         self.release_all();
         // A caller that has gone leaves the leases as they are: that is safe, only less exact.
-        let _ = done.send(Stopped::new(&self.agenda, self.latest, &held_since));
+        let _ = done.send(Stopped::new(&self.agenda, self.latest, &claimed, &held_since));
     }
 }

@@ -1,7 +1,9 @@
 //! Where an entry and its runs stand after a crash. Pure.
 
+use std::time::Duration;
+
 use super::misfire::stretch;
-use crate::model::{Delivery, Entry, Progress, Revision, Stretch, Timestamp};
+use crate::model::{Delivery, Entry, Misfire, Progress, Revision, Stretch, Timestamp};
 use crate::store::Outcome;
 
 /// How far an entry can have come.
@@ -94,6 +96,34 @@ pub(super) fn fate(delivery: Delivery, progress: &Progress, redelivered: bool) -
     }
 }
 
+/// What becomes of a planned run that waited when the last process ended, and of which surely nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    /// It is not late.
+    OnTime,
+    /// It is sent late.
+    CaughtUp,
+    /// The policy does not send it.
+    Skipped,
+    /// It is too old to be sent.
+    Missed,
+}
+
+impl Unsent {
+    /// By when it was to start: the same as [`super::misfire::decide`] does with an instant that was not handed out. Of several
+    /// that wait, dispatch lets the newest stand for all.
+    pub(super) fn of(policy: Misfire, due_at: Timestamp, now: Timestamp, grace: Duration, window: Duration) -> Self {
+        if due_at >= now.minus(grace) {
+            return Self::OnTime;
+        }
+        match policy {
+            Misfire::Skip => Self::Skipped,
+            Misfire::FireOnce | Misfire::FireAll if due_at <= now.minus(window) => Self::Missed,
+            Misfire::FireOnce | Misfire::FireAll => Self::CaughtUp,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -172,6 +202,22 @@ mod tests {
         for delivery in [Delivery::AtLeastOnce, Delivery::AtMostOnce] {
             assert_eq!(fate(delivery, &backing_off, false), Fate::GoesOn { redelivered: false });
             assert_eq!(fate(delivery, &backing_off, true), sent_again);
+        }
+    }
+
+    #[test]
+    fn a_run_that_waited_goes_by_how_late_it_is_and_by_its_misfire_policy() {
+        let of = |policy, due_at: i64| {
+            Unsent::of(policy, at(due_at), at(1_000), Duration::from_secs(30), Duration::from_secs(600))
+        };
+
+        for policy in Misfire::ALL {
+            assert_eq!((of(policy, 970), of(policy, 1_200)), (Unsent::OnTime, Unsent::OnTime));
+        }
+        assert_eq!([0, 400, 401, 969].map(|due_at| of(Misfire::Skip, due_at)), [Unsent::Skipped; 4]);
+        for policy in [Misfire::FireOnce, Misfire::FireAll] {
+            let decided = [0, 400, 401, 969].map(|due_at| of(policy, due_at));
+            assert_eq!(decided, [Unsent::Missed, Unsent::Missed, Unsent::CaughtUp, Unsent::CaughtUp]);
         }
     }
 

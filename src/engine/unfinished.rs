@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use log::warn;
 
-use super::recovery::{ASKED_AT_ONCE, CHANGED_SINCE, Recovery};
-use super::standing::{Fate, fate};
-use crate::journal::{StartedRun, abandoned_record, read_started};
-use crate::model::{EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, Timestamp};
+use super::Settings;
+use super::planning::{misfire_word, too_old};
+use super::recovery::{ASKED_AT_ONCE, CHANGED_SINCE, Outcomes, Recovery};
+use super::standing::{Fate, Unsent, fate};
+use crate::journal::{StartedRun, abandoned_record, missed_record, paused_record, read_started, skipped_record};
+use crate::model::{EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, Stretch, Timestamp, Trigger};
 use crate::store::{Outcome, Store, StoreError};
 
 /// Why a run is not sent again.
@@ -21,10 +23,8 @@ const LOST: &str = "its end was not recorded";
 const HAS_ITS_OUTCOME: &str = "its instant has its outcome already";
 
 /// The planned instants of which a record says that they were begun, by task and entry.
-pub(super) async fn started_instants(
-    store: &dyn Store,
-) -> Result<HashMap<(Identity, EntryName), Vec<Outcome>>, StoreError> {
-    let mut started: HashMap<_, Vec<Outcome>> = HashMap::new();
+pub(super) async fn started_instants(store: &dyn Store) -> Result<Outcomes, StoreError> {
+    let mut started = Outcomes::new();
     let mut pages = store.unfinished();
     while let Some(page) = pages.recv().await {
         for record in page? {
@@ -72,19 +72,22 @@ impl Recovery<'_> {
             let is_uncertain = self.uncertain.remove(&record.id.into()).is_some()
                 || entry.is_some_and(|entry| self.agenda.catch_up.take_instant(&record.identity, entry, fire_time));
             if !is_uncertain {
-                // A clock that was stepped back: it is still to come, and then it is sent with the same key.
-                let is_to_come = fire.is_some() && fire_time > self.now;
                 let why = fire.as_ref().map_or(GONE, |fire| match fire_time <= fire.revision.in_force_from {
                     true => CHANGED_SINCE,
                     false => LOST,
                 });
-                return Ok((!is_to_come).then_some((record, why)));
+                return Ok(Some((record, why)));
             }
         }
         let Some(fire) = fire else {
             self.abandon(&record, GONE).await?;
             return Ok(None);
         };
+        let may_have_gone = fire.redelivered || progress.is_under_way || !progress.attempts.is_empty();
+        if fire.is_planned() && !may_have_gone {
+            self.take_up_unsent(fire).await?;
+            return Ok(None);
+        }
         // Who is told of a run is told at least once, whatever the run itself is allowed.
         let delivery = match fire.notice {
             Some(_) => Default::default(),
@@ -101,6 +104,31 @@ impl Recovery<'_> {
             }
         });
         Ok(None)
+    }
+
+    /// A planned run that only waited goes by what holds for instants that were not handed out: pauses and misfires.
+    async fn take_up_unsent(&mut self, mut fire: Fire) -> Result<(), StoreError> {
+        let Settings { misfire_grace, catch_up_window, .. } = *self.settings;
+        let (policy, window) = {
+            let options = fire.entry().options();
+            (options.misfire, options.catch_up_window.unwrap_or(catch_up_window))
+        };
+        let (identity, name, one) = (fire.identity(), &fire.entry().name, Stretch::one(fire.fire_time));
+        if let Some(cover) = self.agenda.pauses().of(fire.entry().options()) {
+            return self.record(paused_record(identity, name, one, cover, self.now)).await;
+        }
+        let due_at = fire.due_at().unwrap_or(fire.fire_time);
+        match Unsent::of(policy, due_at, self.now, misfire_grace, window) {
+            Unsent::OnTime => {}
+            Unsent::CaughtUp => fire.trigger = Trigger::CatchUp,
+            Unsent::Skipped => {
+                return self.record(skipped_record(identity, name, one, misfire_word(policy), self.now)).await;
+            }
+            Unsent::Missed => return self.record(missed_record(identity, name, one, &too_old(window), self.now)).await,
+        }
+        fire.entry().last_fire.note(fire.fire_time);
+        self.unfinished.push(fire);
+        Ok(())
     }
 
     fn find(&self, identity: &Identity) -> Option<&Arc<Revision>> {

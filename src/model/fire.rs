@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::{Builder, Uuid};
 
-use super::{Callback, Entry, EntryName, EntryOptions, Identity, JsonText, Request, Revision, Timestamp};
+use super::{Callback, Entry, EntryName, EntryOptions, Identity, JsonText, Request, Revision, Timestamp, jitter_delay};
 
 /// The name of a run. It begins with the run's instant, so names sort by time and a store finds the place of a run from
 /// its name alone.
@@ -285,6 +285,14 @@ impl Fire {
     /// Whether its outcome settles an instant that the schedule names.
     pub fn is_planned(&self) -> bool {
         self.asked.is_none() && self.notice.is_none()
+    }
+
+    /// When it is to start, if that is put off: jitter spreads the runs of instants that the schedule names, and no others.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let jitter = self.entry().options().jitter.filter(|_| self.is_planned())?;
+        let next = self.revision.instants(self.entry()).next(self.fire_time);
+        let delay = jitter_delay(self.run_id(), jitter, next.map(|next| next.since(self.fire_time)));
+        Some(self.fire_time.plus(delay))
     }
 
     /// Who is behind it: `schedule`, `catch_up`, or who asked.

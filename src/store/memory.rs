@@ -59,7 +59,7 @@ impl MemoryStore {
         Self { is_closed: Arc::default(), ..self.clone() }
     }
 
-    /// From now on every write fails, or none.
+    /// From now on every write fails, and every look at what is paused, or none.
     pub fn fail_writes(&self, fail: bool) {
         self.is_away.store(fail, Ordering::SeqCst);
     }
@@ -157,7 +157,7 @@ impl CatalogStore for MemoryStore {
     }
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {
-        Ok(self.read().pauses.clone())
+        Ok(self.write()?.pauses.clone())
     }
 
     async fn set_pauses(&self, pauses: &Pauses) -> Result<bool, StoreError> {

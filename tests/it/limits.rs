@@ -144,7 +144,7 @@ async fn the_service_says_that_it_is_alive_and_ready() {
     let readyz: Value = serde_json::from_str(&readyz.text().await.unwrap()).unwrap();
     let names: Vec<&str> =
         readyz["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
-    assert_eq!((&readyz["ready"], names), (&Value::from(true), vec!["agenda", "store", "leases", "journal"]));
+    assert_eq!((&readyz["ready"], names), (&Value::from(true), vec!["agenda", "store", "leases", "clock", "journal"]));
     node.stop().await;
 }
 

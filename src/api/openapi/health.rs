@@ -24,7 +24,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .description("It says nothing about what the process depends on: a restart would not mend that.")
             .answer::<Process>(200, "It runs"),
         operation("/readyz", "getReadiness", "Tells whether the service can do its work")
-            .description("The agenda is loaded, the store reachable, the leases are held and records are written.")
+            .description("The agenda is loaded, the store reachable, the leases are held, the clock shows no time that has passed and records are written.")
             .answer::<Readiness>(200, "It can")
             .answer::<Readiness>(503, "It cannot: the checks name the problems"),
     ]

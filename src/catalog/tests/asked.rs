@@ -248,3 +248,35 @@ async fn a_run_of_an_entry_that_is_gone_is_not_run_again() {
 
     assert!(matches!(node.catalog.rerun(&failed, "ada").await, Err(RunRefused::Unknown)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_while_the_records_of_a_backfill_are_written_lets_none_of_its_runs_start() {
+    let node = node_with("* * * * * *", EntryOptions::default()).await;
+    pass(&node, 5).await;
+    let rooms = node.catalog.rooms.clone();
+    let (now, range) = (node.clock.now(), (at("2026-03-29T00:00:01Z"), at("2026-03-29T00:00:05Z")));
+    let backfill = crate::model::Backfill { id: RunId::asked(now), at_once: 2 };
+    let asked = crate::model::Asked {
+        run_id: RunId::asked(now),
+        run_by: "ada".into(),
+        args: "".into(),
+        rerun_of: None,
+        backfill: None,
+    };
+    let fires = rooms.backfill(&identity("task"), &entry_name(), range, backfill, asked).unwrap();
+    let runs: Vec<RunId> = fires.iter().map(crate::model::Fire::run_id).collect();
+    node.catalog.remove(Removal { identity: identity("task"), request: empty(), revision: None }).await.unwrap();
+    let sent = node.sink.sent_of("task").len();
+
+    assert!(matches!(rooms.queue(fires, None).await, Err(CatalogError::Unknown)));
+    pass(&node, 5).await;
+
+    assert_eq!((runs.len(), node.sink.sent_of("task").len()), (5, sent));
+    for run in runs {
+        let record = node.record(run).await.unwrap();
+        assert_eq!(
+            (record.kind, said(&record, "message")[0].as_str()),
+            (RecordKind::Error, Some("deleted before it could be sent"))
+        );
+    }
+}

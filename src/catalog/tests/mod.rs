@@ -5,6 +5,7 @@ mod callbacks;
 mod one_shots;
 mod options;
 mod promise;
+mod stops;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -111,7 +112,7 @@ impl Node {
         let patience = Patience { misfire_grace, catch_up_window };
         let dispatch = dispatch::start(dispatch_means, &dispatch::Settings::default(), patience);
         let leases = store.take_all("test").await.unwrap();
-        let mut recovered = engine::recover(&store, &journal, &leases, clock.now()).await.unwrap();
+        let mut recovered = engine::recover(&store, &journal, &leases, clock.now(), &settings).await.unwrap();
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, shared.clone(), for_engine, for_dispatch, clock.clone(), &settings);

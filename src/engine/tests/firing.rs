@@ -81,6 +81,74 @@ async fn a_clock_stepped_back_fires_nothing_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_stepped_back_at_a_restart_fires_nothing_twice_also_after_a_change() {
+    let rooms = Rooms::new("2026-03-29T01:00:00.500Z").await;
+    rooms.change("task", Some("* * * * * *")).await;
+    rooms.until("2026-03-29T01:00:10.500Z").await;
+    rooms.journal.flush().await.unwrap();
+    let (clock, store, sink) = rooms.crash().await;
+    clock.step(-3_600_000);
+    let rooms = Rooms::start(clock, store, sink).await;
+
+    let identity = Identity::parse("task").unwrap();
+    drop(rooms.engine.hold(&identity).await.unwrap());
+    rooms.change("task", Some("*/2 * * * * *")).await;
+    let state = rooms.store.history_of(&identity, None, 1).await.unwrap().remove(0);
+    rooms.until("2026-03-29T01:00:20.500Z").await;
+
+    assert!(state.in_force_from >= at("2026-03-29T01:00:10Z"), "{}", state.in_force_from);
+    assert_eq!(rooms.sink.fire_times().len(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_behind_is_told_of_until_it_is_there() {
+    let rooms = Rooms::new("2026-03-29T00:00:00.500Z").await;
+    rooms.clock.step(-60_000);
+    rooms.until("2026-03-28T23:59:10.500Z").await;
+    let problem = rooms.engine.status().clock_problem();
+    rooms.until("2026-03-29T00:00:01.500Z").await;
+
+    assert!(matches!(problem, Some(ClockProblem::Behind { behind_s: 49..=50 })), "{problem:?}");
+    assert_eq!(rooms.engine.status().clock_problem(), None);
+}
+
+const A_LIFETIME_MS: i64 = 73 * 365 * 24 * 3_600 * 1_000;
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_shows_another_year_for_a_moment_does_not_end_firing() {
+    let rooms = Rooms::new("2026-03-29T00:00:00.500Z").await;
+    rooms.change("task", Some("* * * * * *")).await;
+    rooms.until("2026-03-29T00:00:02.500Z").await;
+
+    rooms.clock.step(A_LIFETIME_MS);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let problem = rooms.engine.status().clock_problem();
+    rooms.change("other", Some("* * * * * *")).await;
+    rooms.clock.step(-A_LIFETIME_MS);
+    let rooms = rooms.restart("2026-03-29T00:00:25.500Z").await;
+    rooms.until("2026-03-29T00:00:30.500Z").await;
+
+    assert_eq!((problem, rooms.engine.status().clock_problem()), (Some(ClockProblem::HasLeapt), None));
+    rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:00:30Z").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_stands_by_a_leap_is_followed() {
+    let rooms = Rooms::new("2026-03-29T00:00:00.500Z").await;
+    rooms.change("task", Some("* * * * * *")).await;
+    rooms.until("2026-03-29T00:00:02.500Z").await;
+
+    rooms.clock.step(2 * 24 * 3_600 * 1_000);
+    rooms.until("2026-03-31T00:00:55.500Z").await;
+    let sent = rooms.sink.total();
+    rooms.until("2026-03-31T00:01:10.500Z").await;
+
+    assert!(sent <= 4, "{sent}");
+    assert_eq!(rooms.engine.status().clock_problem(), None);
+    rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-31T00:01:10Z").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clock_stepped_far_ahead_makes_misfires_of_which_the_newest_is_fired() {
     let rooms = Rooms::new("2026-03-29T00:00:00.500Z").await;
     rooms.change("task", Some("* * * * * *")).await;

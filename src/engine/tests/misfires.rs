@@ -136,3 +136,42 @@ async fn a_change_that_fails_lets_what_is_caught_up_go_on() {
 
     assert_eq!(rooms.counts("task").await[0], (RecordKind::Success, 630));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_caught_up_goes_on_while_the_clock_is_behind() {
+    let rooms = each_second(fire_all(None)).await.restart("2026-03-29T00:10:00.250Z").await;
+    rooms.until("2026-03-29T00:10:02.500Z").await;
+    rooms.journal.flush().await.unwrap();
+    let (clock, store, sink) = rooms.crash().await;
+    clock.step(-3_600_000);
+    let rooms = Rooms::start(clock, store, sink).await;
+    rooms.until("2026-03-28T23:10:15.500Z").await;
+
+    let fired: std::collections::BTreeSet<i64> = seconds_of(&rooms.sink.sent()).into_iter().collect();
+    assert!((1..=600).all(|second| fired.contains(&second)), "{fired:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passed_while_a_task_was_held_goes_by_its_misfire_policy() {
+    for misfire in Misfire::ALL {
+        let rooms = each_second(with(misfire)).await;
+        // Its instants are claimed together with those of this one.
+        rooms.change("other", Some("* * * * * *")).await;
+        let held = rooms.engine.hold(&Identity::parse("task").unwrap()).await.unwrap();
+        let before = rooms.sink.sent_of("task").len();
+        rooms.until("2026-03-29T00:10:00.250Z").await;
+        drop(held);
+        rooms.until("2026-03-29T00:10:00.750Z").await;
+        let at_once = rooms.sink.sent_of("task").len() - before;
+        rooms.until("2026-03-29T00:10:10.500Z").await;
+
+        let (at_once_max, skipped) = match misfire {
+            Misfire::FireOnce => (1, 596),
+            Misfire::Skip => (0, 597),
+            Misfire::FireAll => (100, 0),
+        };
+        assert!(at_once <= at_once_max, "{misfire:?}: {at_once}");
+        assert_eq!(rooms.counts("task").await[2], (RecordKind::Skipped, skipped), "{misfire:?}");
+        rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:10:10Z").await;
+    }
+}

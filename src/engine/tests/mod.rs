@@ -123,7 +123,7 @@ impl Rooms {
         let patience = Patience { misfire_grace, catch_up_window };
         let dispatch = dispatch::start(means, &dispatch_settings, patience);
         let leases = store.take_all("test").await.unwrap();
-        let recovered = recover(&store, &journal, &leases, clock.now()).await.unwrap();
+        let recovered = recover(&store, &journal, &leases, clock.now(), &settings).await.unwrap();
         let engine = super::start(recovered, shared, journal.clone(), dispatch.clone(), clock.clone(), &settings);
         Self { clock, store, journal, dispatch, engine, sink }
     }

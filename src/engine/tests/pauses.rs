@@ -268,6 +268,7 @@ async fn what_waits_for_a_limit_is_given_up_and_what_is_in_flight_goes_on() {
     rooms.until("2026-03-29T00:00:05.500Z").await;
 
     rooms.engine.pause(tag("red"), "ada", None).await.unwrap();
+    assert_eq!(rooms.told(RecordKind::Skipped, "policy").len(), 4, "what was given up has its record by then");
     rooms.sink.answer(true);
     rooms.until("2026-03-29T00:00:07.500Z").await;
     rooms.engine.resume(tag("red"), "bob").await.unwrap();
@@ -277,4 +278,91 @@ async fn what_waits_for_a_limit_is_given_up_and_what_is_in_flight_goes_on() {
     assert_eq!(seconds(&rooms, "plain"), [2, 4, 6, 8]);
     assert_eq!(rooms.told(RecordKind::Skipped, "policy"), ["paused: tag red"; 5]);
     rooms.assert_each_second_once("red", "2026-03-29T00:00:01Z", "2026-03-29T00:00:09Z").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_left_uncertain_of_a_paused_entry_is_not_sent_again() {
+    let rooms = three().await;
+    rooms.sink.answer(false);
+    rooms.until("2026-03-29T00:00:04.100Z").await;
+    rooms.engine.pause(tag("red"), "ada", None).await.unwrap();
+    let (clock, store, sink) = rooms.crash().await;
+    sink.answer(true);
+    let rooms = Rooms::start(clock, store, sink).await;
+    rooms.until("2026-03-29T00:00:06.500Z").await;
+    rooms.engine.resume(tag("red"), "bob").await.unwrap();
+    rooms.until("2026-03-29T00:00:07.500Z").await;
+
+    for identity in ["red", "both"] {
+        assert_eq!(seconds(&rooms, identity), [1, 2, 3, 4, 7]);
+        rooms.assert_each_second_once(identity, "2026-03-29T00:00:01Z", "2026-03-29T00:00:07Z").await;
+    }
+    assert_eq!(seconds(&rooms, "plain"), [1, 2, 3, 4, 4, 5, 6, 7]);
+    let reasons = rooms.told(RecordKind::Missed, "reason");
+    assert!(
+        reasons.len() == 2 && reasons.iter().all(|reason| reason.ends_with("firing was paused since")),
+        "{reasons:?}"
+    );
+}
+
+/// A task that has ten minutes to catch up, and is held for a change.
+async fn held_while_it_catches_up() -> (Rooms, Held) {
+    let rooms = Rooms::new("2026-03-29T00:00:00.500Z").await;
+    let options = EntryOptions { misfire: Misfire::FireAll, ..tagged(&["red"]) };
+    rooms.put("task", Some(task("task", entry("* * * * * *", options)))).await;
+    rooms.until("2026-03-29T00:00:02.500Z").await;
+    let rooms = rooms.restart("2026-03-29T00:10:00.250Z").await;
+    rooms.until("2026-03-29T00:10:01.500Z").await;
+    let held = rooms.engine.hold(&Identity::parse("task").unwrap()).await.unwrap();
+    (rooms, held)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_reaches_what_is_caught_up_and_stands_aside_for_a_change() {
+    let (rooms, held) = held_while_it_catches_up().await;
+
+    rooms.engine.pause(tag("red"), "ada", None).await.unwrap();
+    let sent = rooms.sink.total();
+    drop(held);
+    rooms.until("2026-03-29T00:10:05.500Z").await;
+    assert_eq!(rooms.sink.total(), sent);
+    rooms.engine.resume(tag("red"), "bob").await.unwrap();
+    rooms.until("2026-03-29T00:10:07.500Z").await;
+
+    assert_eq!(rooms.sink.total(), sent + 2);
+    rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:10:07Z").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_store_does_not_take_leaves_what_is_caught_up_to_the_change() {
+    let (rooms, held) = held_while_it_catches_up().await;
+
+    rooms.store.fail_writes(true);
+    assert_eq!(rooms.engine.pause(tag("red"), "ada", None).await, Err(EngineError::NotKept));
+    rooms.store.fail_writes(false);
+    rooms.until("2026-03-29T00:10:03.500Z").await;
+    let sent = rooms.sink.total();
+    rooms.until("2026-03-29T00:10:04.500Z").await;
+    assert_eq!(rooms.sink.total(), sent, "the task is held still");
+    drop(held);
+    rooms.until("2026-03-29T00:10:20.500Z").await;
+
+    assert_eq!(rooms.counts("task").await[0], (RecordKind::Success, 620));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_while_a_pause_is_refused_ends_what_is_caught_up() {
+    let (rooms, held) = held_while_it_catches_up().await;
+
+    // The store does not say what holds: what is caught up stands aside further.
+    rooms.store.fail_writes(true);
+    assert_eq!(rooms.engine.pause(tag("red"), "ada", None).await, Err(EngineError::NotKept));
+    let since = held.since;
+    rooms.engine.settle(held, Settlement::Ended(Cancelled::Deleted)).await.unwrap();
+    rooms.store.fail_writes(false);
+    rooms.until("2026-03-29T00:10:03.500Z").await;
+
+    assert!(rooms.sink.sent_of("task").iter().all(|sent| sent.at <= since));
+    assert!(rooms.told(RecordKind::Skipped, "policy").iter().all(|policy| policy.contains("before it could be sent")));
+    rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:10:01Z").await;
 }

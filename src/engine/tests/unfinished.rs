@@ -265,3 +265,21 @@ async fn what_was_caught_up_and_had_begun_is_taken_out_of_what_is_caught_up() {
     rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:10:30Z").await;
     assert_none_unfinished(&rooms).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_under_way_is_not_sent_again_when_the_clock_is_behind_it_where_delivery_is_at_most_once() {
+    let (rooms, revision) = each_second(with(Delivery::AtMostOnce)).await;
+    rooms.sink.answer(false);
+    rooms.until("2026-03-29T00:00:03.500Z").await;
+    let (clock, store, sink) = rooms.crash().await;
+    sink.answer(true);
+    clock.step(-3_600_000);
+    let rooms = Rooms::start(clock, store, sink).await;
+    rooms.until("2026-03-29T00:00:05.500Z").await;
+    rooms.journal.flush().await.unwrap();
+
+    assert_eq!(sent_at(&rooms, T3), 1);
+    assert_eq!(record_of(&rooms, &planned(&revision, T3)).kind, RecordKind::Error);
+    assert_none_unfinished(&rooms).await;
+    rooms.assert_each_second_once("task", "2026-03-29T00:00:01Z", "2026-03-29T00:00:05Z").await;
+}
