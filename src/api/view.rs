@@ -129,7 +129,8 @@ impl Serialize for EntryView<'_> {
         let Entry { schedule, request, .. } = self.entry;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(schedule.key(), schedule.text())?;
-        map.serialize_entry("url", request.url.as_str())?;
+        let url = if self.is_masked { request.url.masked() } else { request.url.as_str().into() };
+        map.serialize_entry("url", &url)?;
         if request.method != Method::POST {
             map.serialize_entry("method", request.method.as_str())?;
         }
@@ -172,7 +173,7 @@ fn callback<'a>(options: &'a EntryOptions, key: &str) -> Option<&'a Callback> {
     }
 }
 
-/// A callback as it was given, with the credentials in its headers masked.
+/// A callback as it was given, with the credentials in its URL and headers masked.
 struct MaskedCallback<'a> {
     callback: &'a Callback,
     given: &'a RawValue,
@@ -185,6 +186,7 @@ impl Serialize for MaskedCallback<'_> {
         for (key, value) in members.map(Object::into_members).into_iter().flatten() {
             match &self.callback.request.headers {
                 Some(headers) if key == "headers" => map.serialize_entry(&key, &MaskedHeaders(headers))?,
+                _ if key == "url" => map.serialize_entry(&key, &self.callback.request.url.masked())?,
                 _ => map.serialize_entry(&key, value)?,
             }
         }

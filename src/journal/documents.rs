@@ -6,11 +6,10 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::model::{
-    EntryName, Header, Identity, Pause, Record, RecordId, RecordKind, RunId, Settled, Stretch, Timestamp,
+    EntryName, Header, Identity, MASK, Pause, Record, RecordId, RecordKind, RunId, Settled, Stretch, Timestamp,
 };
 
 /// What stands in a record in place of a header value that is a credential.
-const MASK: &str = "***";
 
 #[derive(Serialize)]
 struct UnfiredDocument<'a> {

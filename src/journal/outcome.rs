@@ -1,5 +1,6 @@
 //! How a run ended, and the log document of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -76,7 +77,7 @@ struct FireDocument<'a> {
     r#type: &'static str,
     identity: &'a str,
     key: &'a str,
-    url: Option<&'a str>,
+    url: Option<Cow<'a, str>>,
     header: Option<MaskedHeaders<'a>>,
     body: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +135,7 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
         r#type: kind.as_str(),
         identity: fire.identity().as_str(),
         key: entry.name.as_str(),
-        url: request.map(|request| request.url.as_str()),
+        url: request.map(|request| request.url.masked()),
         header: request.and_then(|request| request.headers.as_deref()).map(MaskedHeaders),
         body: body_of(fire).map(JsonText::as_raw),
         response_lead: space.0,

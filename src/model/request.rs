@@ -1,8 +1,13 @@
 //! What an entry sends: checked once, here, so that nobody has to check it again.
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::value::RawValue;
 use url::Url;
+
+/// What stands in place of a credential.
+pub const MASK: &str = "***";
 
 /// Why part of a request is refused. The text continues a sentence that begins with the part's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +63,18 @@ impl TargetUrl {
     /// The text as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The text without a password, where it is shown to others than those who gave it.
+    pub fn masked(&self) -> Cow<'_, str> {
+        if !self.0.contains('@') {
+            return Cow::Borrowed(&self.0);
+        }
+        let mut url = self.to_url();
+        if url.password().is_some() && url.set_password(Some(MASK)).is_ok() {
+            return Cow::Owned(url.into());
+        }
+        Cow::Borrowed(&self.0)
     }
 
     /// Scheme, host and port as they were given, without user and password: what limits per host go by.
@@ -203,6 +220,17 @@ mod tests {
         assert_eq!(origin("http://example.com?x@y"), "http://example.com");
         assert_eq!(origin("http://user:secret@example.com/a@b"), "example.com");
         assert_eq!(origin("http://[::1]:80"), "http://[::1]:80");
+    }
+
+    #[test]
+    fn a_url_is_masked_where_it_holds_a_password() {
+        let masked = |text: &str| TargetUrl::parse(text).unwrap().masked().into_owned();
+
+        assert_eq!(masked("http://user:secret@example.com:81/a b?c=@"), "http://user:***@example.com:81/a%20b?c=@");
+        assert_eq!(masked("http:user:sec@ret@example.com"), "http://user:***@example.com/");
+        for text in ["http://user@example.com/x:y@z", "http://example.com/user:secret@x y", "http://a/b c"] {
+            assert_eq!(masked(text), text);
+        }
     }
 
     #[test]
