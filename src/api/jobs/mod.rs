@@ -278,7 +278,7 @@ async fn rerun(services: &Services, job: &Job, run: &str, asked: &Asked) -> Answ
         let detail = "the run is in progress, it can be run again when it has ended";
         return Err(Problem::conflict("runId", run, detail, HAS_ENDED));
     }
-    let run = services.catalog.rerun(&record, asked.caller.name()).await;
+    let run = services.catalog.rerun(record, asked.caller.name()).await;
     queued(services, job, run.map_err(|error| refused(job, error))?).await
 }
 
@@ -297,6 +297,10 @@ fn refused(job: &Job, refused: RunRefused) -> Problem {
         RunRefused::Waiting(run) => {
             let detail = format!("a run is in progress and run {run} waits behind it");
             Problem::conflict("jobId", &id, detail, "a job of which no run waits").behind(run.to_string())
+        }
+        RunRefused::InHand(run) => {
+            let detail = "another request deals with this run, ask again when it has";
+            Problem::conflict("runId", &run.to_string(), detail, HAS_ENDED)
         }
         RunRefused::Unknown | RunRefused::TooMany { .. } => {
             Problem::not_found("jobId", &id, "the job has just been deleted", EXPECTED_JOB)

@@ -1,6 +1,7 @@
 //! The rooms from the catalog inward, on a simulated clock and a store in memory.
 
 mod asked;
+mod dead_letters;
 mod one_shots;
 mod options;
 mod promise;
