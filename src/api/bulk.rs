@@ -237,6 +237,9 @@ impl Bulk {
                 read_at = Instant::now();
             }
             let has_room = !self.has_ended && self.in_work.len() < LINES_MAX && self.bytes_in_work < BYTES_MAX;
+            if !has_room {
+                lines.rest();
+            }
             tokio::select! {
                 // What is ready is sent together, and room is made before more is read.
                 biased;

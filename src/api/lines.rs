@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use futures_util::{Stream, StreamExt};
+use tokio::time::Instant;
 
 use super::Settings;
 use super::body::{BodyHead, Encoding};
@@ -39,6 +40,8 @@ pub(super) struct Lines<S> {
     has_ended: bool,
     line_max: usize,
     silence_max: Duration,
+    /// Until when something has to come. It stands here, not in the future that waits: that one is dropped and made anew.
+    deadline: Option<Instant>,
 }
 
 impl<S, B> Lines<S>
@@ -62,7 +65,13 @@ where
             has_ended: false,
             line_max: settings.body_max + FRAME_MAX,
             silence_max: settings.body_timeout,
+            deadline: None,
         })
+    }
+
+    /// Nothing is read for now, so the client's silence does not count.
+    pub(super) fn rest(&mut self) {
+        self.deadline = None;
     }
 
     /// The next line that is not empty; `None` at the end. May be dropped while it waits: nothing is lost. A last line without
@@ -125,12 +134,15 @@ where
         if let Some(unpacking) = self.unpacking.as_mut().filter(|unpacking| !unpacking.packed.is_empty()) {
             return unpacking.step(&mut self.waiting);
         }
-        let next = tokio::time::timeout(self.silence_max, self.body.next());
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.silence_max);
+        // What has come is taken even when it is late.
+        let next = tokio::time::timeout_at(deadline, self.body.next());
         let silent = |_| {
             let seconds = self.silence_max.as_secs();
             ApiError::Unreadable(format!("nothing came for {seconds} s ([server] body_timeout_s)"))
         };
         let chunk = next.await.map_err(silent)?;
+        self.deadline = None;
         match (chunk.transpose().map_err(|error| ApiError::Unreadable(error.to_string()))?, &mut self.unpacking) {
             (Some(mut chunk), Some(unpacking)) => unpacking.packed = chunk.copy_to_bytes(chunk.remaining()),
             (Some(mut chunk), None) => self.waiting.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining())),

@@ -4,6 +4,7 @@ mod body;
 mod bulk;
 mod caller;
 mod changes;
+mod dead_letters;
 mod docs;
 mod draft;
 mod export;
@@ -179,6 +180,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .or(post("preview", &api, preview::preview))
         .unify();
     let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
+    let runs = runs.or(dead_letters::routes(&api)).unify();
     let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
     let served = ours.or(health).unify().or(docs::routes()).unify();
     let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));

@@ -1,4 +1,4 @@
-//! What people do with tasks and runs: pause and resume, run past instants, deal with dead letters.
+//! What people do with tasks and runs: pause and resume, run past instants.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -12,33 +12,23 @@ use warp::Filter;
 use warp::reply::Response;
 
 use super::caller::Caller;
-use super::jobs::RunView;
 use super::jobs::dates::{self, Bound};
 use super::openapi::words;
 use super::reply::{self, ApiError, into_reply};
-use super::wire::{Parsed, Understood, understand};
-use super::{Api, Services, post_at, post_by, with};
+use super::wire::{Understood, understand};
+use super::{Api, Services, post_by, with};
 use crate::catalog::{PauseScope, RunRefused, Switch};
-use crate::model::object::{Mistakes, Object, boolean, integer, string};
-use crate::model::{EntryName, Identity, Pause, RunId, TimeZone, Timestamp};
-use crate::store::RunQuery;
+use crate::model::object::{Mistakes, Object, integer, string};
+use crate::model::{EntryName, Identity, Pause, TimeZone, Timestamp};
 
 /// The longest note, in bytes.
 const NOTE_MAX: usize = 1_024;
-/// How many dead letters one request deals with.
-const DEAD_LETTERS_MAX: usize = 10_000;
 
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
-    let of_letters = |path| warp::path("dead-letters").and(warp::path(path));
     let pauses = warp::path!("pauses").and(warp::get()).and(with(api)).then(pauses);
     let pausing = post_by("pause", api, pause).or(post_by("resume", api, resume)).unify().or(pauses).unify();
-    let letters = post_by("dead-letters", api, dead_letters)
-        .or(post_at(of_letters("rerun"), api, rerun))
-        .unify()
-        .or(post_at(of_letters("discard"), api, discard))
-        .unify();
-    pausing.or(post_by("backfill", api, backfill)).unify().or(letters).unify()
+    pausing.or(post_by("backfill", api, backfill)).unify()
 }
 
 /// What is paused or resumed.
@@ -91,7 +81,7 @@ fn text_of(body: &Object<'_>, key: &str, max: usize, mistakes: &mut Mistakes) ->
     Some(text)
 }
 
-fn name_of<T, E: std::fmt::Display>(
+pub(super) fn name_of<T, E: std::fmt::Display>(
     body: &Object<'_>,
     key: &str,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -216,124 +206,12 @@ async fn backfill(services: Services, body: Bytes, caller: Caller) -> Result<Res
 
 fn not_done(refused: RunRefused) -> ApiError {
     match refused {
+        RunRefused::InHand(run) => ApiError::Refused(format!("another request deals with run {run}")),
         RunRefused::Waiting(run) => ApiError::Refused(format!("run {run} waits already behind one in progress")),
         RunRefused::Unknown => ApiError::Refused("entry: the task has no such entry".to_owned()),
         RunRefused::TooMany { count, max } => {
             ApiError::Refused(format!("to: the range holds {count} instants, expected at most {max}: ask for parts"))
         }
         RunRefused::Failed(error) => error.into(),
-    }
-}
-
-/// Which dead letters.
-struct DeadLetters {
-    run: Option<RunId>,
-    query: RunQuery,
-}
-
-fn dead_letters_of(bytes: &[u8], needs_choice: bool) -> Understood<DeadLetters> {
-    const EXAMPLE: &str = r#"{"identity":"backup","entry":"nightly"}"#;
-    understand(|mistakes| {
-        let body = Object::read_body(bytes, EXAMPLE, mistakes)?;
-        body.refuse_unknown(&["run_id", "identity", "entry", "from", "to", "all", "limit", "skip"], mistakes);
-        let name =
-            |key: &str, mistakes: &mut Mistakes| body.get(key).is_some().then(|| body.string(key, mistakes)).flatten();
-        let run = name("run_id", mistakes).and_then(|text| {
-            let run = RunId::parse(&text);
-            if run.is_none() {
-                mistakes.add("run_id", "is no UUID, expected the id of a run");
-            }
-            run
-        });
-        let identity = name("identity", mistakes)
-            .and_then(|text| Identity::parse(&text).map_err(|error| mistakes.add("identity", error)).ok());
-        let entry = name("entry", mistakes)
-            .and_then(|text| EntryName::parse(&text).map_err(|error| mistakes.add("entry", error)).ok());
-        let mut bound = |key: &str, bound| {
-            let text = name(key, mistakes)?;
-            let read = dates::read(&text, TimeZone::UTC, bound);
-            if read.is_none() {
-                mistakes.add(key, format_args!("is no date, expected {}", dates::EXPECTED));
-            }
-            read
-        };
-        let (since, until) = (bound("from", Bound::From), bound("to", Bound::To));
-        let is_all = body.get("all").and_then(|raw| boolean(raw, "all", mistakes)).unwrap_or_default();
-        if needs_choice && !is_all && run.is_none() && identity.is_none() && since.is_none() && until.is_none() {
-            mistakes.add("body", "says nothing of which, expected run_id, identity, from, to, or \"all\":true");
-        }
-        if run.is_some() && identity.is_none() {
-            mistakes.add("identity", "is missing, expected the task of the run");
-        }
-        let number =
-            |key: &str, default: usize, range: RangeInclusive<i64>, mistakes: &mut Mistakes| match body.get(key) {
-                Some(raw) => integer(raw, key, range, mistakes).and_then(|number| usize::try_from(number).ok()),
-                None => Some(default),
-            };
-        let limit = number("limit", 100, 1..=1_000, mistakes)?;
-        let skip = number("skip", 0, 0..=i64::from(u32::MAX), mistakes)?;
-        let query = RunQuery { identity, entry, dead_letters: true, since, until, skip, limit, ..RunQuery::default() };
-        Some(DeadLetters { run, query })
-    })
-}
-
-/// `/dead-letters`: runs that failed for good.
-async fn dead_letters(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
-    let Parsed { value: DeadLetters { query, .. }, .. } = dead_letters_of(&body, false)?;
-    let found = services.catalog.runs(query).await?;
-    let zone = |identity: &Identity| services.catalog.get(identity).map_or(TimeZone::UTC, |it| it.task.time_zone);
-    let runs: Vec<_> = found.records.iter().map(|record| RunView::new(record, zone(&record.identity))).collect();
-    let relation = if found.total_is_lower_bound { "gte" } else { "eq" };
-    Ok(reply::data(json!({ "total": { "value": found.total, "relation": relation }, "runs": runs })))
-}
-
-/// `/dead-letters/rerun`: runs one, those of a filter, or all again.
-async fn rerun(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let records = chosen(&services, &body).await?;
-    let (mut runs, mut left) = (Vec::new(), Vec::new());
-    for record in &records {
-        match services.catalog.rerun_dead_letter(record, caller.name()).await {
-            Ok(run) => runs.push(json!({ "run_id": record.id.to_string(), "rerun_as": run.to_string() })),
-            Err(RunRefused::Unknown) => {
-                left.push(json!({ "run_id": record.id.to_string(), "reason": "the entry is gone" }))
-            }
-            Err(refused) => return Err(not_done(refused)),
-        }
-    }
-    Ok(reply::data(json!({ "reruns": runs, "left": left })))
-}
-
-/// `/dead-letters/discard`: takes them off the list; their records stay.
-async fn discard(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let records = chosen(&services, &body).await?;
-    let discarded = records.len();
-    services.catalog.discard_dead_letters(records, caller.name()).await?;
-    Ok(reply::data(json!({ "discarded": discarded })))
-}
-
-async fn chosen(services: &Services, body: &[u8]) -> Result<Vec<crate::model::Record>, ApiError> {
-    let DeadLetters { run, query } = dead_letters_of(body, true)?.value;
-    if let (Some(run), Some(identity)) = (run, &query.identity) {
-        let record = services.catalog.run(identity, run).await?;
-        let dead = record.filter(|record| record.run.as_ref().is_some_and(|run| run.is_dead_letter));
-        return dead
-            .map(|record| vec![record])
-            .ok_or_else(|| ApiError::Refused("run_id: is no dead letter".to_owned()));
-    }
-    let query = RunQuery { skip: 0, limit: DEAD_LETTERS_MAX, ..query };
-    Ok(services.catalog.runs(query).await?.records)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_dead_letters_are_chosen_by_true_and_by_nothing_else() {
-        assert!(dead_letters_of(br#"{"all":true}"#, true).is_ok());
-        let refused = |body: &str| dead_letters_of(body.as_bytes(), true).err().unwrap().0;
-
-        assert!(refused(r#"{"all":false}"#).starts_with("body: says nothing of which"));
-        assert!(refused(r#"{"identity":"a","all":{}}"#).starts_with("all: is an object, expected true or false"));
     }
 }

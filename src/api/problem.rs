@@ -53,28 +53,30 @@ impl Problem {
         self
     }
 
-    /// 400: a parameter that cannot be what it is.
-    pub(super) fn parameter(name: &str, value: &str, expected: impl Into<String>) -> Self {
-        let (value, expected) = (shown(value), expected.into());
-        let detail = format!("{name}: is `{value}`, expected {expected}");
-        Self::new(StatusCode::BAD_REQUEST, detail).with(|parts| {
+    /// With the parameter it is about, its value, and what was expected.
+    fn about(self, name: &str, value: &str, expected: &str) -> Self {
+        self.with(|parts| {
             parts.parameter = Some(name.to_owned());
-            parts.value = Some(value);
-            parts.expected = Some(expected);
+            parts.value = Some(shown(value));
+            parts.expected = Some(expected.to_owned());
         })
     }
 
-    /// 400: a body that is not understood.
-    pub(super) fn body(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, detail)
+    /// 400: a parameter that cannot be what it is.
+    pub(super) fn parameter(name: &str, value: &str, expected: impl Into<String>) -> Self {
+        let expected = expected.into();
+        let detail = format!("{name}: is `{}`, expected {expected}", shown(value));
+        Self::new(StatusCode::BAD_REQUEST, detail).about(name, value, &expected)
+    }
+
+    /// 400: part of a body, or all of it, that is not understood.
+    pub(super) fn body(part: &str, value: &str, detail: impl Into<String>, expected: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail).about(part, value, expected)
     }
 
     /// 404: there is no such thing.
-    pub(super) fn not_found(parameter: &str, value: &str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail).with(|parts| {
-            parts.parameter = Some(parameter.to_owned());
-            parts.value = Some(shown(value));
-        })
+    pub(super) fn not_found(parameter: &str, value: &str, detail: &str, expected: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail).about(parameter, value, expected)
     }
 
     /// 404: no such path.
@@ -89,8 +91,13 @@ impl Problem {
     }
 
     /// 409: not now.
-    pub(super) fn conflict(detail: impl Into<String>, waiting_run: Option<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, detail).with(|parts| parts.waiting_run = waiting_run)
+    pub(super) fn conflict(parameter: &str, value: &str, detail: impl Into<String>, expected: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, detail).about(parameter, value, expected)
+    }
+
+    /// The same with the run that waits already.
+    pub(super) fn behind(self, waiting_run: String) -> Self {
+        self.with(|parts| parts.waiting_run = Some(waiting_run))
     }
 
     /// 410: it was there.

@@ -2,6 +2,7 @@
 //! durable and in force.
 
 mod change;
+mod dead_letters;
 mod one_shots;
 mod pauses;
 mod query;
@@ -12,6 +13,7 @@ pub mod verify;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use self::dead_letters::InHand;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineError};
@@ -20,6 +22,7 @@ use crate::model::{Identity, Revision};
 use crate::store::{Store, StoreError};
 
 pub use self::change::{Put, Removal, Switch};
+pub use self::dead_letters::{DEAD_LETTERS_MAX, Dealt, Letter};
 pub use self::runs::{BACKFILL_MAX, RunRefused};
 pub use crate::model::PauseScope;
 
@@ -86,6 +89,7 @@ struct Rooms {
     dispatch: Dispatch,
     journal: Journal,
     clock: Arc<dyn Clock>,
+    in_hand: InHand,
 }
 
 /// The revisions in force.
@@ -116,7 +120,8 @@ impl Catalog {
         let mut tasks = Tasks::default();
         revisions.into_iter().for_each(|revision| tasks.put(revision));
         let Means { store, engine, dispatch, journal, clock } = means;
-        Self { rooms: Arc::new(Rooms { tasks: RwLock::new(tasks), store, engine, dispatch, journal, clock }) }
+        let (tasks, in_hand) = (RwLock::new(tasks), InHand::default());
+        Self { rooms: Arc::new(Rooms { tasks, store, engine, dispatch, journal, clock, in_hand }) }
     }
 }
 

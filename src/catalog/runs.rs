@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Catalog, CatalogError, Rooms};
 use crate::dispatch::{AskRefused, Cancelled, PlaceForRuns};
 use crate::engine::EngineError;
-use crate::journal::{Remedy, RunStage, abandoned_record, dealt_with, started_record};
+use crate::journal::{Remedy, RunStage, abandoned_record, dealt_with, put_back, started_record};
 use crate::model::{Asked, Backfill, EntryName, Fire, Identity, Record, Revision, RunId, Timestamp, Trigger};
 
 /// How many instants one backfill runs at most.
@@ -23,8 +23,11 @@ pub enum RunRefused {
     /// A run of the entry is in progress, and this one waits behind it: there is no place for a third.
     #[error("run {0} waits already behind one in progress")]
     Waiting(RunId),
+    /// Another request deals with this dead letter. Ask again when it has.
+    #[error("another request deals with it")]
+    InHand(RunId),
     /// There is no such task, or it has no such entry.
-    #[error("there is no such entry")]
+    #[error("the entry is gone")]
     Unknown,
     /// The range names too many instants. Ask for parts of it.
     #[error("the range names {count} instants, expected at most {max}")]
@@ -37,6 +40,14 @@ pub enum RunRefused {
     /// It could not be kept: nothing is run.
     #[error(transparent)]
     Failed(#[from] CatalogError),
+}
+
+/// What a run that does a dead letter again means for the record of that one.
+pub(super) struct Done {
+    /// With the run that does it again.
+    dealt_with: Record,
+    /// As it was, for when that run does not come about.
+    put_back: Record,
 }
 
 /// What is read back of the record of a run that is run again.
@@ -60,31 +71,24 @@ impl Catalog {
         let now = self.rooms.clock.now();
         let asked = Asked { run_id: RunId::asked(now), run_by: by.into(), args: args.into(), ..asked_by(by, now) };
         let fire = self.rooms.fire(identity, entry, now, asked)?;
-        self.ask(fire, None).await
+        let rooms = self.rooms.clone();
+        let asking = tokio::spawn(async move { rooms.ask(fire, None).await });
+        asking.await.unwrap_or(Err(RunRefused::Failed(CatalogError::BrokeOff)))
     }
 
     /// Runs what ended once more, for its instant and with its words, by what the task says now.
-    pub async fn rerun(&self, record: &Record, by: &str) -> Result<RunId, RunRefused> {
-        let (fire, dealt_with) = self.rooms.again(record, by)?;
-        self.ask(fire, dealt_with).await
-    }
-
-    /// The same for a run that failed for good; however many there are, each waits for its turn.
-    pub async fn rerun_dead_letter(&self, record: &Record, by: &str) -> Result<RunId, RunRefused> {
-        let (fire, dealt_with) = self.rooms.again(record, by)?;
-        let run_id = fire.run_id();
-        self.apart(move |rooms| async move { rooms.queue(vec![fire], dealt_with).await }).await?;
-        Ok(run_id)
-    }
-
-    /// Takes runs that failed for good off the list. Their records stay, and say by whom.
-    pub async fn discard_dead_letters(&self, records: Vec<Record>, by: &str) -> Result<(), CatalogError> {
-        let discarded = |record| dealt_with(record, Remedy::DiscardedBy(by));
-        let discarded: Vec<Record> = records.iter().filter_map(discarded).collect();
-        for some in discarded.chunks(WRITTEN_AT_ONCE) {
-            self.rooms.store.append(some.to_vec()).await?;
-        }
-        Ok(())
+    pub async fn rerun(&self, record: Record, by: &str) -> Result<RunId, RunRefused> {
+        let (rooms, by) = (self.rooms.clone(), by.to_owned());
+        let rerun = tokio::spawn(async move {
+            let (record, held) = rooms.take_in_hand(record).await?;
+            let (fire, done) = rooms.again(&record, &by)?;
+            let asked = rooms.ask(fire, done).await;
+            if let Some(held) = held {
+                rooms.let_go(held, matches!(asked, Err(RunRefused::Failed(_))));
+            }
+            asked
+        });
+        rerun.await.unwrap_or(Err(RunRefused::Failed(CatalogError::BrokeOff)))
     }
 
     /// Runs an entry for each past instant that it names in a range, `at_once` of them at a time. Gives the name of it all,
@@ -110,14 +114,6 @@ impl Catalog {
     pub async fn cancel_run(&self, run_id: RunId, by: &str) -> Result<bool, CatalogError> {
         Ok(self.rooms.dispatch.cancel_run(run_id, by).await)
     }
-
-    async fn ask(&self, fire: Fire, dealt_with: Option<Record>) -> Result<RunId, RunRefused> {
-        let asking = tokio::spawn({
-            let rooms = self.rooms.clone();
-            async move { rooms.ask(fire, dealt_with).await }
-        });
-        asking.await.unwrap_or(Err(RunRefused::Failed(CatalogError::BrokeOff)))
-    }
 }
 
 fn asked_by(by: &str, now: Timestamp) -> Asked {
@@ -142,8 +138,8 @@ impl Rooms {
         Ok(Fire { asked: Some(Arc::new(asked)), ..Fire::planned(revision, entry, fire_time, Trigger::Manual) })
     }
 
-    /// A run that does another one again, and the record of that one, if it was a dead letter.
-    fn again(&self, record: &Record, by: &str) -> Result<(Fire, Option<Record>), RunRefused> {
+    /// A run that does another one again, and what it means for that one, if it was a dead letter.
+    pub(super) fn again(&self, record: &Record, by: &str) -> Result<(Fire, Option<Done>), RunRefused> {
         let now = self.clock.now();
         let document: Option<RunDocument<'_>> = serde_json::from_str(&record.source).ok();
         let fire_time = document.as_ref().and_then(|it| Timestamp::parse_rfc3339(it.fire_time.as_deref()?));
@@ -152,7 +148,8 @@ impl Rooms {
         let entry = record.entry().ok_or(RunRefused::Unknown)?;
         let fire = self.fire(&record.identity, entry, fire_time.unwrap_or(now), asked)?;
         let dealt_with = dealt_with(record, Remedy::RerunAs(fire.run_id()));
-        Ok((fire, dealt_with))
+        let done = dealt_with.zip(put_back(record)).map(|(dealt_with, put_back)| Done { dealt_with, put_back });
+        Ok((fire, done))
     }
 
     /// One run for each instant of a range, both ends included.
@@ -184,23 +181,24 @@ impl Rooms {
     }
 
     /// Keeps a place for a run, makes its record durable, and lets it go.
-    async fn ask(&self, fire: Fire, dealt_with: Option<Record>) -> Result<RunId, RunRefused> {
+    async fn ask(&self, fire: Fire, done: Option<Done>) -> Result<RunId, RunRefused> {
         let reserved = self.dispatch.ask(fire.clone()).await.map_err(|refused| match refused {
             AskRefused::Waiting(run_id) => RunRefused::Waiting(run_id),
             AskRefused::Stopped => RunRefused::Failed(EngineError::Stopped.into()),
         })?;
-        self.keep(&[fire], dealt_with).await?;
+        self.keep(&[fire], done).await?;
         let run_id = reserved.run_id();
         reserved.start();
         Ok(run_id)
     }
 
     /// Makes the records of the runs of a task durable, and has them go one after the other.
-    pub(super) async fn queue(&self, fires: Vec<Fire>, dealt_with: Option<Record>) -> Result<(), CatalogError> {
-        self.keep(&fires, dealt_with).await?;
+    pub(super) async fn queue(&self, fires: Vec<Fire>, done: Option<Done>) -> Result<(), CatalogError> {
+        let put_back = done.as_ref().map(|done| done.put_back.clone());
+        self.keep(&fires, done).await?;
         let place = self.dispatch.place_for_runs().await.map_err(|_| EngineError::Stopped)?;
         let Err(fires) = self.hand_over(place, fires) else { return Ok(()) };
-        self.abandon(fires.iter().map(|fire| self.queued(fire)), Cancelled::Deleted.as_str()).await;
+        self.abandon(fires.iter().map(|fire| self.queued(fire)), Cancelled::Deleted.as_str(), put_back).await;
         Err(CatalogError::Unknown)
     }
 
@@ -220,24 +218,26 @@ impl Rooms {
     }
 
     /// Straight into the store, not through the journal: somebody waits for it.
-    async fn keep(&self, fires: &[Fire], dealt_with: Option<Record>) -> Result<(), CatalogError> {
+    async fn keep(&self, fires: &[Fire], done: Option<Done>) -> Result<(), CatalogError> {
         const NOT_KEPT: &str = "it was refused, as the store did not take its record";
         let queued = |fire| self.queued(fire);
-        let mut dealt_with = dealt_with;
+        let (mut dealt_with, put_back) = done.map(|done| (done.dealt_with, done.put_back)).unzip();
         for (place, some) in fires.chunks(WRITTEN_AT_ONCE).enumerate() {
             let records = some.iter().map(queued).chain(dealt_with.take()).collect();
             if let Err(error) = self.store.append(records).await {
-                // It may have been written all the same: what was refused must not be run by the next start.
-                self.abandon(fires.iter().take((place + 1) * WRITTEN_AT_ONCE).map(queued), NOT_KEPT).await;
+                // It may have been written all the same: what was refused must not be run by the next start, and the dead
+                // letter must not be lost.
+                let refused = fires.iter().take((place + 1) * WRITTEN_AT_ONCE).map(queued);
+                self.abandon(refused, NOT_KEPT, put_back).await;
                 return Err(error.into());
             }
         }
         Ok(())
     }
 
-    async fn abandon(&self, queued: impl Iterator<Item = Record>, why: &str) {
-        for record in queued {
-            let Some(record) = abandoned_record(&record, why, self.clock.now()) else { continue };
+    async fn abandon(&self, queued: impl Iterator<Item = Record>, why: &str, put_back: Option<Record>) {
+        let abandoned = queued.filter_map(|record| abandoned_record(&record, why, self.clock.now()));
+        for record in put_back.into_iter().chain(abandoned) {
             if self.journal.record(record).await.is_err() {
                 return;
             }

@@ -32,7 +32,7 @@ const EXIT_USAGE: u8 = 2;
     name = "schedule-service",
     version,
     after_help = "Exit codes: 0 done; 1 failed, or `verify` found an instant without exactly one outcome, or `next` \
-                  could not read an expression, or `import` did not take every task, or `apply` found a mistake \
+                  could not read an expression, or `import` did not take and verify every task, or `apply` found a mistake \
                   in a file or could not make every change, or `export` could not write every task, or `migrate` \
                   found the stores to differ; 2 wrong command line or configuration; 3 `apply --dry-run` found \
                   something to change."

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Serialize;
 
+use super::UsageError;
 use crate::catalog::verify::{Finding, Range, Verdict, verify};
 use crate::clock::SystemClock;
 use crate::config::NodeSettings;
@@ -42,7 +43,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let range = Range { from: args.from, to: args.to.unwrap_or(now) };
     if range.to < range.from {
-        bail!("--to {} is before --from {}", range.to, range.from);
+        return Err(UsageError(format!("--to {} is before --from {}", range.to, range.from)).into());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report { args, output, counts: BTreeMap::new(), broken: 0, failed: None };

@@ -20,7 +20,7 @@ pub enum Remedy<'a> {
 
 /// The record of a dead letter, as it stands when somebody has dealt with it. `None`: it is none, or cannot be read.
 pub fn dealt_with(record: &Record, remedy: Remedy<'_>) -> Option<Record> {
-    let run = record.run.as_ref().filter(|run| run.is_dead_letter)?;
+    let run = record.run.as_ref().filter(|_| record.is_dead_letter())?;
     let (name, value) = match remedy {
         Remedy::RerunAs(run_id) => ("rerun_as", to_raw_value(&run_id.to_string()).ok()?),
         Remedy::DiscardedBy(by) => ("discarded_by", to_raw_value(by).ok()?),
@@ -30,6 +30,13 @@ pub fn dealt_with(record: &Record, remedy: Remedy<'_>) -> Option<Record> {
     members.0.push((name.to_owned(), &value));
     let run = RunState { phase: run.phase + 1, is_dead_letter: false, ..run.clone() };
     Some(Record { source: json(&members), run: Some(run), ..record.clone() })
+}
+
+/// The record of a dead letter, as it stands when nothing was done about it after all: it takes the place of what
+/// [`dealt_with`] made of it, if that was written. `None`: it is no dead letter.
+pub fn put_back(letter: &Record) -> Option<Record> {
+    let run = letter.run.as_ref().filter(|_| letter.is_dead_letter())?;
+    Some(Record { run: Some(RunState { phase: run.phase + 2, ..run.clone() }), ..letter.clone() })
 }
 
 /// The members of an object, in their order.
@@ -103,5 +110,16 @@ mod tests {
             assert!(run.phase > RunState::ENDED && !run.is_dead_letter);
             assert_eq!(dealt_with(&record, Remedy::DiscardedBy("bob")), None);
         }
+    }
+
+    #[test]
+    fn what_is_put_back_is_the_letter_as_it_was_and_later_than_what_was_done() {
+        let again = dealt_with(&dead_letter(), Remedy::RerunAs(RunId::asked(Timestamp::EPOCH))).unwrap();
+
+        let back = put_back(&dead_letter()).unwrap();
+
+        assert!(back.is_dead_letter() && back.phase() > again.phase());
+        assert_eq!(back.source, dead_letter().source);
+        assert_eq!(put_back(&again), None);
     }
 }

@@ -18,7 +18,7 @@ mod status;
 mod unsettled;
 mod writer;
 
-pub use self::dead_letter::{Remedy, dealt_with};
+pub use self::dead_letter::{Remedy, dealt_with, put_back};
 pub use self::documents::{MaskedHeaders, change_record, missed_record, paused_by, paused_record, skipped_record};
 pub use self::outcome::{FireOutcome, KeptAnswer};
 pub use self::prune::prune;

@@ -153,6 +153,11 @@ impl Record {
         self.run.as_ref().is_some_and(|run| run.entry.is_some())
     }
 
+    /// Whether it tells of a run that failed for good, and that nobody has dealt with.
+    pub fn is_dead_letter(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_dead_letter)
+    }
+
     /// The entry it tells of. A callback's is told by its document only.
     pub fn entry(&self) -> Option<&EntryName> {
         let of_run = self.run.as_ref().and_then(|run| run.entry.as_ref());

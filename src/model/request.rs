@@ -6,6 +6,9 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::value::RawValue;
 use url::Url;
 
+/// What stands in place of a credential.
+pub const MASK: &str = "***";
+
 /// Why part of a request is refused. The text continues a sentence that begins with the part's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
@@ -36,9 +39,6 @@ pub enum RequestError {
     #[error("holds a character that HTTP forbids in a header value")]
     HeaderValue,
 }
-
-/// What stands in a record in place of a credential.
-pub const MASK: &str = "***";
 
 /// An `http` or `https` URL with a host, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +259,17 @@ mod tests {
         assert_eq!(masked("http://:secret@h"), "http://:***@h");
         for plain in ["http://h:80/a:b@c", "http://ann@h/", "http://h?u:p@x", "http://h#u:p@x"] {
             assert_eq!(masked(plain), plain);
+        }
+    }
+
+    #[test]
+    fn a_url_is_masked_where_it_holds_a_password() {
+        let masked = |text: &str| TargetUrl::parse(text).unwrap().masked().into_owned();
+
+        assert_eq!(masked("http://user:secret@example.com:81/a b?c=@"), "http://user:***@example.com:81/a%20b?c=@");
+        assert_eq!(masked("http:user:sec@ret@example.com"), "http://user:***@example.com/");
+        for text in ["http://user@example.com/x:y@z", "http://example.com/user:secret@x y", "http://a/b c"] {
+            assert_eq!(masked(text), text);
         }
     }
 

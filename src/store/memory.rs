@@ -26,6 +26,8 @@ pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     is_away: Arc<AtomicBool>,
     refuses_claims: Arc<AtomicBool>,
+    loses_answers: Arc<AtomicBool>,
+    refuses: Arc<Mutex<Option<Identity>>>,
     is_closed: Arc<AtomicBool>,
 }
 
@@ -62,6 +64,16 @@ impl MemoryStore {
     /// From now on every write fails, and every look at what is paused, or none.
     pub fn fail_writes(&self, fail: bool) {
         self.is_away.store(fail, Ordering::SeqCst);
+    }
+
+    /// From now on records are appended, and the answer to it is lost, or not.
+    pub fn lose_answers(&self, lose: bool) {
+        self.loses_answers.store(lose, Ordering::SeqCst);
+    }
+
+    /// From now on no record of this task is appended, nor what comes with it; or every one is.
+    pub fn fail_writes_of(&self, identity: Option<Identity>) {
+        *self.refuses.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
     /// From now on every claim fails, and only claims, or none.

@@ -6,6 +6,7 @@
 pub mod document;
 pub mod elastic;
 pub mod embedded;
+mod listed;
 mod log_cursor;
 mod log_query;
 mod log_sort;
@@ -299,7 +300,8 @@ pub trait JournalStore: Send + Sync {
         after: Timestamp,
     ) -> Result<Vec<Option<NewestRun>>, StoreError>;
 
-    /// Finds runs. Cleared ones are not found.
+    /// Finds runs. Cleared ones are not found. Their documents come without what is large: header, body and response. Who needs
+    /// those asks for each run by its name.
     async fn runs(&self, query: RunQuery) -> Result<Found, StoreError>;
 
     /// One run by its name; all that was appended before is seen. Cleared ones are not found.

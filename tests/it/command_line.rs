@@ -30,9 +30,14 @@ async fn a_wrong_expression_exits_with_1_and_a_wrong_command_line_with_2() {
     let (wrong_expression, _, complaint) = run(folder.path(), &["next", "* * * * *"]).await;
     assert_eq!(wrong_expression, Some(1));
     assert!(complaint.contains("did you mean `0 * * * * *`?"), "{complaint}");
-    for words in
-        [&["nxt"][..], &["next"], &["next", "@daily", "--zone", "Mars"], &["verify"], &["verify", "--from", "soon"]]
-    {
+    for words in [
+        &["nxt"][..],
+        &["next"],
+        &["next", "@daily", "--zone", "Mars"],
+        &["verify"],
+        &["verify", "--from", "soon"],
+        &["verify", "--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z"],
+    ] {
         assert_eq!(run(folder.path(), words).await.0, Some(2), "{words:?}");
     }
 }

@@ -310,3 +310,15 @@ async fn a_wrong_command_line_exits_with_2_and_asks_nobody() {
         assert_eq!((ended.code, ended.said.as_str()), (Some(2), ""), "{words:?}: {}", ended.complaint);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_no_file_has_is_told_as_missing_in_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tasks.ndjson");
+    std::fs::write(&file, format!("{}\n", old_task("a", json!({})))).unwrap();
+
+    let ended = run(&[file.to_str().unwrap(), "--only", "a", "x", "--dry-run"]).await;
+
+    assert_eq!(ended.code, Some(1), "{}", ended.complaint);
+    assert!(ended.said.contains("gone     \"x\"\n           none of the files has it\n"), "{}", ended.said);
+}

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{BoxedNode, client, post, post_ok, task};
+use crate::support::{BoxedNode, Target, client, post, post_ok, task};
 
 const NEVER: &str = "0 0 0 1 1 *";
 
@@ -230,5 +230,32 @@ async fn more_requests_than_allowed_at_once_are_answered_503_with_retry_after() 
 
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     assert!(String::from_utf8_lossy(&served[..read]).contains("HTTP/1.1 200 OK"));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_gone_after_its_retention_and_one_that_never_was_is_not_found() {
+    let node = BoxedNode::start_with(|settings| settings.journal.results_retention_age = Duration::ZERO).await;
+    let target = Target::start().await;
+    for (identity, url) in [("answered", target.url("/ok")), ("silent", "http://127.0.0.1:1/".to_owned())] {
+        post_ok(&node.base, "/put", task(identity, NEVER, &url)).await;
+    }
+
+    let asked = async |call: reqwest::RequestBuilder| {
+        let answer = call.send().await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice::<Value>(&answer.bytes().await.unwrap()).unwrap_or_default())
+    };
+    let mut told = Vec::new();
+    for job in ["answered:e", "silent:e"] {
+        let runs = format!("{}/scheduled-jobs/{job}/runs", node.base);
+        let (_, queued) = asked(client().post(&runs)).await;
+        let run = format!("{runs}/{}", queued["runId"].as_str().unwrap());
+        while asked(client().get(&run)).await.1["status"] == "IN_PROGRESS" {
+            tokio::task::yield_now().await;
+        }
+        told.push(asked(client().get(format!("{run}/result-file"))).await.0);
+    }
+
+    assert_eq!(told, [410, 404]);
     node.stop().await;
 }

@@ -144,7 +144,11 @@ async fn a_run_that_exhausts_its_attempts_is_a_dead_letter_until_it_is_run_again
 
     let listed = post_ok(&node.base, "/dead-letters", "{}").await;
     assert_eq!(listed["data"]["runs"][0]["id"], failed[0]["run_id"]);
-    let again = post_ok(&node.base, "/dead-letters/rerun", r#"{"all":true}"#).await;
+    for (path, body) in [("", r#"{"run_id":"x"}"#), ("/rerun", r#"{"all":true,"skip":0}"#)] {
+        let (_, refused) = post(&node.base, &format!("/dead-letters{path}"), body).await;
+        assert!(refused["msg"].as_str().unwrap().contains("is not known"), "{refused}");
+    }
+    let again = post_ok(&node.base, "/dead-letters/rerun", r#"{"all":true,"limit":1}"#).await;
     assert_eq!(again["data"]["reruns"][0]["run_id"], failed[0]["run_id"]);
     let succeeded = records(&node, "dead", "success", 1).await;
     assert_eq!(succeeded[0]["rerun_of"], failed[0]["run_id"]);

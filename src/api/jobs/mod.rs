@@ -10,7 +10,7 @@ mod view;
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use warp::Filter;
 use warp::reply::Response;
@@ -23,13 +23,19 @@ use super::problem::Problem;
 use super::under::{Asked, under};
 use super::{Api, Services, reply};
 use crate::catalog::RunRefused;
+use crate::model::object::{Mistakes, Object, string};
 use crate::model::{EntryName, Identity, Record, RecordKind, Revision, RunId, Timestamp};
 use crate::store::RunQuery;
 
+/// What is expected of a run that is to be run again.
+const HAS_ENDED: &str = "a run that has ended, and that nobody deals with";
 /// The longest `args`, in bytes.
 const ARGS_MAX: usize = 8 * 1024;
 /// How many tasks are looked through without a pause for others.
 const TASKS_AT_ONCE: usize = 1_000;
+
+/// What is expected of a job's id that is well written.
+const EXPECTED_JOB: &str = "the id of a job, as the listing gives it";
 
 type Answered = Result<Response, Problem>;
 
@@ -103,7 +109,7 @@ impl Job {
         let known = revision.and_then(|revision| revision.entry(&job.entry).map(|entry| (revision, entry)));
         match known {
             Some(known) => Ok(Self { known: Some(known), ..job }),
-            None => Err(Problem::not_found("jobId", segment, "there is no such job")),
+            None => Err(Problem::not_found("jobId", segment, "there is no such job", EXPECTED_JOB)),
         }
     }
 
@@ -115,7 +121,9 @@ impl Job {
 
     /// One of its runs.
     async fn run(&self, services: &Services, segment: &str) -> Result<Record, Problem> {
-        let not_found = || Problem::not_found("runId", segment, "this job has no such run");
+        let not_found = || {
+            Problem::not_found("runId", segment, "this job has no such run", "the id of a run, as its listing gives it")
+        };
         let run = job_id::read_run(segment).ok_or_else(not_found)?;
         let record = services.catalog.run(&self.identity, run).await.map_err(unavailable)?;
         record.filter(|record| record.entry() == Some(&self.entry)).ok_or_else(not_found)
@@ -231,21 +239,24 @@ async fn runs(services: &Services, job: &Job, parameters: &Parameters) -> Answer
     Ok(reply::json(StatusCode::OK, &views))
 }
 
-/// What may stand in the body of a request for a run.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RunBody {
-    args: Option<String>,
-}
-
-fn args_of(body: &[u8]) -> Result<String, Problem> {
-    const EXPECTED: &str = r#"expected {"args":"words separated by blanks"} or nothing"#;
-    if body.iter().all(u8::is_ascii_whitespace) {
+/// The `args` of a request for a run.
+fn args_of(bytes: &[u8]) -> Result<String, Problem> {
+    const EXAMPLE: &str = r#"{"args":"words separated by blanks"}"#;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(String::new());
     }
-    let body: RunBody =
-        serde_json::from_slice(body).map_err(|error| Problem::body(format!("body: {error}, {EXPECTED}")))?;
-    let args = body.args.unwrap_or_default();
+    let mut mistakes = Mistakes::default();
+    let body = Object::read_body(bytes, EXAMPLE, &mut mistakes);
+    if let Some(body) = &body {
+        body.refuse_unknown(&["args"], &mut mistakes);
+    }
+    let given = body.as_ref().and_then(|body| body.get("args"));
+    let args = given.and_then(|raw| string(raw, "args", &mut mistakes)).unwrap_or_default();
+    if let Some(mistake) = mistakes.found().first() {
+        let member = body.iter().flat_map(Object::members).find(|(key, _)| *key == mistake.path);
+        let value = member.map_or_else(|| String::from_utf8_lossy(bytes), |(_, raw)| raw.get().into());
+        return Err(Problem::body(&mistake.path, &value, mistakes.text(), &format!("{EXAMPLE} or nothing")));
+    }
     if args.len() > ARGS_MAX {
         return Err(Problem::parameter("args", &args, format!("at most {ARGS_MAX} bytes, these are {}", args.len())));
     }
@@ -258,16 +269,17 @@ fn args_of(body: &[u8]) -> Result<String, Problem> {
 async fn run_now(services: &Services, job: &Job, asked: &Asked) -> Answered {
     let args = args_of(&asked.body)?;
     let run = services.catalog.run_now(&job.identity, &job.entry, &args, asked.caller.name()).await;
-    queued(services, job, run.map_err(refused)?).await
+    queued(services, job, run.map_err(|error| refused(job, error))?).await
 }
 
 async fn rerun(services: &Services, job: &Job, run: &str, asked: &Asked) -> Answered {
     let record = job.run(services, run).await?;
     if record.kind == RecordKind::Started {
-        return Err(Problem::conflict("the run is in progress, it can be run again when it has ended", None));
+        let detail = "the run is in progress, it can be run again when it has ended";
+        return Err(Problem::conflict("runId", run, detail, HAS_ENDED));
     }
-    let run = services.catalog.rerun(&record, asked.caller.name()).await;
-    queued(services, job, run.map_err(refused)?).await
+    let run = services.catalog.rerun(record, asked.caller.name()).await;
+    queued(services, job, run.map_err(|error| refused(job, error))?).await
 }
 
 /// The job, with the run that was asked for.
@@ -279,14 +291,19 @@ async fn queued(services: &Services, job: &Job, run: RunId) -> Answered {
     Ok(reply::json(StatusCode::OK, &view))
 }
 
-fn refused(refused: RunRefused) -> Problem {
+fn refused(job: &Job, refused: RunRefused) -> Problem {
+    let id = job_id::write(&job.identity, &job.entry);
     match refused {
         RunRefused::Waiting(run) => {
             let detail = format!("a run is in progress and run {run} waits behind it");
-            Problem::conflict(detail, Some(run.to_string()))
+            Problem::conflict("jobId", &id, detail, "a job of which no run waits").behind(run.to_string())
+        }
+        RunRefused::InHand(run) => {
+            let detail = "another request deals with this run, ask again when it has";
+            Problem::conflict("runId", &run.to_string(), detail, HAS_ENDED)
         }
         RunRefused::Unknown | RunRefused::TooMany { .. } => {
-            Problem::not_found("jobId", "", "there is no such job, or it has just been deleted")
+            Problem::not_found("jobId", &id, "the job has just been deleted", EXPECTED_JOB)
         }
         RunRefused::Failed(error) => unavailable(error),
     }
@@ -294,7 +311,8 @@ fn refused(refused: RunRefused) -> Problem {
 
 async fn cancel(services: &Services, job: &Job, run: &str, caller: &Caller) -> Answered {
     let record = job.run(services, run).await?;
-    let ended = || Problem::conflict("the run has ended, there is nothing to cancel", None);
+    let ended =
+        || Problem::conflict("runId", run, "the run has ended, there is nothing to cancel", "a run that has not ended");
     if record.kind != RecordKind::Started {
         return Err(ended());
     }

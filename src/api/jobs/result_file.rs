@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::value::RawValue;
 use warp::Reply;
 use warp::reply::Response;
 
@@ -92,23 +93,24 @@ fn is_same(if_range: Option<&str>, etag: &str) -> bool {
 
 async fn find(services: &Services, record: &Record, document: &RunDocument<'_>) -> Result<Body, Problem> {
     let run = RunId::from(record.id);
+    let none = |detail| Problem::not_found("runId", &run.to_string(), detail, "a run that was answered");
     if record.kind == RecordKind::Started {
-        return Err(Problem::not_found("runId", &run.to_string(), "the run is in progress, it has no result yet"));
+        return Err(none("the run is in progress, it has no result yet"));
+    }
+    let pieces = document.result_pieces.filter(|&pieces| pieces > 0);
+    if pieces.is_none() && document.response.is_none() {
+        return Err(none("the run has no result: no answer came"));
     }
     let gone = || Problem::gone("the result was deleted by retention ([history] results_retention_days)");
     if record.time < results_kept_since(services, services.catalog.now()) {
         return Err(gone());
     }
-    match (document.result_pieces, document.response) {
-        (Some(pieces), _) if pieces > 0 => {
-            let first = services.catalog.result_piece(run, 0).await.map_err(unavailable)?;
-            first.ok_or_else(gone)?;
-            let size = document.result_size.unwrap_or(u64::MAX).min(u64::from(pieces) * RESULT_PIECE as u64);
-            Ok(Body::Pieces { run, size })
-        }
-        (_, Some(response)) => Ok(Body::Whole(from_record(response.get(), document))),
-        (_, None) => Err(Problem::not_found("runId", &run.to_string(), "the run has no result: no answer came")),
-    }
+    let Some(pieces) = pieces else {
+        return Ok(Body::Whole(from_record(document.response.map_or("", RawValue::get), document)));
+    };
+    services.catalog.result_piece(run, 0).await.map_err(unavailable)?.ok_or_else(gone)?;
+    let size = document.result_size.unwrap_or(u64::MAX).min(u64::from(pieces) * RESULT_PIECE as u64);
+    Ok(Body::Pieces { run, size })
 }
 
 /// The bytes as they came. JSON stands in the record as it was; a text stands there as a JSON string, which is longer.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -165,7 +165,8 @@ pub(super) struct RunDocument<'a> {
     duration_ms: Option<u64>,
     redelivered: bool,
     dead_letter: bool,
-    #[serde(borrow)]
+    /// What was answered, also where that is `null`; `None`: nothing was.
+    #[serde(borrow, deserialize_with = "given")]
     pub(super) response: Option<&'a RawValue>,
     pub(super) response_truncated: bool,
     #[serde(borrow)]
@@ -177,6 +178,11 @@ pub(super) struct RunDocument<'a> {
     pub(super) result_size: Option<u64>,
     pub(super) result_pieces: Option<u32>,
     pub(super) result_truncated: bool,
+}
+
+/// What stands there is given, whatever it is.
+fn given<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> RunDocument<'a> {

@@ -61,6 +61,7 @@ words! {
 
 /// A run on demand.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes what `jobs` reads")]
 struct RunRequest {
     args: Option<Args>,

@@ -38,6 +38,9 @@ words! {
     /// How many are listed at most.
     LettersLimit = whole(1, 1_000).default(Some(json!(100)));
 
+    /// How many are dealt with at most, the newest first.
+    ChosenLimit = whole(1, 10_000).default(Some(json!(10_000)));
+
     /// How many are left out before the first one listed.
     LettersSkip = whole(0, i64::from(u32::MAX)).default(Some(json!(0)));
 }
@@ -107,23 +110,40 @@ struct Backfill {
     runs: Count,
 }
 
-/// Which dead letters.
+/// Which dead letters are listed.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it only describes what `operations` reads")]
+#[expect(dead_code, reason = "it only describes what `dead_letters` reads")]
 struct DeadLettersRequest {
-    /// This one, of the task `identity`.
-    run_id: Option<RecordUuid>,
     identity: Option<Identity>,
     entry: Option<EntryName>,
+    /// Without an offset in the zone of the task `identity`; in UTC if none is given or known.
     from: Option<LooseDate>,
+    /// The same; a bare day means its end.
     to: Option<LooseDate>,
     all: Option<bool>,
     limit: Option<LettersLimit>,
     skip: Option<LettersSkip>,
 }
 
-/// The same where something has to be said of which.
+/// Which dead letters are dealt with.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes what `dead_letters` reads")]
+struct DeadLettersChosen {
+    /// This one, of the task `identity`.
+    run_id: Option<RecordUuid>,
+    identity: Option<Identity>,
+    entry: Option<EntryName>,
+    /// Without an offset in the zone of the task `identity`; in UTC if none is given or known.
+    from: Option<LooseDate>,
+    /// The same; a bare day means its end.
+    to: Option<LooseDate>,
+    all: Option<bool>,
+    limit: Option<ChosenLimit>,
+}
+
+/// The same, and something has to be said of which.
 struct DeadLettersChoice;
 
 impl PartialSchema for DeadLettersChoice {
@@ -137,7 +157,7 @@ impl PartialSchema for DeadLettersChoice {
         let one = |(key, name)| ObjectBuilder::new().property(key, Ref::from_schema_name(name)).required(key);
         let said = said.into_iter().map(one).fold(AnyOfBuilder::new(), AnyOfBuilder::item);
         AllOfBuilder::new()
-            .item(Ref::from_schema_name(DeadLettersRequest::name()))
+            .item(Ref::from_schema_name(DeadLettersChosen::name()))
             .item(said)
             .description(Some("One by `run_id` and `identity`, those of a filter, or `all`: at most 10,000 at once."))
             .into()
@@ -146,14 +166,14 @@ impl PartialSchema for DeadLettersChoice {
 
 impl ToSchema for DeadLettersChoice {
     fn schemas(schemas: &mut Schemas) {
-        reference::<DeadLettersRequest>(schemas);
+        reference::<DeadLettersChosen>(schemas);
         reference::<Yes>(schemas);
     }
 }
 
 /// Runs that failed for good, newest first.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `operations` writes")]
+#[expect(dead_code, reason = "it only describes what `dead_letters` writes")]
 struct DeadLetters<'a> {
     total: LettersTotal,
     runs: Vec<RunView<'a>>,
@@ -161,7 +181,7 @@ struct DeadLetters<'a> {
 
 /// How many there are in all.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `operations` writes")]
+#[expect(dead_code, reason = "it only describes what `dead_letters` writes")]
 struct LettersTotal {
     value: Count,
     relation: Relation,
@@ -169,7 +189,7 @@ struct LettersTotal {
 
 /// What was run again, and what was not.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `operations` writes")]
+#[expect(dead_code, reason = "it only describes what `dead_letters` writes")]
 struct Reruns {
     reruns: Vec<Rerun>,
     left: Vec<LeftLetter>,
@@ -177,15 +197,15 @@ struct Reruns {
 
 /// A run, and the run that does it again.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `operations` writes")]
+#[expect(dead_code, reason = "it only describes what `dead_letters` writes")]
 struct Rerun {
     run_id: RecordUuid,
     rerun_as: RecordUuid,
 }
 
-/// A run that was not run again, and why.
+/// A run that stays on the list, and why.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `operations` writes")]
+#[expect(dead_code, reason = "it only describes what `dead_letters` writes")]
 struct LeftLetter {
     run_id: RecordUuid,
     reason: String,
@@ -193,9 +213,10 @@ struct LeftLetter {
 
 /// How many were taken off the list.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `operations` writes")]
+#[expect(dead_code, reason = "it only describes what `dead_letters` writes")]
 struct Discarded {
     discarded: Count,
+    left: Vec<LeftLetter>,
 }
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -251,14 +272,17 @@ fn rerun() -> Operation {
         "run_id": "019a9f1d-6d80-8a3c-9f52-3a7b0c5d1e2f", "rerun_as": "019aa2d4-11f0-7c1e-8d53-6f0a4b1c2d3e",
     }], "left": [] });
     operation("/dead-letters/rerun", "rerunDeadLetters", "Runs dead letters again")
-        .description("Those of one entry run one after the other.")
+        .description(
+            "Those of one entry run one after the other. What is left stays on the list: the entry is gone, another \
+            request deals with it, or the store failed; then so does the rest.",
+        )
         .json::<DeadLettersChoice>(json!({ "all": true }))
         .data::<Reruns>("Queued", answer)
 }
 
 fn discard() -> Operation {
     operation("/dead-letters/discard", "discardDeadLetters", "Takes dead letters off the list")
-        .description("Their records stay.")
+        .description("Their records stay. What is left stays on the list.")
         .json::<DeadLettersChoice>(json!({ "identity": "backup" }))
-        .data::<Discarded>("Done", json!({ "discarded": 3 }))
+        .data::<Discarded>("Done", json!({ "discarded": 3, "left": [] }))
 }

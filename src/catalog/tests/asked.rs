@@ -1,11 +1,11 @@
 //! Runs that somebody asks for.
 
 use super::*;
-use crate::model::{RetryPolicy, RunId};
+use crate::model::RunId;
 
 const ONCE_A_YEAR: &str = "0 0 0 1 1 *";
 
-async fn node_with(schedule: &str, options: EntryOptions) -> Node {
+pub(super) async fn node_with(schedule: &str, options: EntryOptions) -> Node {
     let node = Node::new("2026-03-29T00:00:00.500Z").await;
     node.put_entry("task", Schedule::cron(schedule).unwrap(), options).await;
     node
@@ -16,11 +16,11 @@ async fn run_now(node: &Node) -> Result<RunId, RunRefused> {
 }
 
 /// What a record's document says under a key.
-fn said(record: &Record, key: &str) -> serde_json::Value {
+pub(super) fn said(record: &Record, key: &str) -> serde_json::Value {
     serde_json::from_str::<serde_json::Value>(&record.source).unwrap()[key].clone()
 }
 
-async fn pass(node: &Node, seconds: u64) {
+pub(super) async fn pass(node: &Node, seconds: u64) {
     node.clock.sleep_until(node.clock.now().plus(Duration::from_secs(seconds))).await;
 }
 
@@ -180,73 +180,6 @@ async fn a_backfill_of_too_many_instants_is_refused_and_none_of_what_has_not_pas
     assert_eq!(count, 3);
     let records = node.store.records().into_iter().filter(|record| record.kind == RecordKind::Started);
     assert_eq!(records.count(), 3, "each has its record");
-}
-
-/// Without a second attempt: what fails is a dead letter at once.
-fn with_retry() -> EntryOptions {
-    let retry = RetryPolicy { attempts_max: 1, ..RetryPolicy::default() };
-    EntryOptions { retry: Some(retry), ..EntryOptions::default() }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failed_run_is_run_again_for_its_instant_and_is_no_dead_letter_then() {
-    let node = node_with("0 * * * * *", with_retry()).await;
-    node.sink.answer(Some(503));
-    node.until("2026-03-29T00:01:01Z").await;
-    let planned = RunId::planned(&identity("task"), &entry_name(), at("2026-03-29T00:01:00Z"));
-    let failed = node.record(planned).await.unwrap();
-    assert!(failed.run.as_ref().unwrap().is_dead_letter, "{}", failed.source);
-    node.sink.answer(Some(200));
-
-    let run = node.catalog.rerun_dead_letter(&failed, "ada").await.unwrap();
-    pass(&node, 1).await;
-
-    let record = node.record(run).await.unwrap();
-    assert_eq!((record.kind, said(&record, "rerun_of")), (RecordKind::Success, planned.to_string().into()));
-    assert_eq!(said(&record, "fire_time"), "2026-03-29T00:01:00.000Z");
-    let failed = node.record(planned).await.unwrap();
-    assert_eq!((failed.kind, said(&failed, "rerun_as")), (RecordKind::Error, run.to_string().into()));
-    assert!(!failed.run.as_ref().unwrap().is_dead_letter && failed.settled.is_some());
-    let findings = node.verify(at("2026-03-29T00:00:30Z"), at("2026-03-29T00:01:30Z")).await;
-    assert_eq!(findings.len(), 1, "{findings:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn many_dead_letters_are_run_again_one_after_the_other_or_discarded() {
-    let node = node_with("* * * * * *", with_retry()).await;
-    node.sink.answer(Some(503));
-    node.until("2026-03-29T00:00:10.500Z").await;
-    node.catalog.pause(PauseScope::All, "ada", None).await.unwrap();
-    pass(&node, 1).await;
-    node.means.journal.flush().await.unwrap();
-    let is_dead = |record: &Record| record.run.as_ref().is_some_and(|run| run.is_dead_letter);
-    let dead: Vec<Record> = node.store.records().into_iter().filter(is_dead).collect();
-    assert_eq!(dead.len(), 10);
-    node.sink.answer(Some(200));
-
-    for record in &dead[..6] {
-        node.catalog.rerun_dead_letter(record, "ada").await.unwrap();
-    }
-    node.catalog.discard_dead_letters(dead[6..].to_vec(), "bob").await.unwrap();
-    pass(&node, 2).await;
-    node.means.journal.flush().await.unwrap();
-
-    let records = node.store.records();
-    assert!(!records.iter().any(is_dead));
-    assert_eq!(records.iter().filter(|record| record.source.contains(r#""rerun_of""#)).count(), 6);
-    assert_eq!(records.iter().filter(|record| said(record, "discarded_by") == "bob").count(), 4);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_of_an_entry_that_is_gone_is_not_run_again() {
-    let node = node_with("* * * * * *", with_retry()).await;
-    node.sink.answer(Some(503));
-    node.until("2026-03-29T00:00:01.500Z").await;
-    let planned = RunId::planned(&identity("task"), &entry_name(), at("2026-03-29T00:00:01Z"));
-    let failed = node.record(planned).await.unwrap();
-    node.catalog.remove(Removal { identity: identity("task"), request: empty(), revision: None }).await.unwrap();
-
-    assert!(matches!(node.catalog.rerun(&failed, "ada").await, Err(RunRefused::Unknown)));
 }
 
 #[tokio::test(start_paused = true)]

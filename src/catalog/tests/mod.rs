@@ -2,6 +2,7 @@
 
 mod asked;
 mod callbacks;
+mod dead_letters;
 mod one_shots;
 mod options;
 mod promise;

@@ -53,6 +53,14 @@ impl FileTasks {
 }
 
 impl Origin {
+    /// Why a task that was asked for is not there.
+    pub(super) fn why_gone(&self) -> &'static str {
+        match self {
+            Self::Service(_) => "the old service does not have it, or no longer",
+            Self::Files(_) => "none of the files has it",
+        }
+    }
+
     /// Sets out to give some tasks, or all if none is named. Gives their number.
     pub(super) async fn find(&mut self, only: &[String]) -> Result<usize, CallError> {
         match self {

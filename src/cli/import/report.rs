@@ -22,7 +22,7 @@ pub(super) enum Fate {
     Refused(String),
     /// The old service does not give it.
     Unreadable(String),
-    /// The old service does not have it, or no longer.
+    /// Where the tasks come from, it is not, or no longer.
     Gone,
 }
 
@@ -47,6 +47,9 @@ pub(super) struct Report {
     warnings: Vec<Warned>,
     /// Why the import ended before its time.
     stopped: Option<String>,
+    /// Why a task is gone.
+    #[serde(skip)]
+    why_gone: &'static str,
 }
 
 #[derive(Serialize)]
@@ -62,7 +65,7 @@ struct Warned {
 }
 
 impl Report {
-    pub(super) fn new(from: String, to: String, dry_run: bool) -> Self {
+    pub(super) fn new((from, why_gone): (String, &'static str), to: String, dry_run: bool) -> Self {
         Self {
             from,
             to,
@@ -78,6 +81,7 @@ impl Report {
             left: 0,
             warnings: Vec::new(),
             stopped: None,
+            why_gone,
         }
     }
 
@@ -130,7 +134,7 @@ impl Report {
             lines(output, "failed ", identity, reason.lines())?;
         }
         for identity in &self.gone {
-            lines(output, "gone   ", identity, ["the old service does not have it, or no longer"])?;
+            lines(output, "gone   ", identity, [self.why_gone])?;
         }
         let done = match self.acceptable {
             Some(acceptable) => format!("dry run, nothing was put: {acceptable} would be taken"),

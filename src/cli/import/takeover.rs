@@ -28,7 +28,7 @@ pub(super) fn run(
     body_max: usize,
     output: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let mut report = Report::new(from, to.to_string(), args.dry_run);
+    let mut report = Report::new((from, origin.why_gone()), to.to_string(), args.dry_run);
     let destination = match args.dry_run {
         true => Destination::DryRun { body_max },
         false => Destination::Running(Service::at(to)?),

@@ -127,6 +127,20 @@ pub(crate) async fn a_listing_of_runs_stops_counting(store: &impl Store) {
     }
 }
 
+pub(crate) async fn a_listing_of_runs_leaves_out_what_is_large_and_a_run_by_its_name_does_not(store: &impl Store) {
+    let plain = outcome(RecordKind::Error, "a", at(1));
+    let large = r#""header":{"X":"1"},"body":{"n":[1.50]},"response":"much","#;
+    let source: Box<str> = format!("{{{large}{}", &plain.source[1..]).into();
+    let whole = at_phase(Record { source, ..plain.clone() }, RunState::ENDED, true);
+    store.append(vec![whole.clone()]).await.unwrap();
+
+    for query in [of_all(), of_task("a"), RunQuery { dead_letters: true, ..of_all() }] {
+        let listed = store.runs(query).await.unwrap().records;
+        assert_eq!(listed, [Record { source: plain.source.clone(), ..whole.clone() }]);
+    }
+    assert_eq!(store.run(&identity("a"), whole.id.into()).await.unwrap(), Some(whole));
+}
+
 pub(crate) async fn dead_letters_are_listed_until_somebody_deals_with_them(store: &impl Store) {
     let dead = |record: Record| at_phase(record, RunState::ENDED, true);
     let planned = dead(outcome(RecordKind::Error, "a", at(1)));

@@ -81,6 +81,7 @@ macro_rules! store_conformance {
             an_outcome_that_says_nothing_of_its_run_is_of_one_that_has_ended,
             a_run_that_somebody_asked_for_settles_nothing,
             a_listing_of_runs_stops_counting,
+            a_listing_of_runs_leaves_out_what_is_large_and_a_run_by_its_name_does_not,
             dead_letters_are_listed_until_somebody_deals_with_them,
             a_run_is_found_by_its_id_as_soon_as_it_is_written,
             runs_that_have_not_ended_are_given_until_they_have,

@@ -49,6 +49,7 @@ impl Inner {
             indices: self.names.searched(),
             query: self.query_of(search, mark),
             sort: newest_first(),
+            without: &[],
             skip: search.skip,
             limit: search.limit,
         };

@@ -13,6 +13,7 @@ use super::task_document::Page;
 use super::window::{SearchedHit, Window};
 use super::{Inner, bulk, log_document};
 use crate::model::{Identity, Record, RecordKind, RunId};
+use crate::store::listed::LEFT_OUT;
 use crate::store::{BoxError, Found, RunQuery, StoreError};
 
 const LOOKING_UP: &str = "looking up a run";
@@ -54,6 +55,7 @@ impl Inner {
             indices: self.names.all_logs(),
             query: self.run_query(query, &cleared),
             sort: newest_instant_first(),
+            without: &LEFT_OUT,
             skip: query.skip,
             limit: query.limit,
         };
@@ -89,7 +91,8 @@ impl Inner {
         // What is behind the page is not counted: that would mean to read it.
         found.total_is_lower_bound = true;
         while found.total <= end {
-            let mut body = json!({ "query": window.query, "size": PAGE_FIRST, "sort": window.sort });
+            let source = window.source();
+            let mut body = json!({ "query": window.query, "size": PAGE_FIRST, "sort": window.sort, "_source": source });
             if let Some(after) = after {
                 body["search_after"] = after.into();
             }

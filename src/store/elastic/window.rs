@@ -25,10 +25,19 @@ pub(super) struct Window {
     pub(super) indices: String,
     pub(super) query: Value,
     pub(super) sort: Value,
+    /// Which fields of the documents are left out.
+    pub(super) without: &'static [&'static str],
     /// How many of the first to leave out.
     pub(super) skip: usize,
     /// How many at most.
     pub(super) limit: usize,
+}
+
+impl Window {
+    /// What is wanted of each document.
+    pub(super) fn source(&self) -> Value {
+        if self.without.is_empty() { true.into() } else { json!({ "excludes": self.without }) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -91,7 +100,7 @@ impl Inner {
     async fn found_from(&self, window: &Window, from: &From<'_>) -> Result<Found, StoreError> {
         let mut body = json!({
             "query": window.query, "size": window.limit, "sort": window.sort,
-            "track_total_hits": Found::TOTAL_MAX, "_source": true,
+            "track_total_hits": Found::TOTAL_MAX, "_source": window.source(),
         });
         let found: Searched = match from {
             From::Start => {

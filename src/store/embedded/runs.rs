@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::history::{self, RECORD, RUN_KINDS, kind_code, kind_of};
 use super::statements::{Stored, corrupt, reading, timestamp};
 use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, RunId, Timestamp};
+use crate::store::listed::listed;
 use crate::store::{Found, NewestRun, RunQuery};
 
 /// How many runs make a page of those that have not ended, and at about how many bytes it ends.
@@ -71,7 +72,7 @@ fn entries(database: &Connection, identity: &Identity) -> Stored<Vec<EntryName>>
     }
 }
 
-/// Reads the documents of a page.
+/// Reads the documents of a page, without what a listing leaves out.
 fn found(database: &Connection, page: impl Iterator<Item = i64>, counted: usize) -> Stored<Found> {
     let sql = format!("SELECT {RECORD}, identity FROM history WHERE seq = ?1");
     let mut select = database.prepare_cached(&sql).map_err(reading)?;
@@ -80,7 +81,8 @@ fn found(database: &Connection, page: impl Iterator<Item = i64>, counted: usize)
         let mut rows = select.query([seq]).map_err(reading)?;
         // The row is there: all statements see the same state.
         let row = rows.next().and_then(|row| row.ok_or(rusqlite::Error::QueryReturnedNoRows)).map_err(reading)?;
-        records.push(record_of_any_task(row)?);
+        // One after the other, so that only one document is in memory whole.
+        records.push(listed(record_of_any_task(row)?));
     }
     let total_is_lower_bound = counted > Found::TOTAL_MAX;
     Ok(Found { records, total: counted.min(Found::TOTAL_MAX), total_is_lower_bound })

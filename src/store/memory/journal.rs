@@ -1,5 +1,6 @@
 //! The history.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{MemoryStore, PAGE_MAX, Row, STORE, Tables};
 use crate::model::{EntryName, Identity, Record, RecordKind, RunId, RunState, Timestamp};
+use crate::store::listed::listed;
 use crate::store::log_cursor::RowPlace;
 use crate::store::{Found, JournalStore, LogCursor, LogPage, LogQuery, LogTotal, NewestRun, Outcome};
 use crate::store::{Pruned, Retention, RunQuery, Search, StoreError};
@@ -57,10 +59,15 @@ fn with_run(record: Record) -> Record {
 impl JournalStore for MemoryStore {
     async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
         let mut tables = self.write()?;
+        let failed = |why: &str| Err(StoreError::Unavailable { doing: "writing", source: why.into() });
+        let refused = self.refuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if records.iter().any(|record| Some(&record.identity) == refused.as_ref()) {
+            return failed("the test made it fail");
+        }
         for record in records {
             tables.append(record);
         }
-        Ok(())
+        if self.loses_answers.load(Ordering::SeqCst) { failed("the test lost the answer") } else { Ok(()) }
     }
 
     async fn search(&self, search: Search) -> Result<Found, StoreError> {
@@ -153,13 +160,13 @@ impl JournalStore for MemoryStore {
 
     async fn runs(&self, query: RunQuery) -> Result<Found, StoreError> {
         let matches = |row: &&Row| {
-            let Record { identity, kind, run, .. } = &row.record;
+            let Record { identity, kind, .. } = &row.record;
             let instant = row.record.instant();
             !row.is_cleared
                 && query.identity.as_ref().is_none_or(|wanted| wanted == identity)
                 && query.entry.as_ref().is_none_or(|wanted| Some(wanted) == row.record.entry())
                 && (query.kinds.is_empty() || query.kinds.contains(kind))
-                && (!query.dead_letters || run.as_ref().is_some_and(|run| run.is_dead_letter))
+                && (!query.dead_letters || row.record.is_dead_letter())
                 && query.since.is_none_or(|since| instant >= since)
                 && query.until.is_none_or(|until| instant <= until)
         };
@@ -167,7 +174,7 @@ impl JournalStore for MemoryStore {
         let mut found: Vec<&Record> = tables.runs().filter(matches).map(|row| &row.record).collect();
         found.sort_by_key(|record| std::cmp::Reverse((record.instant(), *record.id.as_bytes())));
         let total = found.len();
-        let records = found.into_iter().skip(query.skip).take(query.limit).cloned().collect();
+        let records = found.into_iter().skip(query.skip).take(query.limit).cloned().map(listed).collect();
         let total_is_lower_bound = total > Found::TOTAL_MAX;
         Ok(Found { records, total: total.min(Found::TOTAL_MAX), total_is_lower_bound })
     }

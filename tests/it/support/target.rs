@@ -143,6 +143,8 @@ async fn answer(path: &str) -> Response<Full<Bytes>> {
     let status = path.strip_prefix("/status/").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(200);
     let body = if path.starts_with("/text") {
         Bytes::from_static(b"plain text")
+    } else if path.starts_with("/null") {
+        Bytes::from_static(b"null")
     } else if path.starts_with("/big") {
         Bytes::from("x".repeat(1024 * 1024))
     } else {
