@@ -277,3 +277,43 @@ impl Revision {
         Shard::of(&self.task.identity)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Callback, TargetUrl};
+
+    fn task(names: &[&str], is_told: bool) -> Task {
+        let request = || Request::post(TargetUrl::parse("http://a/").unwrap());
+        let on_failure = || Some(Callback { request: request(), each: false });
+        let options = || EntryOptions { on_failure: on_failure().filter(|_| is_told), ..EntryOptions::default() };
+        let entry = |name: &&str| {
+            let entry = Entry::new(EntryName::parse(name).unwrap(), Schedule::every("1s").unwrap(), request());
+            entry.with_options(Some(Box::new(options())))
+        };
+        Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, names.iter().map(entry).collect())
+    }
+
+    #[test]
+    fn an_entry_that_is_put_again_knows_how_runs_ended_also_those_of_before_that_end_later() {
+        let (earlier, mut later) = (task(&["a", "b"], true), task(&["b", "c"], true));
+        earlier.entries[1].last_end().note(End::Succeeded);
+
+        later.follow(&earlier);
+
+        assert_eq!(earlier.entries[1].last_end().note(End::Failed), Some(End::Succeeded));
+        assert_eq!(later.entries[0].last_end().note(End::Succeeded), Some(End::Failed));
+        assert_eq!(later.entries[1].last_end().note(End::Failed), None, "its name is new: the history knows");
+    }
+
+    #[test]
+    fn of_an_entry_that_tells_nobody_nothing_is_kept() {
+        let (earlier, mut later) = (task(&["a"], false), task(&["a"], true));
+        earlier.entries[0].last_end().note(End::Failed);
+
+        later.follow(&earlier);
+
+        assert_eq!(later.entries[0].last_end().note(End::Succeeded), None);
+        assert_eq!(later.entries[0].last_end().note(End::Succeeded), Some(End::Succeeded));
+    }
+}
