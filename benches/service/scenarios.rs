@@ -88,8 +88,9 @@ async fn idle(folder: &Path) -> Vec<Figure> {
     reqwest::Client::new().post(delete).body(body).send().await.expect("it answers");
     tokio::time::sleep(Duration::from_secs(5)).await;
     let used = service.cpu();
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let idle = (service.cpu() - used).as_secs_f64() / 20.0;
+    // What is done each minute is in it.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let idle = (service.cpu() - used).as_secs_f64() / 60.0;
     service.kill();
     let each = |bytes: u64| (bytes.saturating_sub(empty)) as f64 / (TASKS * ENTRIES) as f64;
     vec![
