@@ -123,11 +123,11 @@ pub(super) fn record(row: &Row<'_>, identity: &Identity) -> rusqlite::Result<Rec
         let phase = row.get::<_, Option<u32>>(8)?.unwrap_or(ENDED);
         run = Some(RunState { entry: entry.clone(), phase, is_dead_letter: row.get(9)? });
     }
-    if let Some(entry) = entry {
-        if let Some(count) = row.get(5)? {
-            let stretch = Stretch { first: timestamp(row, 3)?, last: timestamp(row, 4)?, count };
-            settled = Some(Settled { entry, stretch });
-        }
+    if let Some(entry) = entry
+        && let Some(count) = row.get(5)?
+    {
+        let stretch = Stretch { first: timestamp(row, 3)?, last: timestamp(row, 4)?, count };
+        settled = Some(Settled { entry, stretch });
     }
     Ok(Record {
         id: RecordId::from_bytes(row.get(0)?),
