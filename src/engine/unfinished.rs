@@ -8,7 +8,7 @@ use log::warn;
 use super::recovery::{ASKED_AT_ONCE, CHANGED_SINCE, Recovery};
 use super::standing::{Fate, fate};
 use crate::journal::{StartedRun, abandoned_record, read_started};
-use crate::model::{EntryName, Fire, Identity, Record, RecordKind, Revision, Timestamp};
+use crate::model::{EntryName, Fire, Identity, Record, RecordKind, Revision, ShardSet, Timestamp};
 use crate::store::{Outcome, Store, StoreError};
 
 /// Why a run is not sent again.
@@ -25,7 +25,7 @@ pub(super) async fn started_instants(
     store: &dyn Store,
 ) -> Result<HashMap<(Identity, EntryName), Vec<Outcome>>, StoreError> {
     let mut started: HashMap<_, Vec<Outcome>> = HashMap::new();
-    let mut pages = store.unfinished();
+    let mut pages = store.unfinished(ShardSet::ALL);
     while let Some(page) = pages.recv().await {
         for record in page? {
             if let Some(settled) = record.settled {
@@ -41,7 +41,7 @@ impl Recovery<'_> {
     /// Takes up every run that has not ended, or closes its record.
     pub(super) async fn take_up_unfinished(&mut self) -> Result<(), StoreError> {
         self.in_force.sort_unstable_by(|one, other| one.task.identity.cmp(&other.task.identity));
-        let mut pages = self.store.unfinished();
+        let mut pages = self.store.unfinished(ShardSet::ALL);
         while let Some(page) = pages.recv().await {
             let mut left_over = Vec::new();
             for record in page? {
