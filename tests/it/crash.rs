@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use schedule_service::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::{Process, Target, client, post_ok};
@@ -51,8 +52,8 @@ async fn what_was_under_way_is_sent_again_or_given_up_as_its_delivery_says() {
     let (folder, target) = (tempfile::tempdir().unwrap(), Target::start().await);
     let process = Process::start(folder.path()).await;
     let entry = |path: &str, delivery: &str| {
-        let (at, url) = (chrono::Utc::now() + chrono::Duration::seconds(1), target.url(path));
-        json!({ "at": at.to_rfc3339(), "url": url, "delivery": delivery })
+        let (at, url) = (SystemClock.now().plus(Duration::from_secs(1)).to_string(), target.url(path));
+        json!({ "at": at, "url": url, "delivery": delivery })
     };
     for (identity, delivery) in [("again", "at_least_once"), ("once", "at_most_once")] {
         put(&process, identity, entry(&format!("/hang/planned/{identity}"), delivery)).await;
