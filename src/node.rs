@@ -17,6 +17,7 @@ use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner, Recovered, Recurring};
 use crate::journal::{self, Journal, Spill};
+use crate::model::ShardSet;
 use crate::observe::with_causes;
 use crate::store::elastic::{self, Elastic};
 use crate::store::embedded::Embedded;
@@ -232,7 +233,7 @@ async fn recover(
 ) -> anyhow::Result<Recovered> {
     write_left_overs(journal, api).await?;
     let recover = || async {
-        let leases = store.take_all(&owner()).await?;
+        let leases = store.take(ShardSet::ALL, &owner()).await?;
         engine::recover(store.as_ref(), journal, &leases, clock.now(), settings).await
     };
     patiently(api, "cannot load the tasks", recover).await

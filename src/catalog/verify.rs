@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Entry, EntryName, Identity, Lease, RecordKind, Revision, Shard, Timestamp};
+use crate::model::{Entry, EntryName, Identity, Lease, RecordKind, Revision, Shard, ShardSet, Timestamp};
 use crate::store::{Outcome, Store, StoreError};
 
 /// The range to look at, both ends included.
@@ -68,7 +68,7 @@ pub async fn verify(store: &dyn Store, range: Range, tell: &mut (dyn FnMut(Findi
     let leases = store.leases().await?;
     let mut verifying = Verifying { store, leases, range, tell, waiting: Vec::new(), entries: 0, instants: 0 };
     let before = Timestamp::from_millis(range.from.millis() - 1);
-    let mut pages = store.revisions(before);
+    let mut pages = store.revisions(ShardSet::ALL, before);
     let mut of_task: Vec<Revision> = Vec::new();
     while let Some(page) = pages.recv().await {
         for revision in page? {

@@ -18,7 +18,8 @@ use super::pausing::unfired;
 use super::standing::{Reach, Standing, instants_of, open_stretches};
 use crate::journal::{Journal, JournalStopped, missed_record};
 use crate::model::{
-    Delivery, Entry, EntryName, Fire, Identity, Lease, Misfire, Record, Revision, RunId, Stretch, Timestamp, Trigger,
+    Delivery, Entry, EntryName, Fire, Identity, Lease, Misfire, Record, Revision, RunId, ShardSet, Stretch, Timestamp,
+    Trigger,
 };
 use crate::store::{Outcome, Store, StoreError};
 
@@ -67,7 +68,7 @@ pub async fn recover(
         started,
         in_force: Vec::new(),
     };
-    let mut pages = store.revisions(ended_after);
+    let mut pages = store.revisions(ShardSet::ALL, ended_after);
     while let Some(page) = pages.recv().await {
         let page: Vec<Arc<Revision>> = page?.into_iter().map(Arc::new).collect();
         let outcomes = recovery.outcomes(&page).await?;

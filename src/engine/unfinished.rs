@@ -10,7 +10,9 @@ use super::planning::{misfire_word, too_old};
 use super::recovery::{ASKED_AT_ONCE, CHANGED_SINCE, Outcomes, Recovery};
 use super::standing::{Fate, Unsent, fate};
 use crate::journal::{StartedRun, abandoned_record, missed_record, paused_record, read_started, skipped_record};
-use crate::model::{EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, Stretch, Timestamp, Trigger};
+use crate::model::{
+    EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, ShardSet, Stretch, Timestamp, Trigger,
+};
 use crate::store::{Outcome, Store, StoreError};
 
 /// Why a run is not sent again.
@@ -25,7 +27,7 @@ const HAS_ITS_OUTCOME: &str = "its instant has its outcome already";
 /// The planned instants of which a record says that they were begun, by task and entry.
 pub(super) async fn started_instants(store: &dyn Store) -> Result<Outcomes, StoreError> {
     let mut started = Outcomes::new();
-    let mut pages = store.unfinished();
+    let mut pages = store.unfinished(ShardSet::ALL);
     while let Some(page) = pages.recv().await {
         for record in page? {
             if let Some(settled) = record.settled {
@@ -41,7 +43,7 @@ impl Recovery<'_> {
     /// Takes up every run that has not ended, or closes its record.
     pub(super) async fn take_up_unfinished(&mut self) -> Result<(), StoreError> {
         self.in_force.sort_unstable_by(|one, other| one.task.identity.cmp(&other.task.identity));
-        let mut pages = self.store.unfinished();
+        let mut pages = self.store.unfinished(ShardSet::ALL);
         while let Some(page) = pages.recv().await {
             let mut left_over = Vec::new();
             for record in page? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{EntryName, Identity, RunId, Shard, Stretch, Timestamp};
+use crate::model::{EntryName, Identity, RunId, Shard, ShardSet, Stretch, Timestamp};
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, LeaseStore, ResultStore, Search};
 
@@ -78,7 +78,7 @@ async fn while_the_store_is_away_records_wait_then_their_givers_and_nothing_is_l
 #[tokio::test(start_paused = true)]
 async fn retention_deletes_by_age_and_by_size_and_keeps_what_is_not_settled() {
     let store = MemoryStore::new();
-    let leases = store.take_all("test").await.unwrap();
+    let leases = store.take(ShardSet::ALL, "test").await.unwrap();
     let settled = |through: i64| -> Vec<_> {
         let claim = |lease: &crate::model::Lease| crate::model::Claim {
             shard: lease.shard,

@@ -36,7 +36,7 @@ pub use self::pause::{Pause, PauseScope, Pauses};
 pub use self::record::{Record, RecordId, RecordKind, RunState, Settled, Stretch};
 pub use self::request::{Header, JsonText, MASK, Request, RequestError, TargetUrl};
 pub use self::schedule::{Exclude, Schedule, ScheduleError};
-pub use self::shard::Shard;
+pub use self::shard::{Shard, ShardSet};
 pub use self::task::{End, Entry, EntryState, LastEnd, LastFire, Revision, Task};
 pub use self::template::{StringKind, TemplateError, TemplateValues};
 pub use self::time::{NEVER, Timestamp};

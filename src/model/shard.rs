@@ -1,5 +1,7 @@
 //! Shards: the slices into which tasks are dealt.
 
+use std::fmt;
+
 use xxhash_rust::xxh64::xxh64;
 
 use super::Identity;
@@ -34,9 +36,98 @@ impl Shard {
     }
 }
 
+/// Some of the shards.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct ShardSet(u64);
+
+impl ShardSet {
+    /// Every shard.
+    pub const ALL: Self = Self(u64::MAX);
+    /// None.
+    pub const EMPTY: Self = Self(0);
+
+    /// These shards.
+    pub fn of(shards: impl IntoIterator<Item = Shard>) -> Self {
+        shards.into_iter().collect()
+    }
+
+    /// Whether this shard is among them.
+    pub fn contains(self, shard: Shard) -> bool {
+        self.0 & bit(shard) != 0
+    }
+
+    /// Adds a shard.
+    pub fn insert(&mut self, shard: Shard) {
+        self.0 |= bit(shard);
+    }
+
+    /// Takes a shard out.
+    pub fn remove(&mut self, shard: Shard) {
+        self.0 &= !bit(shard);
+    }
+
+    /// The shards, in order.
+    pub fn iter(self) -> impl Iterator<Item = Shard> {
+        Shard::all().filter(move |&shard| self.contains(shard))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How many.
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// A bit for each shard, the first one lowest.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+fn bit(shard: Shard) -> u64 {
+    1 << shard.0
+}
+
+impl FromIterator<Shard> for ShardSet {
+    fn from_iter<I: IntoIterator<Item = Shard>>(shards: I) -> Self {
+        let mut set = Self::EMPTY;
+        shards.into_iter().for_each(|shard| set.insert(shard));
+        set
+    }
+}
+
+impl fmt::Debug for ShardSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Shard::index)).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_holds_the_shards_that_were_put_in_and_gives_them_in_order() {
+        let mut set = ShardSet::of([63, 0, 17, 63].map(Shard::at));
+        set.insert(Shard::at(5));
+        set.remove(Shard::at(17));
+        set.remove(Shard::at(18));
+
+        assert_eq!(set.iter().map(Shard::index).collect::<Vec<_>>(), [0, 5, 63]);
+        assert_eq!((set.len(), set.is_empty(), format!("{set:?}")), (3, false, "{0, 5, 63}".to_owned()));
+        assert!(set.contains(Shard::at(63)) && !set.contains(Shard::at(17)));
+        assert_eq!(set, set.iter().collect());
+    }
+
+    #[test]
+    fn the_whole_set_holds_every_shard_and_the_empty_one_none() {
+        assert_eq!(ShardSet::ALL, Shard::all().collect());
+        assert_eq!((ShardSet::ALL.len(), ShardSet::EMPTY.len()), (Shard::COUNT, 0));
+        assert!(ShardSet::EMPTY.is_empty() && ShardSet::EMPTY.iter().next().is_none());
+    }
 
     #[test]
     fn a_task_never_changes_its_shard() {

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{CatalogStore, Change, LeaseStore, StoreError};
-use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, Shard, Timestamp};
+use super::{CatalogStore, Change, LeaseStore, RegisterStore, Registered, StoreError};
+use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, Shard, ShardSet, Timestamp};
 
 /// How many revisions make a page.
 const PAGE_MAX: usize = 100;
@@ -24,17 +24,25 @@ const STORE: &str = "memory";
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
-    is_away: Arc<AtomicBool>,
-    refuses_claims: Arc<AtomicBool>,
-    loses_answers: Arc<AtomicBool>,
-    refuses: Arc<Mutex<Option<Identity>>>,
+    faults: Arc<Faults>,
     is_closed: Arc<AtomicBool>,
+}
+
+/// What goes wrong.
+#[derive(Debug, Default)]
+struct Faults {
+    is_away: AtomicBool,
+    is_cut_off: AtomicBool,
+    loses_answers: AtomicBool,
+    refuses_claims: AtomicBool,
+    refuses: Mutex<Option<Identity>>,
 }
 
 #[derive(Debug, Default)]
 struct Tables {
     revisions: BTreeMap<(Identity, u64), Revision>,
-    leases: Vec<Lease>,
+    leases: BTreeMap<Shard, Lease>,
+    register: Option<Registered>,
     records: Vec<Row>,
     cleared: HashMap<Identity, Timestamp>,
     pruned_through: Timestamp,
@@ -61,24 +69,34 @@ impl MemoryStore {
         Self { is_closed: Arc::default(), ..self.clone() }
     }
 
-    /// From now on every write fails, and every look at what is paused, or none.
-    pub fn fail_writes(&self, fail: bool) {
-        self.is_away.store(fail, Ordering::SeqCst);
+    /// The same, with faults of its own: what fails here goes on there.
+    pub fn beside(&self) -> Self {
+        Self { faults: Arc::default(), ..self.reopen() }
     }
 
-    /// From now on records are appended, and the answer to it is lost, or not.
+    /// From now on every write fails, and every look at what is paused, or none.
+    pub fn fail_writes(&self, fail: bool) {
+        self.faults.is_away.store(fail, Ordering::SeqCst);
+    }
+
+    /// From now on every write and every look at leases, register and tasks fails, or none.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.faults.is_cut_off.store(cut_off, Ordering::SeqCst);
+    }
+
+    /// From now on every write of leases, register, tasks and records is done and answered with an error, or none.
     pub fn lose_answers(&self, lose: bool) {
-        self.loses_answers.store(lose, Ordering::SeqCst);
+        self.faults.loses_answers.store(lose, Ordering::SeqCst);
     }
 
     /// From now on no record of this task is appended, nor what comes with it; or every one is.
     pub fn fail_writes_of(&self, identity: Option<Identity>) {
-        *self.refuses.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        *self.faults.refuses.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
     /// From now on every claim fails, and only claims, or none.
     pub fn fail_claims(&self, fail: bool) {
-        self.refuses_claims.store(fail, Ordering::SeqCst);
+        self.faults.refuses_claims.store(fail, Ordering::SeqCst);
     }
 
     /// All records, oldest first, also cleared ones.
@@ -94,11 +112,42 @@ impl MemoryStore {
         if self.is_closed.load(Ordering::SeqCst) {
             return Err(StoreError::Refused("the store is closed".to_owned()));
         }
-        if self.is_away.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable { doing: "writing", source: "the test made it fail".into() });
+        if self.faults.is_away.load(Ordering::SeqCst) {
+            return Err(made_to_fail("writing"));
         }
-        Ok(self.read())
+        self.look()
     }
+
+    /// Reads, if this node reaches the store.
+    fn look(&self) -> Result<MutexGuard<'_, Tables>, StoreError> {
+        if self.faults.is_cut_off.load(Ordering::SeqCst) { Err(made_to_fail("asking")) } else { Ok(self.read()) }
+    }
+
+    /// Answers a write that is done.
+    fn answer<T>(&self, done: T) -> Result<T, StoreError> {
+        if self.faults.loses_answers.load(Ordering::SeqCst) { Err(made_to_fail("writing")) } else { Ok(done) }
+    }
+
+    /// Gives items in pages.
+    fn paged<T: Clone + Send + Sync + 'static>(&self, all: Vec<T>) -> mpsc::Receiver<Result<Vec<T>, StoreError>> {
+        let (pages, receiver) = mpsc::channel(1);
+        let reached = self.look().map(drop);
+        tokio::spawn(async move {
+            if let Err(error) = reached {
+                return drop(pages.send(Err(error)).await);
+            }
+            for page in all.chunks(PAGE_MAX) {
+                if pages.send(Ok(page.to_vec())).await.is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+fn made_to_fail(doing: &'static str) -> StoreError {
+    StoreError::Unavailable { doing, source: "the test made it fail".into() }
 }
 
 impl Tables {
@@ -108,7 +157,7 @@ impl Tables {
     }
 
     fn lease(&mut self, shard: Shard, ours: Epoch) -> Result<&mut Lease, StoreError> {
-        let lease = self.leases.get_mut(shard.index()).filter(|lease| lease.epoch == ours);
+        let lease = self.leases.get_mut(&shard).filter(|lease| lease.epoch == ours);
         lease.ok_or(StoreError::Fenced { shard, ours })
     }
 }
@@ -135,26 +184,20 @@ impl CatalogStore for MemoryStore {
             tables.revisions.insert((identity, number), Revision { number, ..next });
         }
         tables.append(record);
-        Ok(number)
+        self.answer(number)
     }
 
     async fn note(&self, record: Record) -> Result<(), StoreError> {
         self.write()?.append(record);
-        Ok(())
+        self.answer(())
     }
 
-    fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
-        let wanted = |revision: &&Revision| revision.in_force_until.is_none_or(|until| until > ended_after);
-        let all: Vec<Revision> = self.read().revisions.values().filter(wanted).cloned().collect();
-        let (pages, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            for page in all.chunks(PAGE_MAX) {
-                if pages.send(Ok(page.to_vec())).await.is_err() {
-                    return;
-                }
-            }
-        });
-        receiver
+    fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
+        let wanted = |revision: &&Revision| {
+            shards.contains(revision.shard()) && revision.in_force_until.is_none_or(|until| until > ended_after)
+        };
+        let all = self.read().revisions.values().filter(wanted).cloned().collect();
+        self.paged(all)
     }
 
     async fn history_of(
@@ -163,7 +206,7 @@ impl CatalogStore for MemoryStore {
         before: Option<u64>,
         max: usize,
     ) -> Result<Vec<Revision>, StoreError> {
-        let tables = self.read();
+        let tables = self.look()?;
         let of_task = tables.revisions.range((identity.clone(), 0)..(identity.clone(), before.unwrap_or(u64::MAX)));
         Ok(of_task.rev().take(max).map(|(_, revision)| revision.clone()).collect())
     }
@@ -178,7 +221,7 @@ impl CatalogStore for MemoryStore {
         if is_next {
             tables.pauses = pauses.clone();
         }
-        Ok(is_next)
+        self.answer(is_next)
     }
 
     async fn forget_revisions(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -191,27 +234,27 @@ impl CatalogStore for MemoryStore {
 
 #[async_trait]
 impl LeaseStore for MemoryStore {
-    async fn take_all(&self, _owner: &str) -> Result<Vec<Lease>, StoreError> {
+    async fn take(&self, shards: ShardSet, _owner: &str) -> Result<Vec<Lease>, StoreError> {
         let mut tables = self.write()?;
-        if tables.leases.is_empty() {
-            let (epoch, claimed_through, settled_through) = (Epoch(0), Timestamp::EPOCH, Timestamp::EPOCH);
-            tables.leases =
-                Shard::all().map(|shard| Lease { shard, epoch, claimed_through, settled_through }).collect();
-        }
-        for lease in &mut tables.leases {
+        let (epoch, claimed_through, settled_through) = (Epoch(0), Timestamp::EPOCH, Timestamp::EPOCH);
+        let mut taken = Vec::with_capacity(shards.len());
+        for shard in shards.iter() {
+            let untouched = Lease { shard, epoch, claimed_through, settled_through };
+            let lease = tables.leases.entry(shard).or_insert(untouched);
             lease.epoch.0 += 1;
+            taken.push(lease.clone());
         }
-        Ok(tables.leases.clone())
+        self.answer(taken)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        Ok(self.read().leases.clone())
+        Ok(self.look()?.leases.values().cloned().collect())
     }
 
     async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError> {
         let mut tables = self.write()?;
-        if self.refuses_claims.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable { doing: "claiming", source: "the test made it fail".into() });
+        if self.faults.refuses_claims.load(Ordering::SeqCst) {
+            return Err(made_to_fail("claiming"));
         }
         for claim in claims {
             tables.lease(claim.shard, claim.epoch)?;
@@ -221,7 +264,7 @@ impl LeaseStore for MemoryStore {
             lease.claimed_through = lease.claimed_through.max(claim.through);
             lease.settled_through = lease.settled_through.max(claim.settled_through);
         }
-        Ok(())
+        self.answer(())
     }
 
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError> {
@@ -234,7 +277,24 @@ impl LeaseStore for MemoryStore {
             lease.settled_through = lease.settled_through.max(claim.settled_through);
             lease.claimed_through = claim.through.max(lease.settled_through);
         }
-        Ok(())
+        self.answer(())
+    }
+}
+
+#[async_trait]
+impl RegisterStore for MemoryStore {
+    async fn register(&self) -> Result<Option<Registered>, StoreError> {
+        Ok(self.look()?.register.clone())
+    }
+
+    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError> {
+        let mut tables = self.write()?;
+        let version = tables.register.as_ref().map_or(0, |stands| stands.version);
+        let is_next = version.checked_add(1) == Some(next.version);
+        if is_next {
+            tables.register = Some(next.clone());
+        }
+        self.answer(is_next)
     }
 }
 
@@ -244,4 +304,32 @@ mod tests {
     use crate::store::conformance::store_conformance;
 
     store_conformance!((MemoryStore::new(), ()));
+
+    #[tokio::test]
+    async fn a_write_whose_answer_is_lost_is_done() {
+        let store = MemoryStore::new();
+        let next = Registered { version: 1, text: "one".to_owned() };
+
+        store.lose_answers(true);
+        assert!(store.set_register(&next).await.is_err());
+        assert!(store.take(ShardSet::ALL, "one").await.is_err());
+        store.lose_answers(false);
+
+        assert_eq!(store.register().await.unwrap(), Some(next));
+        assert_eq!(store.leases().await.unwrap().len(), Shard::COUNT);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_cut_off_reaches_nothing_and_the_one_beside_it_does() {
+        let store = MemoryStore::new();
+        let other = store.beside();
+
+        store.cut_off(true);
+
+        assert!(store.register().await.is_err() && store.leases().await.is_err());
+        assert!(store.revisions(ShardSet::ALL, Timestamp::EPOCH).recv().await.unwrap().is_err());
+        assert!(other.set_register(&Registered { version: 1, text: "one".to_owned() }).await.unwrap());
+        store.cut_off(false);
+        assert_eq!(store.register().await.unwrap(), other.register().await.unwrap());
+    }
 }

@@ -1,6 +1,6 @@
 //! Keeps tasks, leases and the journal. Knows databases; decides nothing about time or policy.
 //!
-//! Three traits say what the rooms above need. [`memory`] serves tests, [`embedded`] one machine, [`elastic`] a cluster; each
+//! A few traits say what the rooms above need. [`memory`] serves tests, [`embedded`] one machine, [`elastic`] a cluster; each
 //! passes the same conformance suite.
 
 pub mod document;
@@ -25,7 +25,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::model::{
-    Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, RecordKind, Revision, RunId, Shard, Stretch, Timestamp,
+    Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, RecordKind, Revision, RunId, Shard, ShardSet, Stretch,
+    Timestamp,
 };
 
 pub use self::log_cursor::{CursorError, LogCursor, LogPage, LogTotal};
@@ -105,9 +106,10 @@ pub trait CatalogStore: Send + Sync {
     /// Only writes the record, when a change changes nothing (a switch to where it is, a delete of nothing).
     async fn note(&self, record: Record) -> Result<(), StoreError>;
 
-    /// Gives, in pages, every revision that is in force or went out of force later than `ended_after`: by task, and for
-    /// each task by number. The last page is followed by the end of the channel; an error ends it too.
-    fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>>;
+    /// Gives, in pages, every revision of a task of these shards that is in force or went out of force later than
+    /// `ended_after`: by task, and for each task by number. The last page is followed by the end of the channel; an error
+    /// ends it too.
+    fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>>;
 
     /// The states of one task, newest first, those with a number below `before`, at most `max`.
     async fn history_of(
@@ -130,19 +132,43 @@ pub trait CatalogStore: Send + Sync {
 /// Who acts for a shard, and how far.
 #[async_trait]
 pub trait LeaseStore: Send + Sync {
-    /// Makes `owner` the holder of all shards, each with a new epoch. Alone on its store, a node may always do so.
-    async fn take_all(&self, owner: &str) -> Result<Vec<Lease>, StoreError>;
+    /// Makes `owner` the holder of these shards, each with the epoch after the one before, and gives their leases in the
+    /// order of the shards. The leases of other shards stay as they are. Alone on its store, a node may always do so; among
+    /// others it is for the register to say who may. On an error some may have been taken: the caller takes them again.
+    async fn take(&self, shards: ShardSet, owner: &str) -> Result<Vec<Lease>, StoreError>;
 
-    /// Reads all leases; none if they were never taken.
+    /// Reads all leases, in the order of the shards; none of a shard that was never taken.
     async fn leases(&self) -> Result<Vec<Lease>, StoreError>;
 
-    /// Makes claims durable; with a stale epoch none of them ([`StoreError::Fenced`]). Values never move back, whatever is
-    /// asked. If the store goes away in between, some may have moved: the caller counts none.
+    /// Makes claims durable. If an epoch is stale, because another node took the shard, none of them counts, and
+    /// [`StoreError::Fenced`] names one such shard: without it the caller may claim again. Values never move back, whatever
+    /// is asked. If the store or a shard goes away in between, some may have moved: the caller counts none.
     async fn claim(&self, claims: &[Claim]) -> Result<(), StoreError>;
 
     /// A planned stop: the holder says how far it really went. `claimed_through` may move back, as the holder knows that
     /// nothing later was sent; `settled_through` never does.
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError>;
+}
+
+/// What the nodes on one store have agreed on: a small text that only the next version replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// One more than that of the text before; the first has 1.
+    pub version: u64,
+    /// What it says. The store does not look into it.
+    pub text: String,
+}
+
+/// One small text for all nodes, changed by compare-and-set. It belongs to nodes that run: it is not copied to another store.
+#[async_trait]
+pub trait RegisterStore: Send + Sync {
+    /// Reads it as it is now; `None`: nothing was ever written.
+    async fn register(&self) -> Result<Option<Registered>, StoreError>;
+
+    /// Writes the next version, if the one before stands there, or none before the first. `true`: this very text stands there.
+    /// `false`: it was not the next, or somebody else wrote first. On an error it may be written or not, now or a little later.
+    /// After both of these the caller reads again.
+    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError>;
 }
 
 /// Which records of a task are wanted, newest first.
@@ -307,9 +333,9 @@ pub trait JournalStore: Send + Sync {
     /// One run by its name; all that was appended before is seen. Cleared ones are not found.
     async fn run(&self, identity: &Identity, run: RunId) -> Result<Option<Record>, StoreError>;
 
-    /// Gives, in pages, every record of a run that has not ended, also cleared ones: a crash must not forget it. All that was
-    /// appended before is seen.
-    fn unfinished(&self) -> mpsc::Receiver<Result<Vec<Record>, StoreError>>;
+    /// Gives, in pages, every record of a run of a task of these shards that has not ended, also cleared ones: a crash must
+    /// not forget it. All that was appended before is seen.
+    fn unfinished(&self, shards: ShardSet) -> mpsc::Receiver<Result<Vec<Record>, StoreError>>;
 
     /// Deletes old records, one step: a store may keep them until the month that they belong to is old. Outcomes later than
     /// `settled_through` stay.
@@ -331,6 +357,6 @@ pub trait JournalStore: Send + Sync {
 }
 
 /// All of a store.
-pub trait Store: CatalogStore + LeaseStore + JournalStore + ResultStore {}
+pub trait Store: CatalogStore + LeaseStore + RegisterStore + JournalStore + ResultStore {}
 
-impl<S: CatalogStore + LeaseStore + JournalStore + ResultStore> Store for S {}
+impl<S: CatalogStore + LeaseStore + RegisterStore + JournalStore + ResultStore> Store for S {}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use schedule_service::model::{
-    EntryName, Epoch, Identity, Pause, Pauses, Record, RecordId, RecordKind, Revision, RunId, RunState, Shard, Task,
-    TimeZone, Timestamp,
+    EntryName, Epoch, Identity, Pause, Pauses, Record, RecordId, RecordKind, Revision, RunId, RunState, Shard,
+    ShardSet, Task, TimeZone, Timestamp,
 };
 use schedule_service::store::elastic::{Address, Elastic, Refresh, Settings};
 use schedule_service::store::{CatalogStore, Change, JournalStore, LeaseStore, ResultStore, Retention, RunQuery};
@@ -39,7 +39,7 @@ async fn instants(store: &Elastic, query: RunQuery) -> Vec<Timestamp> {
 }
 
 async fn unfinished(store: &Elastic) -> Vec<Timestamp> {
-    let (mut pages, mut all) = (store.unfinished(), Vec::new());
+    let (mut pages, mut all) = (store.unfinished(ShardSet::ALL), Vec::new());
     while let Some(page) = pages.recv().await {
         all.extend(page.unwrap().iter().map(Record::instant));
     }
@@ -276,7 +276,7 @@ async fn behind(proxy: &Proxy) -> Elastic {
 async fn a_state_that_waits_to_be_written_is_in_the_history_of_its_task() {
     let proxy = Proxy::start(&shared()).await;
     let store = behind(&proxy).await;
-    let epoch = store.take_all("test").await.unwrap()[Shard::of(&identity()).index()].epoch;
+    let epoch = store.take(ShardSet::ALL, "test").await.unwrap()[Shard::of(&identity()).index()].epoch;
     store.change(change(None, epoch, 0)).await.unwrap();
     proxy.set(|line, body| {
         let is_past = line.contains("/_bulk") && String::from_utf8_lossy(body).contains(r#""kind":"past""#);
@@ -293,7 +293,7 @@ async fn a_state_that_waits_to_be_written_is_in_the_history_of_its_task() {
 #[tokio::test]
 async fn a_history_of_many_states_is_read_in_steps() {
     let store = open(&settings(&[&shared()])).await.unwrap();
-    let epoch = store.take_all("test").await.unwrap()[Shard::of(&identity()).index()].epoch;
+    let epoch = store.take(ShardSet::ALL, "test").await.unwrap()[Shard::of(&identity()).index()].epoch;
     for number in 0..120_u64 {
         store.change(change((number > 0).then_some(number), epoch, number.cast_signed())).await.unwrap();
     }

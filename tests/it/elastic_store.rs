@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use schedule_service::clock::SystemClock;
-use schedule_service::model::{EntryName, Identity, Record, RecordKind, RunId, Settled, Stretch, Timestamp};
+use schedule_service::model::{EntryName, Identity, Record, RecordKind, RunId, Settled, ShardSet, Stretch, Timestamp};
 use schedule_service::store::elastic::{Address, Credentials, Elastic, Settings};
 use schedule_service::store::{JournalStore, LeaseStore, Retention, Search, StoreError};
 use serde_json::{Value, json};
@@ -314,7 +314,7 @@ async fn a_missing_shard_is_told_and_never_taken_for_an_empty_history() {
     let problem = text(store.check().await.unwrap_err());
     assert!(problem.contains("the cluster is red") && problem.contains("_cluster/allocation/explain"), "{problem}");
     assert!(store.search(all(10, 0)).await.is_err());
-    assert!(store.take_all("test").await.is_err());
+    assert!(store.take(ShardSet::ALL, "test").await.is_err());
     Server::shared().ask(http::Method::DELETE, &format!("/{}-logs-2020.01", settings.index), Value::Null).await;
     store.check().await.unwrap();
 }

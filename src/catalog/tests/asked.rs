@@ -1,7 +1,7 @@
 //! Runs that somebody asks for.
 
 use super::*;
-use crate::model::RunId;
+use crate::model::{RunId, ShardSet};
 
 const ONCE_A_YEAR: &str = "0 0 0 1 1 *";
 
@@ -164,7 +164,7 @@ async fn a_backfill_goes_on_after_a_crash_and_only_so_many_go_at_once() {
     pass(&node, 5).await;
 
     assert_eq!(node.sink.sent_of("task").len(), 3 + 20);
-    assert!(node.store.unfinished().recv().await.is_none());
+    assert!(node.store.unfinished(ShardSet::ALL).recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,8 @@ use crate::dispatch::{self, Answer, OutgoingRequest, Patience, Transport, Transp
 use crate::engine;
 use crate::journal;
 use crate::model::{
-    Entry, EntryName, EntryOptions, Record, RecordKind, Request, Schedule, TargetUrl, Task, TimeZone, Timestamp,
+    Entry, EntryName, EntryOptions, Record, RecordKind, Request, Schedule, ShardSet, TargetUrl, Task, TimeZone,
+    Timestamp,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, LeaseStore};
@@ -112,7 +113,7 @@ impl Node {
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };
         let dispatch = dispatch::start(dispatch_means, &dispatch::Settings::default(), patience);
-        let leases = store.take_all("test").await.unwrap();
+        let leases = store.take(ShardSet::ALL, "test").await.unwrap();
         let mut recovered = engine::recover(&store, &journal, &leases, clock.now(), &settings).await.unwrap();
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Delivery, Misfire, Overlap, RetryPolicy};
+use crate::model::{Delivery, Misfire, Overlap, RetryPolicy, ShardSet};
 
 /// What happens to a node.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +203,7 @@ async fn live(events: Vec<(u16, Event)>) {
     for finding in node.verify(from, to).await {
         assert!(matches!(finding.verdict, verify::Verdict::Settled(_)), "{finding:?}");
     }
-    let unfinished = node.store.unfinished().recv().await.transpose().unwrap().unwrap_or_default();
+    let unfinished = node.store.unfinished(ShardSet::ALL).recv().await.transpose().unwrap().unwrap_or_default();
     assert!(unfinished.iter().all(|record| record.instant() > to), "a run has not ended: {unfinished:?}");
     let in_lease = node.store.leases().await.unwrap();
     assert!(in_lease.iter().all(|lease| lease.settled_through <= lease.claimed_through));

@@ -21,7 +21,7 @@ use crate::clock::{Clock, SimClock};
 use crate::journal::{self, Journal};
 use crate::model::{
     Asked, Backfill, Entry, EntryName, EntryOptions, Fire, Identity, Overlap, Record, RecordKind, Request, RetryPolicy,
-    Revision, RunId, Schedule, TargetUrl, Task, TimeZone, Timestamp, Trigger,
+    Revision, RunId, Schedule, ShardSet, TargetUrl, Task, TimeZone, Timestamp, Trigger,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, Pruned, ResultStore, StoreError};
@@ -219,7 +219,7 @@ impl Rooms {
 
     /// What the history holds of runs of a task that have not ended, on its way again.
     async fn unfinished(&self, revision: &Arc<Revision>) -> Vec<Fire> {
-        let mut pages = self.store.unfinished();
+        let mut pages = self.store.unfinished(ShardSet::ALL);
         let mut fires = Vec::new();
         while let Some(page) = pages.recv().await {
             let page = page.unwrap().into_iter().filter(|record| record.identity == revision.task.identity);

@@ -250,7 +250,7 @@ async fn a_planned_stop_leaves_nothing_uncertain() {
     rooms.journal.flush().await.unwrap();
     rooms.store.release(&stopped.claims(rooms.journal.unsettled())).await.unwrap();
     let (clock, store, sink) = rooms.crash().await;
-    let leases = store.take_all("next").await.unwrap();
+    let leases = store.take(ShardSet::ALL, "next").await.unwrap();
 
     assert!(leases.iter().all(|lease| lease.claimed_through <= at("2026-03-29T00:00:03.200Z")));
     let rooms = Rooms::start(clock, store, sink).await;

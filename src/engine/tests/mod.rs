@@ -18,8 +18,8 @@ use crate::clock::{Clock, SimClock};
 use crate::dispatch::{self, Answer, Cancelled, Dispatch, Means, OutgoingRequest, Patience, Transport, TransportError};
 use crate::journal::{self, Journal, change_record};
 use crate::model::{
-    Entry, EntryName, EntryOptions, Identity, RecordKind, Request, Revision, Schedule, Stretch, TargetUrl, Task,
-    TimeZone, Timestamp,
+    Entry, EntryName, EntryOptions, Identity, RecordKind, Request, Revision, Schedule, ShardSet, Stretch, TargetUrl,
+    Task, TimeZone, Timestamp,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{CatalogStore, Change, JournalStore, LeaseStore, Outcome};
@@ -122,7 +122,7 @@ impl Rooms {
         let Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };
         let dispatch = dispatch::start(means, &dispatch_settings, patience);
-        let leases = store.take_all("test").await.unwrap();
+        let leases = store.take(ShardSet::ALL, "test").await.unwrap();
         let recovered = recover(&store, &journal, &leases, clock.now(), &settings).await.unwrap();
         let engine = super::start(recovered, shared, journal.clone(), dispatch.clone(), clock.clone(), &settings);
         Self { clock, store, journal, dispatch, engine, sink }

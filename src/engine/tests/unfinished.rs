@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::{RunStage, started_record};
-use crate::model::{Asked, Attempt, Callback, Delivery, Fire, Notice, Occasion, Record, RunId, Trigger};
+use crate::model::{Asked, Attempt, Callback, Delivery, Fire, Notice, Occasion, Record, RunId, ShardSet, Trigger};
 
 const T3: &str = "2026-03-29T00:00:03Z";
 
@@ -64,7 +64,7 @@ fn record_of(rooms: &Rooms, fire: &Fire) -> Record {
 }
 
 async fn assert_none_unfinished(rooms: &Rooms) {
-    assert!(rooms.store.unfinished().recv().await.is_none(), "{:?}", rooms.store.records());
+    assert!(rooms.store.unfinished(ShardSet::ALL).recv().await.is_none(), "{:?}", rooms.store.records());
 }
 
 #[tokio::test(start_paused = true)]

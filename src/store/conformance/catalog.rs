@@ -86,6 +86,34 @@ pub(crate) async fn ended_revisions_are_given_as_far_back_as_asked_and_forgotten
     assert_eq!(numbers(revisions(store, Timestamp::EPOCH).await), [2, 3]);
 }
 
+pub(crate) async fn revisions_are_those_of_the_shards_that_are_asked_for(store: &impl Store) {
+    let leases = store.take(ShardSet::ALL, "test").await.unwrap();
+    let names: Vec<String> = (0..200).map(|number| format!("task {number}")).collect();
+    for name in &names {
+        store.change(put(leases[0].epoch, name, None, at(0))).await.unwrap();
+    }
+    store.change(put(leases[0].epoch, &names[0], Some(1), at(5))).await.unwrap();
+    let known = async |shards: ShardSet, ended_after: Timestamp| {
+        let revisions = revisions_of(store, shards, ended_after).await;
+        let mut told: Vec<_> = revisions.iter().map(|it| (it.task.identity.to_string(), it.number)).collect();
+        told.sort();
+        told
+    };
+    let expected = |shards: ShardSet| {
+        let of_names = names.iter().filter(|name| shards.contains(Shard::of(&identity(name))));
+        let mut told: Vec<_> = of_names.map(|name| (name.clone(), 1 + u64::from(*name == names[0]))).collect();
+        told.sort();
+        told
+    };
+
+    let of_first = ShardSet::of([Shard::of(&identity(&names[0]))]);
+    let halves = [ShardSet::of(Shard::all().take(32)), ShardSet::of(Shard::all().skip(32))];
+    for shards in [ShardSet::ALL, ShardSet::EMPTY, of_first, ShardSet::of([Shard::at(63)]), halves[0], halves[1]] {
+        assert_eq!(known(shards, at(5)).await, expected(shards), "{shards:?}");
+    }
+    assert_eq!(known(of_first, at(4)).await.len(), expected(of_first).len() + 1);
+}
+
 pub(crate) async fn a_note_is_found_by_a_search(store: &impl Store) {
     store.note(note(RecordKind::Delete, "gone", at(0))).await.unwrap();
 

@@ -5,6 +5,7 @@ mod journal;
 mod leases;
 mod listing;
 mod logs;
+mod register;
 mod results;
 mod runs;
 mod transfer;
@@ -14,6 +15,7 @@ pub(crate) use self::journal::*;
 pub(crate) use self::leases::*;
 pub(crate) use self::listing::*;
 pub(crate) use self::logs::*;
+pub(crate) use self::register::*;
 pub(crate) use self::results::*;
 pub(crate) use self::runs::*;
 pub(crate) use self::transfer::*;
@@ -24,7 +26,7 @@ use serde_json::json;
 
 use crate::model::{
     Entry, EntryName, Epoch, Identity, Record, RecordId, RecordKind, Request, Revision, RunId, RunState, Schedule,
-    Settled, Shard, Stretch, TargetUrl, Task, TimeZone, Timestamp,
+    Settled, Shard, ShardSet, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
 use crate::store::{Change, Outcome, Search, Store};
 
@@ -38,13 +40,21 @@ macro_rules! store_conformance {
             a_deleted_task_is_no_longer_in_force_and_its_numbers_go_on,
             every_part_of_a_task_comes_back,
             ended_revisions_are_given_as_far_back_as_asked_and_forgotten_before,
+            revisions_are_those_of_the_shards_that_are_asked_for,
             a_note_is_found_by_a_search,
             who_made_a_state_and_what_was_said_come_back,
             the_history_of_a_task_is_given_newest_first_in_pages,
             pauses_are_replaced_by_their_next_version_only,
             taking_leases_makes_earlier_epochs_stale,
+            a_node_takes_some_shards_and_the_others_stay_as_they_are,
+            nodes_that_take_at_the_same_moment_all_hold_what_they_took,
+            a_claim_names_the_shard_that_another_node_has_taken,
             claims_never_move_back_and_a_release_may,
             claims_are_written_all_or_none,
+            the_register_holds_nothing_before_the_first_is_written,
+            the_register_is_replaced_by_its_next_version_only,
+            of_many_that_write_the_register_at_once_one_succeeds,
+            the_register_is_no_lease_and_stays_where_it_is_when_all_is_copied,
             a_record_replaces_the_earlier_one_of_its_run,
             a_search_matches_the_identity_exactly,
             a_search_gives_the_newest_first_in_pages,
@@ -85,6 +95,7 @@ macro_rules! store_conformance {
             dead_letters_are_listed_until_somebody_deals_with_them,
             a_run_is_found_by_its_id_as_soon_as_it_is_written,
             runs_that_have_not_ended_are_given_until_they_have,
+            runs_that_have_not_ended_are_those_of_the_shards_that_are_asked_for,
             the_newest_run_is_the_last_that_has_ended,
             a_clear_hides_runs_until_they_are_written_again,
             pruning_takes_no_run_that_has_not_ended,
@@ -189,7 +200,7 @@ pub(super) fn asked_for(kind: RecordKind, name: &str, asked_at: Timestamp) -> Re
 
 /// Takes all leases and gives the epoch of a task's shard.
 pub(super) async fn take(store: &impl Store, name: &str) -> Epoch {
-    store.take_all("test").await.unwrap()[Shard::of(&identity(name)).index()].epoch
+    store.take(ShardSet::ALL, "test").await.unwrap()[Shard::of(&identity(name)).index()].epoch
 }
 
 pub(super) fn put(epoch: Epoch, name: &str, replaces: Option<u64>, when: Timestamp) -> Change {
@@ -209,7 +220,11 @@ pub(super) fn delete(epoch: Epoch, name: &str, replaces: u64, when: Timestamp) -
 }
 
 pub(super) async fn revisions(store: &impl Store, ended_after: Timestamp) -> Vec<Revision> {
-    let mut pages = store.revisions(ended_after);
+    revisions_of(store, ShardSet::ALL, ended_after).await
+}
+
+pub(super) async fn revisions_of(store: &impl Store, shards: ShardSet, ended_after: Timestamp) -> Vec<Revision> {
+    let mut pages = store.revisions(shards, ended_after);
     let mut all = Vec::new();
     while let Some(page) = pages.recv().await {
         all.extend(page.unwrap());

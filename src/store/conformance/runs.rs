@@ -26,7 +26,11 @@ pub(super) fn seconds(found: &Found) -> Vec<i64> {
 
 /// The instants of the runs that have not ended, in seconds, the earliest first.
 pub(super) async fn unfinished(store: &impl Store) -> Vec<i64> {
-    let mut pages = store.unfinished();
+    unfinished_of(store, ShardSet::ALL).await
+}
+
+async fn unfinished_of(store: &impl Store, shards: ShardSet) -> Vec<i64> {
+    let mut pages = store.unfinished(shards);
     let mut all = Vec::new();
     while let Some(page) = pages.recv().await {
         for record in page.unwrap() {
@@ -210,6 +214,19 @@ pub(crate) async fn runs_that_have_not_ended_are_given_until_they_have(store: &i
     store.append(ended.chain([outcome(RecordKind::Error, "a", at(MONTH + 1))]).collect()).await.unwrap();
 
     assert_eq!(unfinished(store).await, [STARTED_MANY - 1, MONTH]);
+}
+
+pub(crate) async fn runs_that_have_not_ended_are_those_of_the_shards_that_are_asked_for(store: &impl Store) {
+    let [of_a, of_b] = ["a", "backup"].map(|name| ShardSet::of([Shard::of(&identity(name))]));
+    let many = (0..STARTED_MANY).map(|second| started("a", at(second), 0));
+    store.append(many.collect()).await.unwrap();
+    let of_backup = [started("backup", at(5), 0), asked_for(RecordKind::Started, "backup", at(STARTED_MANY + 5))];
+    store.append(of_backup.to_vec()).await.unwrap();
+
+    assert_eq!(unfinished_of(store, of_b).await, [5, STARTED_MANY + 5]);
+    assert_eq!(unfinished_of(store, of_a).await, (0..STARTED_MANY).collect::<Vec<_>>());
+    assert!(unfinished_of(store, ShardSet::EMPTY).await.is_empty());
+    assert_eq!(unfinished(store).await.len(), STARTED_MANY as usize + 2);
 }
 
 pub(crate) async fn the_newest_run_is_the_last_that_has_ended(store: &impl Store) {

@@ -15,7 +15,7 @@ const NAMES: [&str; 5] = ["a", "b", "gone", "cleared", "odd é\u{0}\n"];
 /// A store that holds something of everything.
 async fn filled() -> MemoryStore {
     let store = MemoryStore::new();
-    let leases = store.take_all("one").await.unwrap();
+    let leases = store.take(ShardSet::ALL, "one").await.unwrap();
     let epoch = leases[0].epoch;
     for name in NAMES {
         store.change(put(epoch, name, None, at(0))).await.unwrap();
@@ -171,7 +171,7 @@ pub(crate) async fn a_node_goes_on_upon_a_copy(store: &impl MovableStore) {
     copy(&source, store).await;
 
     let before = store.leases().await.unwrap();
-    let taken = store.take_all("two").await.unwrap();
+    let taken = store.take(ShardSet::ALL, "two").await.unwrap();
 
     let goes_on = |(before, taken): (&crate::model::Lease, &crate::model::Lease)| {
         taken.epoch > before.epoch && taken.claimed_through == before.claimed_through

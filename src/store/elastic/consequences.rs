@@ -1,5 +1,6 @@
 //! What follows from a change: its log document, and the state that it ended, each written where it belongs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use super::Inner;
 use super::bulk::{Op, Write, first_failure};
 use super::client::unavailable;
 use super::outbox::Consequence;
-use super::task_document::{Page, RevisionDocument, TASK, TaskDocument, past_id};
+use super::task_document::{Hit, RevisionDocument, TASK, TaskDocument, past_id};
 use super::tasks::PAGE_FIRST;
-use crate::model::{Identity, Lease, Timestamp};
+use crate::model::{Identity, Lease, Shard, ShardSet, Timestamp};
 use crate::observe::with_causes;
 use crate::store::{Change, StoreError};
 
@@ -79,22 +80,23 @@ impl Inner {
     }
 
     /// Writes the consequences of changes that a crash may have kept from being written: of tasks that changed after their
-    /// shard was settled last.
-    pub(super) async fn repeat_consequences(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        let since = leases.iter().map(|lease| lease.settled_through).min().unwrap_or_default();
+    /// shard, one of these, was settled last.
+    pub(super) async fn repeat_consequences(&self, shards: ShardSet, leases: &[Lease]) -> Result<(), StoreError> {
+        let settled: HashMap<usize, i64> =
+            leases.iter().map(|lease| (lease.shard.index(), lease.settled_through.millis())).collect();
+        let since = settled.values().min().copied().unwrap_or_default();
+        let numbers: Vec<usize> = shards.iter().map(Shard::index).collect();
         let query = json!({ "bool": { "filter": [
-            { "term": { "kind": TASK } }, { "range": { "changed_at": { "gte": since.millis() } } },
+            { "term": { "kind": TASK } }, { "terms": { "shard": numbers } }, { "range": { "changed_at": { "gte": since } } },
         ] } });
         let (mut after, mut changes) = (None, 0);
         loop {
-            let found: Page<TaskDocument> = self.task_page(&query, PAGE_FIRST, after, None).await?.1;
+            let found = self.task_page(&query, PAGE_FIRST, after, None).await?.1;
             let Some(last) = found.hits.hits.last() else { break };
             after = Some(last.sort.clone());
-            let tasks = found.hits.hits.into_iter().map(|hit| hit._source);
-            let is_open = |task: &TaskDocument| {
-                leases.get(task.shard).is_none_or(|lease| task.changed_at >= lease.settled_through.millis())
-            };
-            changes += self.repeat_page(tasks.filter(is_open).collect()).await?;
+            let mut tasks = found.hits.hits.iter().map(Hit::task).collect::<Result<Vec<_>, _>>()?;
+            tasks.retain(|task| settled.get(&task.shard).is_none_or(|&settled| task.changed_at >= settled));
+            changes += self.repeat_page(tasks).await?;
         }
         if changes > 0 {
             info!(changes; "the consequences of the newest changes are written");

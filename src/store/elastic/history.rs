@@ -149,6 +149,13 @@ impl Inner {
         now.max(last + 1)
     }
 
+    /// What this node writes is not hidden by clears of those that held its shards before, and what they wrote is seen.
+    pub(super) async fn follow_earlier_holders(&self) -> Result<(), StoreError> {
+        self.seq.fetch_max(self.highest_cleared_seq().await?, Ordering::Relaxed);
+        self.is_unrefreshed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Makes what was written before visible to searches, if there may be something.
     pub(super) async fn refresh_logs(&self) -> Result<(), StoreError> {
         if !self.is_unrefreshed.swap(false, Ordering::Relaxed) {

@@ -3,16 +3,19 @@
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Inner;
 use super::bulk::{self, Op, Seen, Write, Written};
 use super::client::unavailable;
-use crate::model::{Claim, Epoch, Lease, Shard, Timestamp};
+use super::format::{self, Formatted};
+use crate::model::{Claim, Epoch, Lease, Shard, ShardSet, Timestamp};
 use crate::store::StoreError;
 
-/// How often a take-over that met another is tried again.
+/// How often what met a write of somebody else is tried again.
 const TRIES_MAX: usize = 10;
 const DOING_CLAIM: &str = "writing claims";
+const CHANGE_TOO_FAST: &str = "leases change faster than they are read";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LeaseDocument {
@@ -23,7 +26,14 @@ pub(super) struct LeaseDocument {
     pub(super) settled_through: i64,
 }
 
+/// A document that stands there, in whatever format.
+type Stands = (Seen, Formatted<LeaseDocument>);
+
 impl LeaseDocument {
+    pub(super) fn read(shard: usize, source: &str) -> Result<Formatted<Self>, StoreError> {
+        format::read(|| lease_id(shard), source)
+    }
+
     fn to_lease(&self) -> Lease {
         Lease {
             shard: Shard::at(self.shard),
@@ -72,54 +82,74 @@ pub(super) enum Moves {
 }
 
 impl Inner {
-    /// Makes `owner` the holder of every shard.
-    pub(super) async fn take_all_leases(&self, owner: &str) -> Result<Vec<Lease>, StoreError> {
+    /// Makes `owner` the holder of these shards. A shard that somebody else writes at the same moment is tried again alone.
+    pub(super) async fn take_leases(&self, shards: ShardSet, owner: &str) -> Result<Vec<Lease>, StoreError> {
         const DOING: &str = "taking the leases";
+        let (mut left, mut taken) = (shards, Vec::with_capacity(shards.len()));
         for _ in 0..TRIES_MAX {
-            let known = self.read_leases().await?;
-            let mut taken = Vec::with_capacity(Shard::COUNT);
-            let mut writes = Vec::with_capacity(Shard::COUNT);
-            for (shard, known) in known.into_iter().enumerate() {
-                let (op, before) = match known {
-                    Some((seen, before)) => (Op::Replace(seen), Some(before)),
-                    None => (Op::Create, None),
-                };
-                let next = LeaseDocument {
-                    shard,
-                    owner: owner.to_owned(),
-                    epoch: before.as_ref().map_or(1, |before| before.epoch + 1),
-                    claimed_through: before.as_ref().map_or(0, |before| before.claimed_through),
-                    settled_through: before.as_ref().map_or(0, |before| before.settled_through),
-                };
-                writes.push(self.lease_write(&next, op));
-                taken.push(next);
-            }
+            let (next, writes) = self.next_leases(left, owner).await?;
             let written = self.shared.write(DOING, writes).await?;
+            self.note_leases(&next, &written);
             if let Some(later) = bulk::first_failure(&written) {
                 return Err(unavailable(DOING, later));
             }
-            if written.contains(&Written::Conflict) {
-                continue;
+            let done = next.iter().zip(&written).filter(|(_, written)| matches!(written, Written::Done(_)));
+            for lease in done.map(|(lease, _)| lease.to_lease()) {
+                left.remove(lease.shard);
+                taken.push(lease);
             }
-            self.note_leases(&taken, &written);
-            return Ok(taken.iter().map(LeaseDocument::to_lease).collect());
+            if left.is_empty() {
+                taken.sort_by_key(|lease| lease.shard);
+                return Ok(taken);
+            }
         }
-        Err(StoreError::Refused("another process takes the leases at the same time".to_owned()))
+        Err(unavailable(DOING, CHANGE_TOO_FAST))
     }
 
-    /// All leases, if they were ever taken.
+    /// The leases of these shards as they become when `owner` takes them, and the writes that do it.
+    async fn next_leases(&self, shards: ShardSet, owner: &str) -> Result<(Vec<LeaseDocument>, Vec<Write>), StoreError> {
+        let (mut next, mut writes) = (Vec::with_capacity(shards.len()), Vec::with_capacity(shards.len()));
+        for (shard, stands) in self.read_leases(shards).await? {
+            let shard = shard.index();
+            let owner = owner.to_owned();
+            let (op, lease) = match stands {
+                Some((seen, before)) => {
+                    let before = before.or_refuse(|| lease_id(shard))?;
+                    (Op::Replace(seen), LeaseDocument { owner, epoch: before.epoch + 1, ..before })
+                }
+                None => (Op::Create, LeaseDocument { shard, owner, epoch: 1, claimed_through: 0, settled_through: 0 }),
+            };
+            writes.push(self.lease_write(&lease, op));
+            next.push(lease);
+        }
+        Ok((next, writes))
+    }
+
+    /// All leases that were ever taken.
     pub(super) async fn all_leases(&self) -> Result<Vec<Lease>, StoreError> {
-        let known = self.read_leases().await?;
-        Ok(known.into_iter().flatten().map(|(_, lease)| lease.to_lease()).collect())
+        let stand = self.read_leases(ShardSet::ALL).await?.into_iter();
+        let taken = stand.filter_map(|(shard, stands)| Some((shard, stands?.1)));
+        taken.map(|(shard, lease)| Ok(lease.or_refuse(|| lease_id(shard.index()))?.to_lease())).collect()
     }
 
-    async fn read_leases(&self) -> Result<Vec<Option<(Seen, LeaseDocument)>>, StoreError> {
-        let ids = (0..Shard::COUNT).map(|shard| (&*self.names.leases, lease_id(shard)));
-        bulk::get_many(&self.client, "reading the leases", ids).await
+    /// The documents of these shards as they are now.
+    async fn read_leases(&self, shards: ShardSet) -> Result<Vec<(Shard, Option<Stands>)>, StoreError> {
+        if shards.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = shards.iter().map(|shard| (&*self.names.leases, lease_id(shard.index())));
+        let got = bulk::get_many::<Box<RawValue>>(&self.client, "reading the leases", ids).await?;
+        let read = |(shard, stands): (Shard, Option<(Seen, Box<RawValue>)>)| {
+            let read = |(seen, source): (Seen, Box<RawValue>)| {
+                LeaseDocument::read(shard.index(), source.get()).map(|lease| (seen, lease))
+            };
+            Ok((shard, stands.map(read).transpose()?))
+        };
+        shards.iter().zip(got).map(read).collect()
     }
 
     pub(super) fn lease_write(&self, lease: &LeaseDocument, op: Op) -> Write {
-        let source = serde_json::to_vec(lease).expect("a lease can be written as JSON").into();
+        let source = format::write(lease);
         Write { index: self.names.leases.clone(), id: lease_id(lease.shard), op, source }
     }
 
@@ -144,7 +174,7 @@ impl Inner {
             // A document is not as it was seen: by another holder, which the next look shows, or by a write of our own whose
             // answer was lost.
         }
-        Err(unavailable(DOING_CLAIM, "leases change faster than they are read"))
+        Err(unavailable(DOING_CLAIM, CHANGE_TOO_FAST))
     }
 
     async fn try_move(
@@ -175,16 +205,23 @@ impl Inner {
 
     /// The leases that are claimed, if all of them are still held with the epoch of the claim.
     async fn held_leases(&self, claims: &[Claim]) -> Result<Vec<(Seen, LeaseDocument)>, StoreError> {
-        if claims.iter().any(|claim| self.leases.get(claim.shard).is_none()) {
-            for (shard, lease) in self.read_leases().await?.into_iter().enumerate() {
-                self.leases.set(shard, lease);
+        let of_claim = |claim: &Claim, lease: &(Seen, LeaseDocument)| lease.1.epoch == claim.epoch.0;
+        let seen = claims.iter().map(|claim| self.leases.get(claim.shard).filter(|lease| of_claim(claim, lease)));
+        let mut held: Vec<Option<(Seen, LeaseDocument)>> = seen.collect();
+        // What was seen may be older than the claim: only what stands now says that a lease is lost.
+        let unsure = claims.iter().zip(&held).filter(|(_, held)| held.is_none()).map(|(claim, _)| claim.shard);
+        for (shard, stands) in self.read_leases(unsure.collect()).await? {
+            // One of a newer format was written by another holder.
+            let lease = stands.and_then(|(seen, lease)| Some((seen, lease.known()?)));
+            self.leases.set(shard.index(), lease.clone());
+            for (claim, held) in claims.iter().zip(&mut held).filter(|(claim, _)| claim.shard == shard) {
+                *held = lease.clone().filter(|lease| of_claim(claim, lease));
             }
         }
-        let held = |claim: &Claim| {
-            let lease = self.leases.get(claim.shard).filter(|(_, lease)| lease.epoch == claim.epoch.0);
-            lease.ok_or(StoreError::Fenced { shard: claim.shard, ours: claim.epoch })
+        let or_fenced = |(claim, held): (&Claim, Option<_>)| {
+            held.ok_or(StoreError::Fenced { shard: claim.shard, ours: claim.epoch })
         };
-        claims.iter().map(held).collect()
+        claims.iter().zip(held).map(or_fenced).collect()
     }
 
     fn moved(&self, claim: &Claim, held: &LeaseDocument, moves: Moves) -> LeaseDocument {

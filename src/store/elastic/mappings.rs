@@ -92,6 +92,7 @@ pub(super) fn task_mapping() -> Value {
             "document": kept(), "record": kept(), "replaced": kept(),
             "through": long, "cleared_seq": long,
             "version": long, "pauses": kept(),
+            "format": { "type": "long", "index": false },
         },
     })
 }
@@ -107,14 +108,15 @@ pub(super) fn result_mapping() -> Value {
     })
 }
 
-/// Leases.
+/// Leases, and what the nodes have agreed on.
 pub(super) fn lease_mapping() -> Value {
     let long = json!({ "type": "long", "index": false });
     json!({
         "dynamic": "strict",
         "properties": {
             "shard": long, "owner": { "type": "keyword" }, "epoch": long,
-            "claimed_through": long, "settled_through": long,
+            "claimed_through": long, "settled_through": long, "format": long,
+            "version": long, "register": kept(),
         },
     })
 }

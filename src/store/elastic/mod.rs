@@ -6,7 +6,7 @@
 //! | index | |
 //! |---|---|
 //! | `<default_index>-tasks` | the newest state of each task, its past states, how far histories were deleted, and what is paused |
-//! | `<default_index>-leases` | one document for each shard |
+//! | `<default_index>-leases` | one document for each shard, and one with what the nodes have agreed on |
 //! | `<default_index>-logs-YYYY.MM` | the log documents of the instants of one month; the alias `<default_index>` names all |
 //! | `<default_index>-results-YYYY.MM` | the bodies of answers to the runs of one month, in pieces |
 
@@ -14,6 +14,7 @@ mod bulk;
 mod client;
 mod consequences;
 mod exchange;
+mod format;
 mod history;
 mod hosts;
 mod indices;
@@ -29,6 +30,7 @@ mod pauses;
 mod problem;
 mod prune;
 mod query;
+mod register;
 mod restore;
 mod results;
 mod runs;
@@ -53,10 +55,11 @@ use self::history::KnownMonths;
 use self::indices::Names;
 use self::leases::{LeaseCache, Moves};
 use self::outbox::Outbox;
+use self::register::RegisterCache;
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
-use super::{Pruned, ResultStore, Retention, RunQuery, Search, StoreError};
+use super::{Pruned, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
 use crate::clock::Clock;
-use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, Timestamp};
+use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
 pub use self::settings::{Address, Credentials, Durability, Refresh, Settings};
 
@@ -71,6 +74,7 @@ struct Inner {
     shared: SharedBulk,
     names: Names,
     leases: LeaseCache,
+    register_seen: RegisterCache,
     outbox: Outbox,
     outbox_filled: Notify,
     months: KnownMonths,
@@ -110,6 +114,7 @@ impl Elastic {
             client,
             names,
             leases: LeaseCache::default(),
+            register_seen: RegisterCache::default(),
             outbox: Outbox::default(),
             outbox_filled: Notify::new(),
             months: KnownMonths::default(),
@@ -122,7 +127,7 @@ impl Elastic {
             clock,
         };
         if for_writing {
-            inner.seq.store(inner.highest_cleared_seq().await?, Ordering::Relaxed);
+            inner.follow_earlier_holders().await?;
         }
         info!(version:%, index:% = settings.index; "connected to Elasticsearch");
         Ok(Self { inner: Arc::new(inner) })
@@ -155,9 +160,9 @@ impl CatalogStore for Elastic {
         self.append(vec![record]).await
     }
 
-    fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
+    fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
         let (pages, receiver) = mpsc::channel(1);
-        tokio::spawn(self.inner.clone().give_revisions(ended_after, pages));
+        tokio::spawn(self.inner.clone().give_revisions(shards, ended_after, pages));
         receiver
     }
 
@@ -187,13 +192,13 @@ impl CatalogStore for Elastic {
 
 #[async_trait]
 impl LeaseStore for Elastic {
-    async fn take_all(&self, owner: &str) -> Result<Vec<Lease>, StoreError> {
+    async fn take(&self, shards: ShardSet, owner: &str) -> Result<Vec<Lease>, StoreError> {
         self.inner.check_open()?;
         // With shards missing, what follows would not fail but wait.
         self.check().await?;
-        let leases = self.inner.take_all_leases(owner).await?;
-        self.inner.refresh(&self.inner.names.tasks).await?;
-        self.inner.repeat_consequences(&leases).await?;
+        let leases = self.inner.take_leases(shards, owner).await?;
+        self.inner.follow_earlier_holders().await?;
+        self.inner.repeat_consequences(shards, &leases).await?;
         Ok(leases)
     }
 
@@ -209,6 +214,18 @@ impl LeaseStore for Elastic {
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError> {
         self.inner.check_open()?;
         self.inner.move_leases(claims, Moves::ToWhereItWas).await
+    }
+}
+
+#[async_trait]
+impl RegisterStore for Elastic {
+    async fn register(&self) -> Result<Option<Registered>, StoreError> {
+        self.inner.register().await
+    }
+
+    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError> {
+        self.inner.check_open()?;
+        self.inner.set_register(next).await
     }
 }
 
@@ -282,9 +299,9 @@ impl JournalStore for Elastic {
         self.inner.run(identity, run).await
     }
 
-    fn unfinished(&self) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
+    fn unfinished(&self, shards: ShardSet) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
         let (pages, receiver) = mpsc::channel(1);
-        tokio::spawn(self.inner.clone().give_unfinished(pages));
+        tokio::spawn(self.inner.clone().give_unfinished(shards, pages));
         receiver
     }
 

@@ -12,7 +12,7 @@ use super::query::Mark;
 use super::task_document::Page;
 use super::window::{SearchedHit, Window};
 use super::{Inner, bulk, log_document};
-use crate::model::{Identity, Record, RecordKind, RunId};
+use crate::model::{Identity, Record, RecordKind, RunId, Shard, ShardSet};
 use crate::store::listed::LEFT_OUT;
 use crate::store::{BoxError, Found, RunQuery, StoreError};
 
@@ -152,23 +152,32 @@ impl Inner {
         Ok(found.hits.hits.into_iter().next().map(|hit| hit._source))
     }
 
-    /// Gives the runs that have not ended, in pages.
-    pub(super) async fn give_unfinished(self: Arc<Self>, pages: mpsc::Sender<Result<Vec<Record>, StoreError>>) {
-        if let Err(error) = self.send_unfinished(&pages).await {
+    /// Gives the runs of these shards that have not ended, in pages.
+    pub(super) async fn give_unfinished(
+        self: Arc<Self>,
+        shards: ShardSet,
+        pages: mpsc::Sender<Result<Vec<Record>, StoreError>>,
+    ) {
+        if let Err(error) = self.send_unfinished(shards, &pages).await {
             // Who asked may have gone: then nobody needs the error.
             let _ = pages.send(Err(error)).await;
         }
     }
 
-    async fn send_unfinished(&self, pages: &mpsc::Sender<Result<Vec<Record>, StoreError>>) -> Result<(), StoreError> {
+    async fn send_unfinished(
+        &self,
+        shards: ShardSet,
+        pages: &mpsc::Sender<Result<Vec<Record>, StoreError>>,
+    ) -> Result<(), StoreError> {
         let snapshot = self.open_snapshot(&self.names.all_logs()).await?;
-        let sent = self.send_unfinished_of(&snapshot, pages).await;
+        let sent = self.send_unfinished_of(shards, &snapshot, pages).await;
         self.close_snapshot(&snapshot).await;
         sent
     }
 
     async fn send_unfinished_of(
         &self,
+        shards: ShardSet,
         snapshot: &str,
         pages: &mpsc::Sender<Result<Vec<Record>, StoreError>>,
     ) -> Result<(), StoreError> {
@@ -181,9 +190,10 @@ impl Inner {
             body["search_after"] = last.sort.as_slice().into();
             let unreadable = |hit: &SearchedHit| corrupt(&hit._id, "it is no log document of ours");
             let read = |hit: &SearchedHit| hit.record().ok_or_else(|| unreadable(hit));
-            let page: Vec<Record> = hits.iter().map(read).collect::<Result<_, _>>()?;
+            let mut page: Vec<Record> = hits.iter().map(read).collect::<Result<_, _>>()?;
             let bytes: usize = page.iter().map(|record| record.source.len()).sum();
-            if pages.send(Ok(page)).await.is_err() {
+            page.retain(|record| shards.contains(Shard::of(&record.identity)));
+            if !page.is_empty() && pages.send(Ok(page)).await.is_err() {
                 return Ok(());
             }
             size = (PAGE_BYTES / (bytes / hits.len()).max(1)).clamp(1, PAGE_MAX).min(size * 4);

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde_json::value::RawValue;
+
 use super::task_document::{TaskDocument, past_id, task_id};
 use super::{Inner, bulk};
 use crate::model::{Identity, Revision};
@@ -41,21 +43,24 @@ impl Inner {
 
     async fn newest_state(&self, identity: &Identity) -> Result<Option<TaskDocument>, StoreError> {
         let ids = [(&*self.names.tasks, task_id(identity))];
-        let mut got = bulk::get_many::<TaskDocument>(&self.client, READING, ids.into_iter()).await?;
-        Ok(got.pop().flatten().map(|(_, task)| task))
+        let mut got = bulk::get_many::<Box<RawValue>>(&self.client, READING, ids.into_iter()).await?;
+        got.pop().flatten().map(|(_, source)| TaskDocument::read(&task_id(identity), source.get())).transpose()
     }
 
     /// The past states with these numbers, newest first.
     async fn past_states(&self, identity: &Identity, numbers: Range<u64>) -> Result<Vec<Revision>, StoreError> {
         let ids = numbers.clone().rev().map(|number| (&*self.names.tasks, past_id(identity, number)));
-        let got = bulk::get_many::<TaskDocument>(&self.client, READING, ids).await?;
+        let got = bulk::get_many::<Box<RawValue>>(&self.client, READING, ids).await?;
         // The newest change may still have to write the one that it ended.
         let waiting = self.outbox.of_task(identity).and_then(|(_, consequence)| consequence.past);
         let waiting = waiting.and_then(|past| serde_json::from_slice::<TaskDocument>(&past.source).ok());
         let is_waiting = |number: u64| waiting.clone().filter(|past| past.revision.number == number);
-        let stored = |(number, past): (u64, Option<(_, TaskDocument)>)| {
-            past.map(|(_, past)| past).or_else(|| is_waiting(number))
-        };
-        numbers.rev().zip(got).filter_map(stored).map(|past| past.to_revision()).collect()
+        let mut states = Vec::with_capacity(got.len());
+        for (number, past) in numbers.rev().zip(got) {
+            let read = |(_, source): (_, Box<RawValue>)| TaskDocument::read(&past_id(identity, number), source.get());
+            let past = past.map(read).transpose()?.or_else(|| is_waiting(number));
+            states.extend(past.map(|past| past.to_revision()).transpose()?);
+        }
+        Ok(states)
     }
 }

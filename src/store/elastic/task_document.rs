@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::bulk::Seen;
 use super::client::read;
+use super::format;
 use crate::model::{Identity, Record, RecordId, RecordKind, Revision, Shard, Timestamp};
 use crate::store::{BoxError, StoreError, document};
 
@@ -107,6 +109,12 @@ impl RevisionDocument {
 }
 
 impl TaskDocument {
+    /// Reads the document of this id; one of a newer format is refused.
+    pub(super) fn read(id: &str, source: &str) -> Result<Self, StoreError> {
+        let what = || format!("document {id:?}");
+        format::read(what, source)?.or_refuse(what)
+    }
+
     /// A state that is over.
     pub(super) fn past(identity: &Identity, changed_at: Timestamp, revision: RevisionDocument) -> Self {
         Self {
@@ -177,6 +185,13 @@ pub(super) struct Hit<T> {
     pub(super) sort: Vec<serde_json::Value>,
     pub(super) _seq_no: Option<u64>,
     pub(super) _primary_term: Option<u64>,
+}
+
+impl Hit<Box<RawValue>> {
+    /// The task or past state that was found.
+    pub(super) fn task(&self) -> Result<TaskDocument, StoreError> {
+        TaskDocument::read(&self._id, self._source.get())
+    }
 }
 
 impl<T> Hit<T> {

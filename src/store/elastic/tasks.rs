@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use elasticsearch::http::Method;
 use log::warn;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::Inner;
 use super::bulk::{self, Op, Seen, Write, Written};
 use super::client::{NOTHING, WHOLE, unavailable};
+use super::format::Formatted;
 use super::leases::{LeaseDocument, lease_id};
 use super::task_document::{Hit, PAST, Page, RecordDocument, RevisionDocument, TASK, TaskDocument, page, task_id};
-use crate::model::{Identity, Revision, Shard, Timestamp};
+use crate::model::{Identity, Revision, Shard, ShardSet, Timestamp};
 use crate::observe::with_causes;
 use crate::store::{Change, StoreError};
 
@@ -81,15 +83,14 @@ impl Inner {
     async fn standing(&self, change: &Change) -> Result<Standing, StoreError> {
         let shard = Shard::of(&change.identity).index();
         let ids = [(&*self.names.leases, lease_id(shard)), (&*self.names.tasks, task_id(&change.identity))];
-        let mut got = bulk::get_many::<Value>(&self.client, DOING, ids.into_iter()).await?.into_iter();
-        let corrupt = |source: serde_json::Error| StoreError::Corrupt {
-            what: format!("task {:?}", change.identity.as_str()),
-            source: source.into(),
+        let mut got = bulk::get_many::<Box<RawValue>>(&self.client, DOING, ids.into_iter()).await?.into_iter();
+        let lease = got.next().flatten().map(|(_, source)| LeaseDocument::read(shard, source.get())).transpose()?;
+        let read = |(seen, source): (Seen, Box<RawValue>)| {
+            TaskDocument::read(&task_id(&change.identity), source.get()).map(|task| (seen, task))
         };
-        let lease =
-            got.next().flatten().map(|(_, lease)| serde_json::from_value(lease)).transpose().map_err(corrupt)?;
-        let task = got.next().flatten().map(|(seen, task)| serde_json::from_value(task).map(|task| (seen, task)));
-        Ok(Standing { lease, task: task.transpose().map_err(corrupt)? })
+        let task = got.next().flatten().map(read).transpose()?;
+        // With a lease of a newer format this node holds nothing.
+        Ok(Standing { lease: lease.and_then(Formatted::known), task })
     }
 
     /// The number that this very change gave, if it has happened.
@@ -152,7 +153,7 @@ impl Inner {
         size: usize,
         after: Option<Vec<Value>>,
         snapshot: Option<&str>,
-    ) -> Result<(usize, Page<TaskDocument>), StoreError> {
+    ) -> Result<(usize, Page<Box<RawValue>>), StoreError> {
         let mut body = json!({
             "size": size, "query": query, "track_total_hits": false,
             "sort": ["shard", "identity", "number"],
@@ -174,9 +175,10 @@ impl Inner {
         Ok((answer.body.len(), page(LOADING, &answer.body)?))
     }
 
-    /// Gives the revisions that are in force or ended later than `ended_after`, in pages.
+    /// Gives the revisions of these shards that are in force or ended later than `ended_after`, in pages.
     pub(super) async fn give_revisions(
         self: Arc<Self>,
+        shards: ShardSet,
         ended_after: Timestamp,
         pages: mpsc::Sender<Result<Vec<Revision>, StoreError>>,
     ) {
@@ -186,7 +188,7 @@ impl Inner {
             Err(error) => return drop(pages.send(Err(error)).await),
         };
         let mut reading = std::collections::VecDeque::new();
-        let mut shards = Shard::all();
+        let mut shards = shards.iter();
         loop {
             while reading.len() < SHARDS_READ_AT_ONCE
                 && let Some(shard) = shards.next()
@@ -231,7 +233,7 @@ impl Inner {
             let Some(last) = found.hits.hits.last() else { return };
             after = Some(last.sort.clone());
             // Reading them is work: not on a thread that others wait for.
-            let parse = move || found.hits.hits.iter().map(|hit| hit._source.to_revision()).collect();
+            let parse = move || found.hits.hits.iter().map(|hit| hit.task()?.to_revision()).collect();
             let parsed: Result<Vec<Revision>, StoreError> =
                 tokio::task::spawn_blocking(parse).await.unwrap_or_else(|error| Err(unavailable(LOADING, error)));
             let is_last = count < size || parsed.is_err();

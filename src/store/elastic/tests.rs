@@ -183,3 +183,76 @@ async fn what_a_crash_kept_a_change_from_writing_is_there_once_the_store_is_comp
     );
     assert_eq!(kinds(&store, all_of("a")).await, [RecordKind::Put, RecordKind::Put]);
 }
+
+/// Writes fields over those of a document, as a newer version of this program may.
+async fn overwrite(store: &Elastic, index: &str, id: &str, fields: Value) {
+    let path = format!("/{index}/_update/{id}?refresh=true");
+    let _: Value =
+        store.inner.client.ask("overwriting", Method::Post, path, Some(&json!({ "doc": fields }))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_of_a_newer_format_is_refused_and_cannot_be_claimed() {
+    use crate::model::{Claim, Epoch, Shard};
+    let store = open().await;
+    store.take(ShardSet::ALL, "one").await.unwrap();
+    let other = Elastic { inner: store.inner.clone() };
+    overwrite(&store, &store.inner.names.leases, "shard:3", json!({ "format": 2, "epoch": 5 })).await;
+    let expected =
+        "shard:3 was written by a newer version of this program (format 2, this program knows 1): update this node";
+
+    let refusals = [store.leases().await.unwrap_err(), other.take(ShardSet::ALL, "two").await.unwrap_err()];
+
+    for refusal in refusals {
+        assert!(matches!(&refusal, StoreError::Refused(text) if text == expected), "{refusal}");
+    }
+    let claim = |shard| Claim { shard: Shard::at(shard), epoch: Epoch(1), through: at(9), settled_through: at(8) };
+    let fenced = store.claim(&[claim(2), claim(3)]).await.unwrap_err();
+    assert!(matches!(fenced, StoreError::Fenced { shard, .. } if shard == Shard::at(3)), "{fenced}");
+    store.claim(&[claim(2)]).await.unwrap();
+    let rest = Shard::all().filter(|&shard| shard != Shard::at(3));
+    assert_eq!(store.take(rest.collect(), "two").await.unwrap().len(), 63);
+}
+
+#[tokio::test]
+async fn a_task_of_a_newer_format_is_refused_wherever_it_is_read() {
+    let store = open().await;
+    let epoch = conformance::take(&store, "a").await;
+    store.change(conformance::put(epoch, "a", None, at(0))).await.unwrap();
+    overwrite(&store, &store.inner.names.tasks, "task:a", json!({ "format": 2 })).await;
+
+    let refusals = [
+        store.revisions(ShardSet::ALL, Timestamp::EPOCH).recv().await.unwrap().unwrap_err(),
+        store.change(conformance::put(epoch, "a", Some(1), at(1))).await.unwrap_err(),
+        store.history_of(&identity("a"), None, 9).await.unwrap_err(),
+    ];
+
+    for refusal in refusals {
+        let text = refusal.to_string();
+        assert!(text.contains(r#"document "task:a" was written by a newer version"#), "{text}");
+        assert!(text.contains("(format 2, this program knows 1): update this node"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn who_takes_a_shard_sees_what_its_last_holder_wrote_and_is_not_hidden_by_its_clears() {
+    use crate::clock::SimClock;
+    use crate::model::Shard;
+    let settings = Settings { refresh: Refresh::EverySeconds(3_600), ..settings() };
+    let ahead = at(10 * 365 * 24 * 60 * 60);
+    let first = Elastic::open(&settings, Arc::new(SimClock::starting_at(ahead))).await.unwrap();
+    let second = Elastic::open(&settings, Arc::new(SimClock::starting_at(at(0)))).await.unwrap();
+    let entry = [(identity("a"), conformance::entry_name())];
+    first.take(ShardSet::ALL, "first").await.unwrap();
+    first.append(vec![conformance::outcome(RecordKind::Success, "a", at(1))]).await.unwrap();
+    assert_eq!(second.outcomes(&entry, Timestamp::EPOCH).await.unwrap()[0].len(), 1);
+    first.append(vec![conformance::outcome(RecordKind::Success, "a", at(2))]).await.unwrap();
+    first.clear(&identity("a"), at(2)).await.unwrap();
+
+    second.take(ShardSet::of([Shard::of(&identity("a"))]), "second").await.unwrap();
+
+    assert_eq!(second.outcomes(&entry, Timestamp::EPOCH).await.unwrap()[0].len(), 2);
+    second.append(vec![conformance::outcome(RecordKind::Success, "a", at(3))]).await.unwrap();
+    second.inner.refresh(&second.inner.names.all_logs()).await.unwrap();
+    assert_eq!(second.search(conformance::all_of("a")).await.unwrap().total, 1);
+}

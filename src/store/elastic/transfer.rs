@@ -16,7 +16,7 @@ use super::results::PieceDocument;
 use super::runs::is_unfinished;
 use super::task_document::{MARK, PAST, TASK, TaskDocument};
 use super::{Elastic, Inner, log_document, problem};
-use crate::model::{Identity, Record, Timestamp};
+use crate::model::{Identity, Record, ShardSet, Timestamp};
 use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, ResultPiece, StoredRevision, Transfer};
 use crate::store::{BoxError, StoreError};
 
@@ -37,7 +37,7 @@ impl Transfer for Elastic {
         self.inner.check_open()?;
         let leases = self.inner.all_leases().await?;
         self.inner.refresh(&self.inner.names.tasks).await?;
-        self.inner.repeat_consequences(&leases).await
+        self.inner.repeat_consequences(ShardSet::ALL, &leases).await
     }
 
     fn pages(&self, kind: Kind, after: Option<Position>) -> Pages {
@@ -108,7 +108,7 @@ impl Hit {
     }
 
     fn revision(&self) -> Result<StoredRevision, StoreError> {
-        let document: TaskDocument = serde_json::from_str(self._source.get()).map_err(|error| self.corrupt(error))?;
+        let document = TaskDocument::read(&self._id, self._source.get())?;
         Ok(StoredRevision { revision: document.to_revision()?, is_newest: document.kind == TASK })
     }
 

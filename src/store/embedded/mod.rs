@@ -31,8 +31,8 @@ use self::operation::Operation;
 use self::reader::Readers;
 use self::writer::Writer;
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
-use super::{Pruned, ResultStore, Retention, RunQuery, Search, StoreError};
-use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, Timestamp};
+use super::{Pruned, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
+use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
 /// How many pieces of results may wait to be written, in memory. Further ones wait for a place.
 const PIECES_WAITING_MAX: usize = 64;
@@ -92,8 +92,8 @@ impl CatalogStore for Embedded {
         self.write(|answer| Operation::Append(vec![record], answer)).await
     }
 
-    fn revisions(&self, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
-        self.readers.revisions(ended_after)
+    fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
+        self.readers.revisions(shards, ended_after)
     }
 
     async fn history_of(
@@ -123,9 +123,9 @@ impl CatalogStore for Embedded {
 
 #[async_trait]
 impl LeaseStore for Embedded {
-    async fn take_all(&self, owner: &str) -> Result<Vec<Lease>, StoreError> {
+    async fn take(&self, shards: ShardSet, owner: &str) -> Result<Vec<Lease>, StoreError> {
         let owner = owner.to_owned();
-        self.write(|answer| Operation::TakeAll(owner, answer)).await
+        self.write(|answer| Operation::Take(shards, owner, answer)).await
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
@@ -140,6 +140,18 @@ impl LeaseStore for Embedded {
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError> {
         let claims = claims.to_vec();
         self.write(|answer| Operation::Release(claims, answer)).await
+    }
+}
+
+#[async_trait]
+impl RegisterStore for Embedded {
+    async fn register(&self) -> Result<Option<Registered>, StoreError> {
+        self.readers.read("reading the register", statements::register).await
+    }
+
+    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError> {
+        let next = next.clone();
+        self.write(|answer| Operation::SetRegister(next, answer)).await
     }
 }
 
@@ -227,8 +239,8 @@ impl JournalStore for Embedded {
         self.readers.read("reading a run", move |database| runs::one(database, &identity, run)).await
     }
 
-    fn unfinished(&self) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
-        self.readers.unended()
+    fn unfinished(&self, shards: ShardSet) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
+        self.readers.unended(shards)
     }
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {

@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 
 use super::folder::unavailable;
 use super::{history, prune, results, statements, transfer};
-use crate::model::{Claim, Identity, Lease, Pauses, Record, RunId, Timestamp};
+use crate::model::{Claim, Identity, Lease, Pauses, Record, RunId, ShardSet, Timestamp};
 use crate::store::transfer::Items;
-use crate::store::{Change, Pruned, Retention, StoreError};
+use crate::store::{Change, Pruned, Registered, Retention, StoreError};
 
 /// Where the result goes, once it is durable.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -17,13 +17,14 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Operation {
     Change(Box<Change>, Answer<u64>),
     Append(Vec<Record>, Answer<()>),
-    TakeAll(String, Answer<Vec<Lease>>),
+    Take(ShardSet, String, Answer<Vec<Lease>>),
     Claim(Vec<Claim>, Answer<()>),
     Release(Vec<Claim>, Answer<()>),
     Clear(Identity, Timestamp, Answer<()>),
     Prune(Retention, Timestamp, Answer<Pruned>),
     ForgetRevisions(Timestamp, Answer<u64>),
     SetPauses(Pauses, Answer<bool>),
+    SetRegister(Registered, Answer<bool>),
     PutPiece(RunId, u32, Bytes, Answer<()>),
     /// The results before an instant, and the oldest while there are more than so many bytes; so many pieces at most.
     PruneResults(Timestamp, u64, usize, Answer<Pruned>),
@@ -48,7 +49,8 @@ impl Operation {
             Self::Change(..)
             | Self::SetPauses(..)
             | Self::Clear(..)
-            | Self::TakeAll(..)
+            | Self::SetRegister(..)
+            | Self::Take(..)
             | Self::Claim(..)
             | Self::Release(..)
             | Self::Close(_) => false,
@@ -67,8 +69,8 @@ impl Operation {
         match self {
             Self::Change(_, answer) => drop(answer.send(Err(error))),
             Self::ForgetRevisions(_, answer) => drop(answer.send(Err(error))),
-            Self::TakeAll(_, answer) => drop(answer.send(Err(error))),
-            Self::SetPauses(_, answer) => drop(answer.send(Err(error))),
+            Self::Take(_, _, answer) => drop(answer.send(Err(error))),
+            Self::SetPauses(_, answer) | Self::SetRegister(_, answer) => drop(answer.send(Err(error))),
             Self::Prune(_, _, answer) | Self::PruneResults(_, _, _, answer) => drop(answer.send(Err(error))),
             Self::Append(_, answer)
             | Self::PutPiece(_, _, _, answer)
@@ -89,8 +91,8 @@ impl Operation {
             Self::Append(records, answer) => {
                 reply(answer, whole(database, |database| history::append(database, &records)))
             }
-            Self::TakeAll(owner, answer) => {
-                reply(answer, whole(database, |database| statements::take_all(database, &owner)))
+            Self::Take(shards, owner, answer) => {
+                reply(answer, whole(database, |database| statements::take(database, shards, &owner)))
             }
             Self::Claim(claims, answer) => {
                 reply(answer, whole(database, |database| statements::claim(database, &claims)))
@@ -110,6 +112,9 @@ impl Operation {
             }
             Self::SetPauses(pauses, answer) => {
                 reply(answer, whole(database, |database| statements::set_pauses(database, &pauses)))
+            }
+            Self::SetRegister(next, answer) => {
+                reply(answer, whole(database, |database| statements::set_register(database, &next)))
             }
             Self::PutPiece(run, number, bytes, answer) => {
                 reply(answer, whole(database, |database| results::put_piece(database, run, number, &bytes)))

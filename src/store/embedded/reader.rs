@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::folder::{Folder, unavailable};
 use super::{runs, statements};
-use crate::model::{Record, Revision, Timestamp};
+use crate::model::{Record, Revision, Shard, ShardSet, Timestamp};
 use crate::store::StoreError;
 
 /// How many reads run at once. Further ones wait.
@@ -79,21 +79,27 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(database);
     }
 
-    /// Reads all revisions in pages.
-    pub(super) fn revisions(&self, ended_after: Timestamp) -> Pages<Revision> {
+    /// Reads the revisions of these shards in pages.
+    pub(super) fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> Pages<Revision> {
         self.pages((String::new(), 0), move |database, after| {
-            let page = statements::revisions(database, ended_after, after, PAGE_MAX)?;
+            let page = statements::revisions(database, shards, ended_after, after, PAGE_MAX)?;
             let place = page.last().map(|last| (last.task.identity.as_str().to_owned(), last.number));
             Ok(place.map(|place| (page, place)))
         })
     }
 
-    /// Reads all runs that have not ended in pages.
-    pub(super) fn unended(&self) -> Pages<Record> {
-        self.pages((i64::MIN, i64::MIN), |database, after| runs::unended(database, *after))
+    /// Reads the runs of these shards that have not ended in pages.
+    pub(super) fn unended(&self, shards: ShardSet) -> Pages<Record> {
+        self.pages((i64::MIN, i64::MIN), move |database, after| {
+            let read = runs::unended(database, *after)?;
+            Ok(read.map(|(mut page, place)| {
+                page.retain(|record| shards.contains(Shard::of(&record.identity)));
+                (page, place)
+            }))
+        })
     }
 
-    /// Reads in pages; `read` gives the one after a place and its own place, or none at the end.
+    /// Reads in pages; `read` gives the one after a place and its own place, or none at the end. An empty one is left out.
     fn pages<T: Send + 'static, P: Send + 'static>(
         &self,
         begin: P,
@@ -122,7 +128,7 @@ impl Readers {
         let mut after = begin;
         while let Some((page, place)) = read(&database, &after)? {
             after = place;
-            if pages.blocking_send(Ok(page)).is_err() {
+            if !page.is_empty() && pages.blocking_send(Ok(page)).is_err() {
                 break;
             }
         }

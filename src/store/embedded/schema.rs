@@ -101,6 +101,12 @@ CREATE TABLE results_size (
     bytes INTEGER NOT NULL
 );
 INSERT INTO results_size (bytes) VALUES (0);
+", "
+-- What nodes have agreed on: one row, or none before the first.
+CREATE TABLE register (
+    version INTEGER NOT NULL,
+    text TEXT NOT NULL
+);
 "];
 
 /// Brings a database to the newest version. A file that is not ours, or is newer than this program, is refused.

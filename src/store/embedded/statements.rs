@@ -1,11 +1,11 @@
-//! The SQL of tasks and leases. Each function works within the transaction of its caller.
+//! The SQL of tasks, leases and the register. Each function works within the transaction of its caller.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::folder::unavailable;
 use super::history;
-use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Revision, Shard, Timestamp};
-use crate::store::{BoxError, Change, StoreError};
+use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Revision, Shard, ShardSet, Timestamp};
+use crate::store::{BoxError, Change, Registered, StoreError};
 use crate::store::{document, pause_document};
 
 /// The identity under which store-wide deletions stand. No task has it: identities are never empty.
@@ -89,9 +89,10 @@ fn insert_revision(database: &Connection, next: &Revision) -> Stored<u64> {
 pub(super) const REVISION: &str =
     "identity, number, enabled, put_at, in_force_from, in_force_until, document, \"by\", note";
 
-/// A page of revisions, in the order of identity and number, after the one given.
+/// A page of the revisions of these shards, in the order of identity and number, after the one given.
 pub(super) fn revisions(
     database: &Connection,
+    shards: ShardSet,
     ended_after: Timestamp,
     after: &(String, u64),
     max: usize,
@@ -99,9 +100,11 @@ pub(super) fn revisions(
     let sql = format!(
         "SELECT {REVISION} FROM revisions
          WHERE (identity, number) > (?1, ?2) AND (in_force_until IS NULL OR in_force_until > ?3)
-         ORDER BY identity, number LIMIT ?4"
+             AND (?4 >> shard) & 1
+         ORDER BY identity, number LIMIT ?5"
     );
-    read_revisions(database, &sql, params![after.0, after.1, ended_after.millis(), max])
+    let bits = shards.bits().cast_signed();
+    read_revisions(database, &sql, params![after.0, after.1, ended_after.millis(), bits, max])
 }
 
 /// The states of one task with a number below one, newest first.
@@ -178,14 +181,33 @@ pub(super) fn write_pauses(database: &Connection, pauses: &Pauses) -> Stored<()>
     database.execute(sql, params![pauses.version, pause_document::write(pauses)]).map(drop).map_err(writing)
 }
 
-pub(super) fn take_all(database: &Connection, owner: &str) -> Stored<Vec<Lease>> {
+pub(super) fn register(database: &Connection) -> Stored<Option<Registered>> {
+    let read = |row: &Row<'_>| Ok(Registered { version: row.get(0)?, text: row.get(1)? });
+    database.query_row("SELECT version, text FROM register", [], read).optional().map_err(reading)
+}
+
+/// Writes the register over the version before.
+pub(super) fn set_register(database: &Connection, next: &Registered) -> Stored<bool> {
+    let version = register(database)?.map_or(0, |stands| stands.version);
+    if version.checked_add(1) != Some(next.version) {
+        return Ok(false);
+    }
+    database.execute("DELETE FROM register", []).map_err(writing)?;
+    let sql = "INSERT INTO register (version, text) VALUES (?1, ?2)";
+    database.execute(sql, params![next.version, next.text]).map_err(writing)?;
+    Ok(true)
+}
+
+pub(super) fn take(database: &Connection, shards: ShardSet, owner: &str) -> Stored<Vec<Lease>> {
     let sql = "INSERT INTO leases (shard, owner, epoch, claimed_through, settled_through) VALUES (?1, ?2, 1, 0, 0)
                ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, epoch = epoch + 1";
     let mut take = database.prepare_cached(sql).map_err(writing)?;
-    for shard in Shard::all() {
+    for shard in shards.iter() {
         take.execute(params![shard.index(), owner]).map_err(writing)?;
     }
-    leases(database)
+    let mut taken = leases(database)?;
+    taken.retain(|lease| shards.contains(lease.shard));
+    Ok(taken)
 }
 
 pub(super) fn leases(database: &Connection) -> Stored<Vec<Lease>> {

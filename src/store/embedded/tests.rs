@@ -231,6 +231,20 @@ async fn a_store_of_an_earlier_version_gets_the_newer_tables_with_all_that_is_in
 }
 
 #[tokio::test]
+async fn a_store_of_the_version_before_the_register_gets_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = Folder::lock(folder.path()).unwrap().connect_for_writing().unwrap();
+    schema::step_up(&mut database, 0, 3).unwrap();
+    drop(database);
+
+    let store = Embedded::open(folder.path()).unwrap();
+
+    let first = Registered { version: 1, text: "first".to_owned() };
+    assert!(store.set_register(&first).await.unwrap());
+    assert_eq!(store.register().await.unwrap(), Some(first));
+}
+
+#[tokio::test]
 async fn runs_are_listed_in_the_order_of_an_index() {
     let (_store, folder) = open_new();
     let database = Folder::existing(folder.path()).unwrap().connect_for_reading().unwrap();

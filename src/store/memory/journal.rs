@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{MemoryStore, PAGE_MAX, Row, STORE, Tables};
-use crate::model::{EntryName, Identity, Record, RecordKind, RunId, RunState, Timestamp};
+use super::{MemoryStore, Row, STORE, Tables};
+use crate::model::{EntryName, Identity, Record, RecordKind, RunId, RunState, Shard, ShardSet, Timestamp};
 use crate::store::listed::listed;
 use crate::store::log_cursor::RowPlace;
 use crate::store::{Found, JournalStore, LogCursor, LogPage, LogQuery, LogTotal, NewestRun, Outcome};
@@ -60,14 +60,14 @@ impl JournalStore for MemoryStore {
     async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
         let mut tables = self.write()?;
         let failed = |why: &str| Err(StoreError::Unavailable { doing: "writing", source: why.into() });
-        let refused = self.refuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = self.faults.refuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if records.iter().any(|record| Some(&record.identity) == refused.as_ref()) {
             return failed("the test made it fail");
         }
         for record in records {
             tables.append(record);
         }
-        if self.loses_answers.load(Ordering::SeqCst) { failed("the test lost the answer") } else { Ok(()) }
+        self.answer(())
     }
 
     async fn search(&self, search: Search) -> Result<Found, StoreError> {
@@ -79,7 +79,8 @@ impl JournalStore for MemoryStore {
                 && search.since_secs.is_none_or(|since| time.secs() >= since)
                 && search.until_secs.is_none_or(|until| time.secs() <= until)
         };
-        let mut found: Vec<Record> = self.read().records.iter().filter(matches).map(|row| row.record.clone()).collect();
+        let mut found: Vec<Record> =
+            self.look()?.records.iter().filter(matches).map(|row| row.record.clone()).collect();
         // Newest first, and of one moment the one that was written last.
         found.reverse();
         found.sort_by_key(|record| std::cmp::Reverse(record.time));
@@ -90,7 +91,7 @@ impl JournalStore for MemoryStore {
     }
 
     async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError> {
-        let tables = self.read();
+        let tables = self.look()?;
         let place = after.as_ref().map(|cursor| RowPlace::parse(cursor.place(), STORE)).transpose()?;
         let newest = place.map_or(tables.newest_row, |place| place.newest);
         let order = |row: &Row| (query.sort.key_of(&row.record).millis(), row.seq);
@@ -125,7 +126,7 @@ impl JournalStore for MemoryStore {
         entries: &[(Identity, EntryName)],
         after: Timestamp,
     ) -> Result<Vec<Vec<Outcome>>, StoreError> {
-        let tables = self.read();
+        let tables = self.look()?;
         Ok(entries.iter().map(|(identity, entry)| tables.outcomes(identity, entry, after)).collect())
     }
 
@@ -135,7 +136,7 @@ impl JournalStore for MemoryStore {
         entries: &[&EntryName],
         after: Timestamp,
     ) -> Result<Vec<Option<Timestamp>>, StoreError> {
-        let tables = self.read();
+        let tables = self.look()?;
         let last = |entry: &&EntryName| {
             let fires = tables.outcomes(identity, entry, after).into_iter().filter(|outcome| outcome.kind.is_fire());
             fires.map(|outcome| outcome.stretch.last).max()
@@ -148,7 +149,7 @@ impl JournalStore for MemoryStore {
         entries: &[(Identity, EntryName)],
         after: Timestamp,
     ) -> Result<Vec<Option<NewestRun>>, StoreError> {
-        let tables = self.read();
+        let tables = self.look()?;
         let newest = |(identity, entry): &(Identity, EntryName)| {
             let of_entry = |record: &&Record| record.identity == *identity && record.entry() == Some(entry);
             let ended = tables.runs().map(|row| &row.record).filter(|record| record.kind.is_fire());
@@ -170,7 +171,7 @@ impl JournalStore for MemoryStore {
                 && query.since.is_none_or(|since| instant >= since)
                 && query.until.is_none_or(|until| instant <= until)
         };
-        let tables = self.read();
+        let tables = self.look()?;
         let mut found: Vec<&Record> = tables.runs().filter(matches).map(|row| &row.record).collect();
         found.sort_by_key(|record| std::cmp::Reverse((record.instant(), *record.id.as_bytes())));
         let total = found.len();
@@ -180,24 +181,17 @@ impl JournalStore for MemoryStore {
     }
 
     async fn run(&self, identity: &Identity, run: RunId) -> Result<Option<Record>, StoreError> {
-        let tables = self.read();
+        let tables = self.look()?;
         let is_it = |row: &&Row| !row.is_cleared && row.record.id == run.into() && row.record.identity == *identity;
         Ok(tables.runs().find(is_it).map(|row| row.record.clone()))
     }
 
-    fn unfinished(&self) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
+    fn unfinished(&self, shards: ShardSet) -> mpsc::Receiver<Result<Vec<Record>, StoreError>> {
         // Also those of callbacks, which are no runs.
-        let is_unfinished = |row: &&Row| row.record.kind == RecordKind::Started;
-        let all: Vec<Record> = self.read().records.iter().filter(is_unfinished).map(|row| row.record.clone()).collect();
-        let (pages, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            for page in all.chunks(PAGE_MAX) {
-                if pages.send(Ok(page.to_vec())).await.is_err() {
-                    return;
-                }
-            }
-        });
-        receiver
+        let is_unfinished =
+            |record: &&Record| record.kind == RecordKind::Started && shards.contains(Shard::of(&record.identity));
+        let all = self.read().records.iter().map(|row| &row.record).filter(is_unfinished).cloned().collect();
+        self.paged(all)
     }
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
@@ -222,7 +216,7 @@ impl JournalStore for MemoryStore {
     }
 
     async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {
-        let tables = self.read();
+        let tables = self.look()?;
         let of = |identity| tables.cleared.get(identity).copied().unwrap_or_default().max(tables.pruned_through);
         Ok(identities.iter().map(of).collect())
     }

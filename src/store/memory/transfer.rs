@@ -78,7 +78,7 @@ fn page(items: &Items, begin: usize) -> Option<Items> {
 
 impl Tables {
     fn items(&self, kind: Kind) -> Items {
-        let settled_through = self.leases.iter().map(|lease| lease.settled_through).min().unwrap_or_default();
+        let settled_through = self.leases.values().map(|lease| lease.settled_through).min().unwrap_or_default();
         let may_be_asked_for = |record: &Record| {
             let is_unsettled = |settled: &Settled| settled.stretch.last > settled_through;
             record.settled.as_ref().is_some_and(is_unsettled) || record.kind == RecordKind::Started
@@ -93,7 +93,7 @@ impl Tables {
             Kind::Records => records(&|row| !row.is_cleared),
             Kind::Results => Items::Results(self.stored_pieces()),
             Kind::Pauses => Items::Pauses(Some(self.pauses.clone()).filter(|it| it.version > 0).into_iter().collect()),
-            Kind::Leases => Items::Leases(self.leases.clone()),
+            Kind::Leases => Items::Leases(self.leases.values().cloned().collect()),
         }
     }
 
@@ -149,11 +149,7 @@ impl Tables {
         self.push(record);
     }
 
-    /// They come in the order of their shards.
     fn restore_lease(&mut self, lease: Lease) {
-        match self.leases.get_mut(lease.shard.index()) {
-            Some(known) => *known = lease,
-            None => self.leases.push(lease),
-        }
+        self.leases.insert(lease.shard, lease);
     }
 }

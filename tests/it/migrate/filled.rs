@@ -4,7 +4,7 @@ use std::path::Path;
 
 use schedule_service::model::{
     Claim, Entry, EntryName, Epoch, Identity, Lease, Pause, Pauses, Record, RecordId, RecordKind, Request, Revision,
-    RunId, RunState, Schedule, Settled, Stretch, TargetUrl, Task, TimeZone, Timestamp,
+    RunId, RunState, Schedule, Settled, ShardSet, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
 use schedule_service::store::embedded::Embedded;
 use schedule_service::store::{CatalogStore, Change, JournalStore, LeaseStore, RESULT_PIECE, ResultStore};
@@ -30,7 +30,7 @@ fn entry() -> EntryName {
 /// Fills the store of a folder: many tasks, some with a past, thousands of records, a cleared history.
 pub(super) async fn fill(folder: &Path) {
     let store = Embedded::open(&folder.join("data")).unwrap();
-    let leases = store.take_all("a test").await.unwrap();
+    let leases = store.take(ShardSet::ALL, "a test").await.unwrap();
     let epoch = leases[0].epoch;
     for (name, cron_time) in NAMES.iter().zip(["@every 10s", "0 0 0 1 1 *", "@every 10s"]) {
         put(&store, epoch, name, None, cron_time, 0).await;
@@ -76,7 +76,7 @@ async fn fill_runs(store: &Embedded) {
 /// Fills the store of a folder with a task, and a record for each body.
 pub(super) async fn fill_with(folder: &Path, bodies: &[&str]) {
     let store = Embedded::open(&folder.join("data")).unwrap();
-    let leases = store.take_all("a test").await.unwrap();
+    let leases = store.take(ShardSet::ALL, "a test").await.unwrap();
     put(&store, leases[0].epoch, "fired", None, "0 0 0 1 1 *", 0).await;
     let records = bodies.iter().zip(1..).map(|(body, second)| outcome("fired", at(second * 10), body));
     store.append(records.collect()).await.unwrap();
