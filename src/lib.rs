@@ -11,6 +11,7 @@
 //! - [`engine`]: when an instant has come
 //! - [`dispatch`]: may it go, and did it
 //! - [`journal`]: what happened
+//! - [`cluster`]: which node owns what
 //! - [`store`]: keeps tasks, leases and the journal
 //! - [`observe`]: what is seen of the inside
 //! - [`clock`]: the only room that asks for the time
@@ -22,6 +23,7 @@ pub mod api;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod dispatch;
 pub mod engine;

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// A wall clock. It may be stepped, also backwards.
+/// A wall clock, which may be stepped, also backwards; and one that only says how long something took.
 pub trait Clock: Debug + Send + Sync {
     /// The time on the wall.
     fn now(&self) -> Timestamp;
+
+    /// Since some moment in the past. It never goes back, and goes on while the machine sleeps.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The longest single sleep: a wall clock that is stepped meanwhile is noticed after it.

@@ -37,4 +37,8 @@ impl Clock for SimClock {
         let elapsed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(self.wall_at_start_ms.load(Ordering::SeqCst) + elapsed)
     }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
 }

@@ -19,7 +19,7 @@ async fn outcome_of_what_waited(misfire: Misfire, outage_s: u64) -> (RecordKind,
     let record =
         node.record(RunId::planned(&identity("task"), &entry_name(), at("2026-03-29T00:00:20Z"))).await.unwrap();
     assert!(!record.source.contains("redelivered"), "{}", record.source);
-    assert!(node.store.unfinished().recv().await.is_none());
+    assert!(node.store.unfinished(ShardSet::ALL).recv().await.is_none());
     let document: serde_json::Value = serde_json::from_str(&record.source).unwrap();
     (record.kind, document["trigger"].as_str().map(str::to_owned))
 }

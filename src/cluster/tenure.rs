@@ -1,0 +1,112 @@
+//! Whether this node may act for a shard at this very moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::model::Shard;
+
+/// What this node may act for, and until when. Cheap to clone; asked right before each request and each change of a task.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    held: Arc<Held>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// A bit for each shard.
+    shards: AtomicU64,
+    /// In microseconds of [`Clock::elapsed`].
+    until: AtomicU64,
+}
+
+impl Tenure {
+    /// Of a node that shares its store with nobody: it owns everything, without end.
+    pub fn alone(clock: Arc<dyn Clock>) -> Self {
+        let held = Held { shards: AtomicU64::new(u64::MAX), until: AtomicU64::new(u64::MAX) };
+        Self { held: Arc::new(held), clock }
+    }
+
+    /// Of a node that has to ask the others: it owns nothing yet.
+    pub fn shared(clock: Arc<dyn Clock>) -> Self {
+        let held = Held { shards: AtomicU64::new(0), until: AtomicU64::new(0) };
+        Self { held: Arc::new(held), clock }
+    }
+
+    /// Whether this node may act for a shard now.
+    pub fn holds(&self, shard: Shard) -> bool {
+        let bit = 1 << shard.index();
+        self.held.shards.load(Ordering::Acquire) & bit != 0 && self.is_valid()
+    }
+
+    /// Whether the others still count on this node.
+    pub fn is_valid(&self) -> bool {
+        micros(self.clock.elapsed()) < self.held.until.load(Ordering::Acquire)
+    }
+
+    /// How long this node may still act without another sign of life.
+    pub fn left(&self) -> Duration {
+        let until = self.held.until.load(Ordering::Acquire);
+        Duration::from_micros(until.saturating_sub(micros(self.clock.elapsed())))
+    }
+
+    /// A sign of life was taken.
+    pub(super) fn extend(&self, until: Duration) {
+        self.held.until.fetch_max(micros(until), Ordering::AcqRel);
+    }
+
+    pub(super) fn open(&self, shard: Shard) {
+        self.held.shards.fetch_or(1 << shard.index(), Ordering::AcqRel);
+    }
+
+    pub(super) fn close(&self, shard: Shard) {
+        self.held.shards.fetch_and(!(1 << shard.index()), Ordering::AcqRel);
+    }
+
+    /// This life is over: nothing is held until the next one gets something.
+    pub(super) fn end(&self) {
+        self.held.shards.store(0, Ordering::Release);
+        self.held.until.store(0, Ordering::Release);
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SimClock;
+    use crate::model::Timestamp;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_acts_for_what_it_holds_until_its_time_is_over() {
+        let tenure = Tenure::shared(Arc::new(SimClock::starting_at(Timestamp::EPOCH)));
+        let [one, other] = [1, 2].map(Shard::at);
+        tenure.open(one);
+        assert!(!tenure.holds(one));
+
+        tenure.extend(Duration::from_secs(2));
+        assert_eq!((tenure.holds(one), tenure.holds(other)), (true, false));
+        tokio::time::advance(Duration::from_millis(1_999)).await;
+        assert!(tenure.holds(one) && tenure.left() == Duration::from_millis(1));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!tenure.holds(one) && tenure.left().is_zero());
+
+        tenure.extend(Duration::from_secs(5));
+        assert!(tenure.holds(one));
+        tenure.close(one);
+        assert!(!tenure.holds(one) && tenure.is_valid());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_alone_holds_everything_for_ever() {
+        let tenure = Tenure::alone(Arc::new(SimClock::starting_at(Timestamp::EPOCH)));
+
+        tokio::time::advance(Duration::from_secs(1_000_000_000)).await;
+        assert!(Shard::all().all(|shard| tenure.holds(shard)));
+    }
+}
