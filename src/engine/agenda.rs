@@ -16,7 +16,7 @@ pub(super) type SlotId = u32;
 /// The next instant of one entry.
 #[derive(Debug)]
 pub(super) struct Slot {
-    revision: Arc<Revision>,
+    pub(super) revision: Arc<Revision>,
     entry: u32,
     /// `None`: the entry names no further instant.
     pub(super) next: Option<Timestamp>,
@@ -26,6 +26,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct ShardAgenda {
     pub(super) shard: Shard,
+    /// This node acts for it.
+    pub(super) is_ours: bool,
     pub(super) epoch: Epoch,
     /// Instants up to this one may be fired.
     pub(super) claimed_through: Timestamp,
@@ -70,22 +72,15 @@ pub(super) struct Agenda {
     pub(super) pauses: Pauses,
     pub(super) catch_up: CatchUp,
     /// Tasks of one request at one instant that name nothing more.
-    finished: Vec<Arc<Revision>>,
+    pub(super) finished: Vec<Arc<Revision>>,
 }
 
 impl Agenda {
     pub(super) fn new(leases: &[Lease], pauses: Pauses) -> Self {
-        let shards = leases
-            .iter()
-            .map(|lease| ShardAgenda {
-                shard: lease.shard,
-                epoch: lease.epoch,
-                claimed_through: lease.claimed_through,
-                settled_through: lease.settled_through,
-                due: BTreeSet::new(),
-                paused: BTreeSet::new(),
-            })
-            .collect();
+        let mut shards: Vec<ShardAgenda> = Shard::all().map(ShardAgenda::of_another).collect();
+        for lease in leases {
+            shards[lease.shard.index()].take(lease.epoch, lease.claimed_through, lease.settled_through);
+        }
         Self {
             slots: Vec::new(),
             free: Vec::new(),
@@ -122,6 +117,10 @@ impl Agenda {
         if revision.task.is_one_shot && starts.iter().all(Option::is_none) {
             self.finished.push(revision.clone());
         }
+        self.put_slots(revision, starts);
+    }
+
+    pub(super) fn put_slots(&mut self, revision: &Arc<Revision>, starts: Vec<Option<Timestamp>>) {
         let shard = revision.shard().index();
         let mut slots = Vec::with_capacity(starts.len());
         for (entry, next) in revision.task.entries.iter().zip(starts) {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::model::{EntryOptions, Fire, Identity, Revision, Shard, Stretch, Timestamp, Trigger};
+use crate::model::{EntryOptions, Fire, Identity, Revision, Shard, ShardSet, Stretch, Timestamp, Trigger};
 
 /// Instants of one entry that have passed and are to be fired. All of them are claimed.
 #[derive(Clone, Debug)]
@@ -141,6 +141,13 @@ impl CatchUp {
     pub(super) fn take_where(&mut self, is_chosen: impl Fn(&EntryOptions) -> bool) -> Vec<Backlog> {
         let chosen = self.backlogs.iter().filter(|(_, backlog)| is_chosen(backlog.options()));
         let ids: Vec<BacklogId> = chosen.map(|(&id, _)| id).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// Takes out all that is left of the tasks of shards.
+    pub(super) fn take_shards(&mut self, shards: ShardSet) -> Vec<Backlog> {
+        let of_shards = self.backlogs.iter().filter(|(_, backlog)| shards.contains(backlog.revision.shard()));
+        let ids: Vec<BacklogId> = of_shards.map(|(&id, _)| id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 

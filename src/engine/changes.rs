@@ -62,6 +62,9 @@ impl RunLoop {
                 }
             }
             Order::Pause(order) => self.pauses_waiting.push_back(order),
+            Order::Take(recovered, done) => self.tenancy.takes.push_back((recovered, done)),
+            Order::Give(shards, done) => self.tenancy.gives.push_back((shards, done)),
+            Order::Lose(shards) => self.lose(shards),
             Order::Stop(_) => unreachable!("the loop takes this one itself"),
         }
     }
@@ -172,7 +175,10 @@ impl RunLoop {
         }
         for _ in 0..self.holds_waiting.len() {
             let Some((identity, answer)) = self.holds_waiting.pop_front() else { break };
-            if self.held.contains_key(&identity) {
+            if !self.owns(Shard::of(&identity)) {
+                // The caller may have gone: then nobody needs the answer.
+                let _ = answer.send(Err(EngineError::NotOwned));
+            } else if self.held.contains_key(&identity) {
                 self.holds_waiting.push_back((identity, answer));
             } else if !self.agenda.is_open(&identity, self.latest) {
                 self.hold(identity, answer);

@@ -82,7 +82,7 @@ impl RunLoop {
         if !plan.paused.is_empty() {
             plan.pauses = self.agenda.pauses().clone();
         }
-        for (index, shard) in self.agenda.shards().iter().enumerate() {
+        for (index, shard) in self.agenda.shards().iter().enumerate().filter(|(_, shard)| shard.is_ours) {
             let has_due = shard.first_unclaimed().is_some_and(|first| first <= through);
             let is_stale = now.since(shard.settled_through) > SETTLE_AT_LEAST_EVERY;
             if !has_due && !is_stale {

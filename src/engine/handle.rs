@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use log::info;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Recovered;
 use super::agenda::{Agenda, ShardAgenda};
 use super::finished::Finished;
 use super::pausing::PauseOrder;
 use crate::dispatch::{Cancelled, Dispatch};
 use crate::journal::{Journal, Unsettled};
-use crate::model::{Claim, Epoch, Identity, Pause, PauseScope, Pauses, Record, Revision, Timestamp};
+use crate::model::{Claim, Epoch, Identity, Pause, PauseScope, Pauses, Record, Revision, ShardSet, Timestamp};
 
 /// Why the engine did not do what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum EngineError {
     /// The node is going down. Ask another one, or later.
     #[error("the engine has stopped")]
     Stopped,
+    /// Another node owns the task, or will in a moment. Ask that one.
+    #[error("another node owns this task")]
+    NotOwned,
     /// Instants that have come cannot be claimed, as the store is away. Try again later.
     #[error("the store is away, instants that have come cannot be claimed")]
     CannotClaim,
@@ -34,6 +38,9 @@ pub(super) enum Order {
     Settle(Identity, Settlement, oneshot::Sender<Vec<Record>>),
     Release(Identity),
     Pause(PauseOrder),
+    Take(Box<Recovered>, oneshot::Sender<()>),
+    Give(ShardSet, oneshot::Sender<Stopped>),
+    Lose(ShardSet),
     Stop(oneshot::Sender<Stopped>),
 }
 
@@ -209,6 +216,26 @@ impl Engine {
         self.finished.add(finished);
     }
 
+    /// Acts for shards from now on: on what [`super::recover`] found of them.
+    pub async fn take(&self, recovered: Recovered) -> Result<(), EngineError> {
+        let (done, taken) = oneshot::channel();
+        self.orders.send(Order::Take(Box::new(recovered), done)).await.map_err(|_| EngineError::Stopped)?;
+        taken.await.map_err(|_| EngineError::Stopped)
+    }
+
+    /// Hands out nothing more of these shards, and lets go of them when the changes under way are written. Returns how far it
+    /// went; a change that comes later is refused as [`EngineError::NotOwned`].
+    pub async fn give(&self, shards: ShardSet) -> Result<Stopped, EngineError> {
+        let (done, given) = oneshot::channel();
+        self.orders.send(Order::Give(shards, done)).await.map_err(|_| EngineError::Stopped)?;
+        given.await.map_err(|_| EngineError::Stopped)
+    }
+
+    /// Lets go of these shards at once: another node acts for them.
+    pub async fn lose(&self, shards: ShardSet) -> Result<(), EngineError> {
+        self.orders.send(Order::Lose(shards)).await.map_err(|_| EngineError::Stopped)
+    }
+
     /// Hands out nothing more. Returns how far it went.
     pub async fn stop(&self) -> Result<Stopped, EngineError> {
         let (done, stopped) = oneshot::channel();
@@ -240,6 +267,12 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// Of these shards only.
+    pub(super) fn of(mut self, shards: ShardSet) -> Self {
+        self.shards.retain(|claim| shards.contains(claim.shard));
+        self
+    }
+
     pub(super) fn new(agenda: &Agenda, at: Timestamp, claimed: &[Timestamp], held_since: &[Timestamp]) -> Self {
         let standing = |shard: &ShardAgenda| Claim {
             shard: shard.shard,
@@ -247,7 +280,7 @@ impl Stopped {
             through: claimed[shard.shard.index()].min(at),
             settled_through: agenda.handed_out(shard.shard).min(held_since[shard.shard.index()]),
         };
-        Self { shards: agenda.shards().iter().map(standing).collect() }
+        Self { shards: agenda.shards().iter().filter(|shard| shard.is_ours).map(standing).collect() }
     }
 
     /// What to leave in the leases: nothing later than the stop was sent.

@@ -15,6 +15,7 @@ mod recovery;
 mod run_loop;
 mod settings;
 mod standing;
+mod tenancy;
 mod time;
 mod unfinished;
 

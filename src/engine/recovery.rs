@@ -55,7 +55,7 @@ pub async fn recover(
 ) -> Result<Recovered, StoreError> {
     let ended_after = leases.iter().map(|lease| lease.settled_through).min().unwrap_or(Timestamp::EPOCH);
     let pauses = store.pauses().await?;
-    let started = super::unfinished::started_instants(store).await?;
+    let started = super::unfinished::started_instants(store, leases).await?;
     let mut recovery = Recovery {
         store,
         journal,
@@ -68,7 +68,8 @@ pub async fn recover(
         started,
         in_force: Vec::new(),
     };
-    let mut pages = store.revisions(ShardSet::ALL, ended_after);
+    let shards: ShardSet = leases.iter().map(|lease| lease.shard).collect();
+    let mut pages = store.revisions(shards, ended_after);
     while let Some(page) = pages.recv().await {
         let page: Vec<Arc<Revision>> = page?.into_iter().map(Arc::new).collect();
         let outcomes = recovery.outcomes(&page).await?;
@@ -125,16 +126,26 @@ pub(super) struct Recovery<'a> {
 pub(super) type Outcomes = HashMap<(Identity, EntryName), Vec<Outcome>>;
 
 impl Recovery<'_> {
+    /// The lease of a task's shard: only tasks of these shards are read.
+    fn lease(&self, revision: &Revision) -> &Lease {
+        let place = self.leases.binary_search_by_key(&revision.shard(), |lease| lease.shard);
+        &self.leases[place.expect("a task of a shard that is taken")]
+    }
+
+    pub(super) fn shards(&self) -> ShardSet {
+        self.leases.iter().map(|lease| lease.shard).collect()
+    }
+
     /// Nothing that is named up to this moment is open.
     fn settled_through(&self, revision: &Revision) -> Timestamp {
-        self.leases[revision.shard().index()].settled_through.max(revision.in_force_from)
+        self.lease(revision).settled_through.max(revision.in_force_from)
     }
 
     fn reach(&self, revision: &Revision, entry: &Entry) -> Reach {
         let pause = self.agenda.pauses().of(entry.options());
         Reach {
             settled_through: self.settled_through(revision),
-            claimed_through: self.leases[revision.shard().index()].claimed_through,
+            claimed_through: self.lease(revision).claimed_through,
             paused_since: pause.map(|(_, pause)| pause.since),
             now: self.now,
         }
@@ -142,7 +153,7 @@ impl Recovery<'_> {
 
     /// Whether an instant of the entry may be open.
     fn may_be_open(&self, revision: &Revision, entry: &Entry) -> bool {
-        let claimed_through = self.leases[revision.shard().index()].claimed_through;
+        let claimed_through = self.lease(revision).claimed_through;
         let until = revision.in_force_until.unwrap_or(claimed_through.max(self.now));
         let next = || revision.instants(entry).next(self.settled_through(revision));
         revision.enabled && next().is_some_and(|next| next <= until)

@@ -16,6 +16,7 @@ use super::finished::Finished;
 use super::handle::{Engine, EngineError, Order, Status, Stopped};
 use super::pausing::{PausesWaiting, Pausing};
 use super::planning::Planned;
+use super::tenancy::Tenancy;
 use super::{Recovered, Settings};
 use crate::clock::{Clock, NAP_MAX, nap_until};
 use crate::dispatch::Dispatch;
@@ -73,6 +74,7 @@ pub fn start(
         asked_to_plan_at: latest,
         latest,
         leapt_at: None,
+        tenancy: Tenancy::default(),
         store,
         journal,
         dispatch,
@@ -105,6 +107,7 @@ pub(super) struct RunLoop {
     pub(super) latest: Timestamp,
     /// Since when the clock shows a time that the loop does not follow yet.
     pub(super) leapt_at: Option<Instant>,
+    pub(super) tenancy: Tenancy,
     pub(super) store: Arc<dyn Store>,
     pub(super) journal: Journal,
     pub(super) dispatch: Dispatch,
@@ -123,22 +126,16 @@ enum Next {
 
 impl RunLoop {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>, unfinished: Vec<Fire>, uncertain: Vec<Fire>) {
-        self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
-        self.note_open(&unfinished);
-        if !unfinished.is_empty() && self.dispatch.resume(unfinished).await.is_err() {
+        if self.take_up(unfinished, uncertain).await.is_err() {
             return;
-        }
-        for fires in uncertain.chunks(FIRES_AT_ONCE) {
-            if self.hand_over(fires.to_vec()).await.is_err() {
-                return;
-            }
         }
         let clock = self.clock.clone();
         loop {
-            if self.fire_due().await.is_err() {
+            if self.take_shards().await.is_err() || self.fire_due().await.is_err() {
                 return;
             }
             self.finished.add(self.agenda.take_finished());
+            self.give_shards();
             self.answer_holds();
             self.change_pauses();
             self.plan_if_due();
@@ -155,6 +152,19 @@ impl RunLoop {
                 () = nap_until(clock.as_ref(), wake_at) => {}
             }
         }
+    }
+
+    /// Hands over what recovery found on its way.
+    pub(super) async fn take_up(&mut self, unfinished: Vec<Fire>, uncertain: Vec<Fire>) -> Result<(), EngineError> {
+        self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
+        self.note_open(&unfinished);
+        if !unfinished.is_empty() {
+            self.dispatch.resume(unfinished).await.map_err(|_| EngineError::Stopped)?;
+        }
+        for fires in uncertain.chunks(FIRES_AT_ONCE) {
+            self.hand_over(fires.to_vec()).await?;
+        }
+        Ok(())
     }
 
     /// Obeys an order and those that wait behind it: one look at the agenda serves for all of them.

@@ -4,6 +4,7 @@ mod firing;
 mod misfires;
 mod one_shots;
 mod pauses;
+mod tenancy;
 mod unfinished;
 
 use std::collections::BTreeSet;
@@ -109,6 +110,17 @@ impl Rooms {
         sink: Sink,
         dispatch_settings: dispatch::Settings,
     ) -> Self {
+        Self::start_of(ShardSet::ALL, clock, store, sink, dispatch_settings).await
+    }
+
+    /// Acts for some shards only.
+    async fn start_of(
+        shards: ShardSet,
+        clock: Arc<SimClock>,
+        store: MemoryStore,
+        sink: Sink,
+        dispatch_settings: dispatch::Settings,
+    ) -> Self {
         let shared: Arc<dyn crate::store::Store> = Arc::new(store.clone());
         let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
         let settings = Settings::default();
@@ -122,7 +134,7 @@ impl Rooms {
         let Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };
         let dispatch = dispatch::start(means, &dispatch_settings, patience);
-        let leases = store.take(ShardSet::ALL, "test").await.unwrap();
+        let leases = store.take(shards, "test").await.unwrap();
         let recovered = recover(&store, &journal, &leases, clock.now(), &settings).await.unwrap();
         let engine = super::start(recovered, shared, journal.clone(), dispatch.clone(), clock.clone(), &settings);
         Self { clock, store, journal, dispatch, engine, sink }
