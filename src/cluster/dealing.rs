@@ -64,7 +64,7 @@ mod tests {
     fn nobody_is_dealt_a_shard_who_leaves() {
         let leaving = Member { is_leaving: true, ..member(1) };
 
-        assert_eq!(deal(&[leaving.clone()]), [None; Shard::COUNT]);
+        assert_eq!(deal(std::slice::from_ref(&leaving)), [None; Shard::COUNT]);
         assert_eq!(deal(&[member(0), leaving]), [Some(member(0).id); Shard::COUNT]);
     }
 
