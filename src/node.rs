@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::Tenure;
 use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner, Recovered, Recurring};
@@ -111,6 +112,7 @@ impl Node {
             history: store.clone(),
             results: store.clone(),
             clock: clock.clone(),
+            tenure: Tenure::alone(clock.clone()),
         };
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
         let dispatch = dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window });

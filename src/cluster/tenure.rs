@@ -7,6 +7,11 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::model::Shard;
 
+/// The end of a tenure that has none.
+const ENDLESS: u64 = u64::MAX;
+/// How often is looked whether a sign of life was taken.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// What this node may act for, and until when. Cheap to clone; asked right before each request and each change of a task.
 #[derive(Clone, Debug)]
 pub struct Tenure {
@@ -25,7 +30,7 @@ struct Held {
 impl Tenure {
     /// Of a node that shares its store with nobody: it owns everything, without end.
     pub fn alone(clock: Arc<dyn Clock>) -> Self {
-        let held = Held { shards: AtomicU64::new(u64::MAX), until: AtomicU64::new(u64::MAX) };
+        let held = Held { shards: AtomicU64::new(u64::MAX), until: AtomicU64::new(ENDLESS) };
         Self { held: Arc::new(held), clock }
     }
 
@@ -37,13 +42,29 @@ impl Tenure {
 
     /// Whether this node may act for a shard now.
     pub fn holds(&self, shard: Shard) -> bool {
-        let bit = 1 << shard.index();
-        self.held.shards.load(Ordering::Acquire) & bit != 0 && self.is_valid()
+        self.owns(shard) && self.is_valid()
+    }
+
+    /// Whether this node owns a shard, as far as it knows: the others may have taken it out meanwhile.
+    pub fn owns(&self, shard: Shard) -> bool {
+        self.held.shards.load(Ordering::Acquire) & (1 << shard.index()) != 0
+    }
+
+    /// Whether this node may act for a shard. Where only a sign of life is missing it waits for it: until then nobody may act.
+    pub async fn may_act(&self, shard: Shard) -> bool {
+        while !self.holds(shard) {
+            if !self.owns(shard) {
+                return false;
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        true
     }
 
     /// Whether the others still count on this node.
     pub fn is_valid(&self) -> bool {
-        micros(self.clock.elapsed()) < self.held.until.load(Ordering::Acquire)
+        let until = self.held.until.load(Ordering::Acquire);
+        until == ENDLESS || micros(self.clock.elapsed()) < until
     }
 
     /// How long this node may still act without another sign of life.
@@ -53,15 +74,15 @@ impl Tenure {
     }
 
     /// A sign of life was taken.
-    pub(super) fn extend(&self, until: Duration) {
+    pub(crate) fn extend(&self, until: Duration) {
         self.held.until.fetch_max(micros(until), Ordering::AcqRel);
     }
 
-    pub(super) fn open(&self, shard: Shard) {
+    pub(crate) fn open(&self, shard: Shard) {
         self.held.shards.fetch_or(1 << shard.index(), Ordering::AcqRel);
     }
 
-    pub(super) fn close(&self, shard: Shard) {
+    pub(crate) fn close(&self, shard: Shard) {
         self.held.shards.fetch_and(!(1 << shard.index()), Ordering::AcqRel);
     }
 
@@ -100,6 +121,32 @@ mod tests {
         assert!(tenure.holds(one));
         tenure.close(one);
         assert!(!tenure.holds(one) && tenure.is_valid());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_to_act_waits_for_a_sign_of_life_and_gives_up_when_the_shard_is_gone() {
+        let tenure = Tenure::shared(Arc::new(SimClock::starting_at(Timestamp::EPOCH)));
+        let [one, other] = [1, 2].map(Shard::at);
+        tenure.open(one);
+        assert!(!tenure.may_act(other).await);
+
+        let waiting = tokio::spawn({
+            let tenure = tenure.clone();
+            async move { tenure.may_act(one).await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!waiting.is_finished());
+        tenure.extend(Duration::from_secs(2));
+        assert!(waiting.await.unwrap());
+
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let waiting = tokio::spawn({
+            let tenure = tenure.clone();
+            async move { tenure.may_act(one).await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tenure.end();
+        assert!(!waiting.await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]

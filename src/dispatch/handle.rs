@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::sender::Event;
-use crate::model::{EntryName, Fire, Identity, RunId};
+use crate::model::{EntryName, Fire, Identity, RunId, ShardSet};
 
 /// How long what a drain leaves may take to be recorded.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
@@ -128,7 +128,17 @@ pub(super) enum Order {
     CancelRun(RunId, Box<str>, oneshot::Sender<bool>),
     TakeBack(RunId, String, oneshot::Sender<TakenBack>),
     Activity(Identity, EntryName, oneshot::Sender<Activity>),
+    LetGo(ShardSet, Letting, oneshot::Sender<usize>),
     Drain(Instant, oneshot::Sender<Drained>),
+}
+
+/// What becomes of the runs of shards for which this node no longer acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letting {
+    /// Another node goes on with them: each has a record that says how far it is.
+    Given,
+    /// Another node acts for them already, and knows what it has to know.
+    Lost,
 }
 
 /// What becomes of a place that was kept for a run.
@@ -198,6 +208,14 @@ impl Dispatch {
         let (answer, taken_back) = oneshot::channel();
         self.orders.send(Order::TakeBack(run_id, why, answer)).await.map_err(|_| DispatchStopped)?;
         taken_back.await.map_err(|_| DispatchStopped)
+    }
+
+    /// Lets go of the runs of these shards that wait for something. Gives how many are under way: those go on here to the end of
+    /// their attempt.
+    pub async fn let_go(&self, shards: ShardSet, letting: Letting) -> Result<usize, DispatchStopped> {
+        let (done, in_flight) = oneshot::channel();
+        self.orders.send(Order::LetGo(shards, letting, done)).await.map_err(|_| DispatchStopped)?;
+        in_flight.await.map_err(|_| DispatchStopped)
     }
 
     /// What goes on of an entry; nothing, once dispatch has stopped.

@@ -14,6 +14,7 @@ mod handle;
 mod intake;
 mod keys;
 mod lanes;
+mod letting_go;
 mod mission;
 mod overlap;
 mod request;
@@ -25,8 +26,8 @@ mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
 pub use self::handle::{
-    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Patience, PlaceForRuns, Reserved, Scope,
-    TakenBack,
+    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Letting, Patience, PlaceForRuns, Reserved,
+    Scope, TakenBack,
 };
 pub use self::request::OutgoingRequest;
 pub use self::run_loop::{Means, start};

@@ -18,6 +18,7 @@ use super::overlap::Overlaps;
 use super::runs::{Place, Run, Runs};
 use super::sender::{Event, Sender, warn_of_stopped_journal};
 use crate::clock::Clock;
+use crate::cluster::Tenure;
 use crate::journal::Journal;
 use crate::model::{Fire, Record};
 use crate::store::{JournalStore, ResultStore};
@@ -39,6 +40,8 @@ pub struct Means {
     pub results: Arc<dyn ResultStore>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Whether this node may still send.
+    pub tenure: Tenure,
 }
 
 /// Starts the loop.
@@ -48,13 +51,14 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
     let gauges = Arc::new(Gauges::default());
     let limits =
         Limits { in_flight_max: settings.in_flight_max, in_flight_per_host_max: settings.in_flight_per_host_max };
-    let Means { transport, journal, history, results, clock } = means;
+    let Means { transport, journal, history, results, clock, tenure } = means;
     let sender = Sender {
         transport,
         journal,
         history,
         results: Results::new(results, settings.response_max, settings.result_max),
         clock,
+        tenure,
         events,
         timeout: settings.timeout,
         is_draining: AtomicBool::new(false),
@@ -152,6 +156,11 @@ impl RunLoop {
                 let goes = |run_id| self.runs.get(run_id).is_some_and(Run::goes);
                 let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry), goes));
             }
+            Order::LetGo(shards, letting, done) => {
+                let in_flight = self.let_go(shards, letting).await;
+                // The caller may have gone: nothing to tell.
+                let _ = done.send(in_flight);
+            }
             Order::Drain(_, _) => unreachable!("ends the loop"),
         }
     }
@@ -210,8 +219,7 @@ impl RunLoop {
     async fn leave(&mut self) {
         let now = self.sender.clock.now();
         for (_, run) in self.runs.iter() {
-            let is_told = !run.fire.is_planned() || run.fire.progress.is_some() || !run.attempts.is_empty();
-            let is_kept = run.is_waiting() && !is_told || matches!(run.place, Place::Left);
+            let is_kept = run.is_waiting() && !run.is_told() || matches!(run.place, Place::Left);
             if is_kept && self.sender.journal.note_started(run.left(now)).await.is_err() {
                 return warn_of_stopped_journal();
             }

@@ -35,7 +35,7 @@ pub(super) enum Place {
     Pausing(Alarm),
     /// Its outcome is given to the journal.
     Ending,
-    /// The node goes down: the next start goes on with it.
+    /// The node goes down, or no longer acts for the task: who acts for it next goes on with it.
     Left,
 }
 
@@ -63,6 +63,13 @@ pub(super) struct LastWord {
     pub(super) why: String,
     /// Wants to know whether it did.
     pub(super) asker: Option<oneshot::Sender<bool>>,
+}
+
+impl Place {
+    /// Whether something goes on that nobody can take back without more ado.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self, Self::Reserved { .. } | Self::InFlight(_) | Self::Ending)
+    }
 }
 
 impl Run {
@@ -160,6 +167,11 @@ impl Run {
     /// Whether something of it was sent, or may have been.
     pub(super) fn may_be_sent(&self) -> bool {
         !self.is_fresh() || matches!(self.place, Place::InFlight(_))
+    }
+
+    /// Whether it has a record by which another process finds it, as long as it waits.
+    pub(super) fn is_told(&self) -> bool {
+        !self.fire.is_planned() || self.fire.progress.is_some() || !self.attempts.is_empty()
     }
 
     /// How long it still pauses after what an earlier process did.

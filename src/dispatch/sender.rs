@@ -16,6 +16,7 @@ use super::handle::Reservation;
 use super::intake::{OwnTime, Results, take_in};
 use super::mission::Mission;
 use crate::clock::Clock;
+use crate::cluster::Tenure;
 use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
 use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
 use crate::store::JournalStore;
@@ -52,6 +53,7 @@ pub(super) struct Sender {
     pub(super) history: Arc<dyn JournalStore>,
     pub(super) results: Results,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) tenure: Tenure,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
     pub(super) is_draining: AtomicBool,
@@ -125,7 +127,7 @@ impl Sender {
         }
     }
 
-    /// `None`: the node goes down, nothing was sent.
+    /// `None`: nothing was sent, as the node goes down, or another one acts for the task.
     async fn try_once(&self, mission: &mut Mission, sent_at: &mut Option<Timestamp>) -> Option<Tried> {
         let is_announced = mission.is_at_most_once();
         if is_announced && !self.announce(mission).await {
@@ -139,6 +141,11 @@ impl Sender {
                 return Some(Tried { attempt, answer: None, failure: None, retry_after: None });
             }
         };
+        // The last look before it goes: whatever has taken its time until here, another node may act for the task by now.
+        if !self.tenure.may_act(mission.fire.revision.shard()).await {
+            return None;
+        }
+        let started_at = self.clock.now();
         *sent_at = Some(started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);

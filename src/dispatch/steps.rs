@@ -200,6 +200,11 @@ impl RunLoop {
             Ended::Unsent { phase } => {
                 run.phase = phase;
                 run.place = Place::Left;
+                let shard = run.fire.revision.shard();
+                if !self.sender.tenure.owns(shard) {
+                    // Whoever acts for it knows what it has to know.
+                    self.forget(run_id);
+                }
             }
             Ended::Lost if host.is_some() => {
                 error!(run_id:%; "an attempt broke off");
@@ -297,6 +302,14 @@ impl RunLoop {
         let record = skipped_record(fire.identity(), &fire.entry().name, stretch, policy, self.sender.clock.now());
         self.skipped.push(record);
         self.release(run_id, &run);
+    }
+
+    /// Another node goes on with a run.
+    pub(super) fn forget(&mut self, run_id: RunId) {
+        self.withdraw(run_id);
+        if let Some(run) = self.runs.remove(run_id) {
+            self.release(run_id, &run);
+        }
     }
 
     /// Others take the place of a run that is gone.

@@ -109,6 +109,7 @@ impl Node {
             history: shared.clone(),
             results: shared.clone(),
             clock: clock.clone(),
+            tenure: crate::cluster::Tenure::alone(clock.clone()),
         };
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };

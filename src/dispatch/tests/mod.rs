@@ -4,6 +4,7 @@ mod backfills;
 mod callbacks;
 mod cancelling;
 mod leaving;
+mod letting_go;
 mod load;
 mod overlaps;
 mod results;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::clock::{Clock, SimClock};
+use crate::cluster::Tenure;
 use crate::journal::{self, Journal};
 use crate::model::{
     Asked, Backfill, Entry, EntryName, EntryOptions, Fire, Identity, Overlap, Record, RecordKind, Request, RetryPolicy,
@@ -146,12 +148,26 @@ impl Rooms {
         results: Arc<dyn ResultStore>,
         journal: Journal,
     ) -> Self {
+        let tenure = Tenure::alone(clock.clone());
+        Self::start_under(tenure, clock, store, target, settings, results, journal)
+    }
+
+    fn start_under(
+        tenure: Tenure,
+        clock: Arc<SimClock>,
+        store: MemoryStore,
+        target: Target,
+        settings: &Settings,
+        results: Arc<dyn ResultStore>,
+        journal: Journal,
+    ) -> Self {
         let means = Means {
             transport: Arc::new(target.clone()),
             journal: journal.clone(),
             history: Arc::new(store.clone()),
             results,
             clock: clock.clone(),
+            tenure,
         };
         let patience = Patience { misfire_grace: secs(30), catch_up_window: secs(3_600) };
         let dispatch = start(means, settings, patience);

@@ -130,6 +130,7 @@ impl Rooms {
             history: shared.clone(),
             results: shared.clone(),
             clock: clock.clone(),
+            tenure: crate::cluster::Tenure::alone(clock.clone()),
         };
         let Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };

@@ -367,7 +367,7 @@ fn no_two_members_ever_act_for_one_shard_and_all_shards_have_owners_once_the_fau
         let mut world = World::new(seed);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.run())) {
             let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            panic!("SCHEDULE_SIMULATE=={seed} at {} ms: {why}", world.now);
+            panic!("scripts/simulate --seed {seed}, at {} ms: {why}", world.now);
         }
         given += world.hand_overs;
         lives += usize::from(world.lives);
