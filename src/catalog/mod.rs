@@ -8,6 +8,7 @@ mod pauses;
 mod query;
 mod records;
 mod runs;
+mod tenancy;
 pub mod verify;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::store::{Store, StoreError};
 pub use self::change::{Put, Removal, Switch};
 pub use self::dead_letters::{DEAD_LETTERS_MAX, Dealt, Letter};
 pub use self::runs::{BACKFILL_MAX, RunRefused};
+pub use self::tenancy::Shards;
 pub use crate::model::PauseScope;
 
 /// Why a change did not happen.

@@ -127,10 +127,11 @@ impl RunLoop {
                 }
                 self.status.is_claiming.store(true, Ordering::Relaxed);
             }
-            Err(fenced @ StoreError::Fenced { .. }) => {
-                error!("{fenced}: this node stands down");
+            Err(fenced @ StoreError::Fenced { shard, .. }) => {
+                error!("{fenced}: this node no longer acts for it");
                 self.status.is_fenced.store(true, Ordering::Relaxed);
-                self.plan_not_before = Timestamp::FAR_FUTURE;
+                // None of the claims counts: those of the other shards are made again.
+                self.lose(std::iter::once(shard).collect());
             }
             Err(error) => {
                 if self.status.is_claiming.swap(false, Ordering::Relaxed) {

@@ -36,6 +36,7 @@ impl RunLoop {
         {
             let Recovered { agenda, uncertain, unfinished, latest, revisions: _ } = *recovered;
             self.latest = self.latest.max(latest);
+            self.status.is_fenced.store(false, Ordering::Relaxed);
             self.agenda.absorb(agenda);
             self.take_up(unfinished, uncertain).await?;
             // The caller may have gone: the shards are this node's all the same.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::{Shard, Timestamp};
+use crate::model::{Shard, ShardSet, Timestamp};
 
 /// The fires that were handed out and have no durable outcome yet, by shard and instant.
 ///
@@ -35,6 +35,12 @@ impl Unsettled {
                 None => {}
             }
         }
+    }
+
+    /// Forgets what is open of shards: another node acts for them, and finds it.
+    pub fn forget(&self, shards: ShardSet) {
+        let mut fires_at = self.fires_at.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.iter().for_each(|shard| fires_at[shard.index()].clear());
     }
 
     /// Every instant of the shard that was handed out and is not later than this has its outcome, if all instants up to

@@ -7,6 +7,7 @@ mod one_shots;
 mod options;
 mod promise;
 mod stops;
+mod tenancy;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -100,6 +101,18 @@ struct Node {
 
 impl Node {
     async fn start(clock: Arc<SimClock>, store: MemoryStore, sink: Sink) -> Self {
+        let tenure = crate::cluster::Tenure::alone(clock.clone());
+        Self::start_of(ShardSet::ALL, tenure, clock, store, sink).await
+    }
+
+    /// Acts for some shards only, as long as it may.
+    async fn start_of(
+        shards: ShardSet,
+        tenure: crate::cluster::Tenure,
+        clock: Arc<SimClock>,
+        store: MemoryStore,
+        sink: Sink,
+    ) -> Self {
         let shared: Arc<dyn Store> = Arc::new(store.clone());
         let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
         let settings = engine::Settings::default();
@@ -109,12 +122,12 @@ impl Node {
             history: shared.clone(),
             results: shared.clone(),
             clock: clock.clone(),
-            tenure: crate::cluster::Tenure::alone(clock.clone()),
+            tenure,
         };
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };
         let dispatch = dispatch::start(dispatch_means, &dispatch::Settings::default(), patience);
-        let leases = store.take(ShardSet::ALL, "test").await.unwrap();
+        let leases = store.take(shards, "test").await.unwrap();
         let mut recovered = engine::recover(&store, &journal, &leases, clock.now(), &settings).await.unwrap();
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
