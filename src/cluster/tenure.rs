@@ -23,6 +23,8 @@ pub struct Tenure {
 struct Held {
     /// A bit for each shard.
     shards: AtomicU64,
+    /// How often each shard was opened: what was begun in one term is not gone on with in the next.
+    terms: [AtomicU64; Shard::COUNT],
     /// In microseconds of [`Clock::elapsed`].
     until: AtomicU64,
 }
@@ -30,14 +32,23 @@ struct Held {
 impl Tenure {
     /// Of a node that shares its store with nobody: it owns everything, without end.
     pub fn alone(clock: Arc<dyn Clock>) -> Self {
-        let held = Held { shards: AtomicU64::new(u64::MAX), until: AtomicU64::new(ENDLESS) };
-        Self { held: Arc::new(held), clock }
+        Self::new(clock, u64::MAX, ENDLESS)
     }
 
     /// Of a node that has to ask the others: it owns nothing yet.
     pub fn shared(clock: Arc<dyn Clock>) -> Self {
-        let held = Held { shards: AtomicU64::new(0), until: AtomicU64::new(0) };
+        Self::new(clock, 0, 0)
+    }
+
+    fn new(clock: Arc<dyn Clock>, shards: u64, until: u64) -> Self {
+        let terms = std::array::from_fn(|_| AtomicU64::new(0));
+        let held = Held { shards: AtomicU64::new(shards), terms, until: AtomicU64::new(until) };
         Self { held: Arc::new(held), clock }
+    }
+
+    /// The term in which this node has a shard, or had it last.
+    pub fn term(&self, shard: Shard) -> u64 {
+        self.held.terms[shard.index()].load(Ordering::Acquire)
     }
 
     /// Whether this node may act for a shard now.
@@ -50,15 +61,21 @@ impl Tenure {
         self.held.shards.load(Ordering::Acquire) & (1 << shard.index()) != 0
     }
 
-    /// Whether this node may act for a shard. Where only a sign of life is missing it waits for it: until then nobody may act.
-    pub async fn may_act(&self, shard: Shard) -> bool {
+    /// Whether this node may go on with what it began in a term. Where only a sign of life is missing it waits for it: until then
+    /// nobody may act. A shard that was lost and came back is of another term: someone else had it meanwhile.
+    pub async fn may_act(&self, shard: Shard, term: u64) -> bool {
         while !self.holds(shard) {
-            if !self.owns(shard) {
+            if self.is_over(shard, term) {
                 return false;
             }
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
-        true
+        !self.is_over(shard, term)
+    }
+
+    /// Whether a term has ended.
+    pub fn is_over(&self, shard: Shard, term: u64) -> bool {
+        !self.owns(shard) || self.term(shard) != term
     }
 
     /// Whether the others still count on this node.
@@ -79,6 +96,7 @@ impl Tenure {
     }
 
     pub(crate) fn open(&self, shard: Shard) {
+        self.held.terms[shard.index()].fetch_add(1, Ordering::AcqRel);
         self.held.shards.fetch_or(1 << shard.index(), Ordering::AcqRel);
     }
 
@@ -87,7 +105,7 @@ impl Tenure {
     }
 
     /// This life is over: nothing is held until the next one gets something.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.held.shards.store(0, Ordering::Release);
         self.held.until.store(0, Ordering::Release);
     }
@@ -128,11 +146,11 @@ mod tests {
         let tenure = Tenure::shared(Arc::new(SimClock::starting_at(Timestamp::EPOCH)));
         let [one, other] = [1, 2].map(Shard::at);
         tenure.open(one);
-        assert!(!tenure.may_act(other).await);
+        assert!(!tenure.may_act(other, 0).await);
 
         let waiting = tokio::spawn({
             let tenure = tenure.clone();
-            async move { tenure.may_act(one).await }
+            async move { tenure.may_act(one, 1).await }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!waiting.is_finished());
@@ -142,11 +160,15 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let waiting = tokio::spawn({
             let tenure = tenure.clone();
-            async move { tenure.may_act(one).await }
+            async move { tenure.may_act(one, 1).await }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
+        // Between two looks it is lost, and comes back.
         tenure.end();
+        tenure.open(one);
+        tenure.extend(Duration::from_secs(9));
         assert!(!waiting.await.unwrap());
+        assert!(tenure.may_act(one, 2).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,8 @@ use crate::model::{Attempt, Delivery, EntryOptions, Failure, Fire, RetryPolicy, 
 pub(super) struct Mission {
     pub(super) run_id: RunId,
     pub(super) fire: Fire,
+    /// In which this node has its shard.
+    pub(super) term: u64,
     /// When the run is to start, if that is later than its instant on purpose.
     pub(super) due_at: Option<Timestamp>,
     /// Those that have ended.

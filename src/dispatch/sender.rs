@@ -41,7 +41,7 @@ pub(super) enum Ended {
     /// The loop wanted it to end.
     Stopped { attempts: Vec<Attempt> },
     /// The node goes down: nothing was sent.
-    Unsent { phase: u32 },
+    Unsent { phase: u32, is_lost: bool },
     /// It broke off. Nobody has told of it yet.
     Lost,
 }
@@ -117,7 +117,10 @@ impl Sender {
                 return Ended::Stopped { attempts: mission.attempts };
             }
         };
-        let Some(tried) = tried else { return Ended::Unsent { phase: mission.phase } };
+        let Some(tried) = tried else {
+            let is_lost = self.tenure.is_over(mission.fire.revision.shard(), mission.term);
+            return Ended::Unsent { phase: mission.phase, is_lost };
+        };
         let number = tried.attempt.number;
         mission.attempts.push(tried.attempt);
         if tried.failure.is_some_and(|failure| mission.goes_on(number, failure)) {
@@ -142,7 +145,7 @@ impl Sender {
             }
         };
         // The last look before it goes: whatever has taken its time until here, another node may act for the task by now.
-        if !self.tenure.may_act(mission.fire.revision.shard()).await {
+        if !self.tenure.may_act(mission.fire.revision.shard(), mission.term).await {
             return None;
         }
         let started_at = self.clock.now();

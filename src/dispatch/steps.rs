@@ -172,6 +172,7 @@ impl RunLoop {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         let mission = Mission {
             run_id,
+            term: self.sender.tenure.term(run.fire.revision.shard()),
             fire: run.fire.clone(),
             due_at: run.due_at,
             attempts: run.attempts.clone(),
@@ -197,14 +198,11 @@ impl RunLoop {
             Ended::Done(notices) => self.finish(run_id, notices),
             Ended::Again { attempts, phase, pause } => self.pause(run_id, attempts, phase, pause),
             Ended::Stopped { attempts } => self.stopped(run_id, attempts),
-            Ended::Unsent { phase } => {
+            // Whoever acts for it knows what it has to know.
+            Ended::Unsent { is_lost: true, .. } => self.forget(run_id),
+            Ended::Unsent { phase, is_lost: false } => {
                 run.phase = phase;
                 run.place = Place::Left;
-                let shard = run.fire.revision.shard();
-                if !self.sender.tenure.owns(shard) {
-                    // Whoever acts for it knows what it has to know.
-                    self.forget(run_id);
-                }
             }
             Ended::Lost if host.is_some() => {
                 error!(run_id:%; "an attempt broke off");

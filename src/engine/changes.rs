@@ -64,7 +64,11 @@ impl RunLoop {
             Order::Pause(order) => self.pauses_waiting.push_back(order),
             Order::Take(recovered, done) => self.tenancy.takes.push_back((recovered, done)),
             Order::Give(shards, done) => self.tenancy.gives.push_back((shards, done)),
-            Order::Lose(shards) => self.lose(shards),
+            Order::Lose(shards, done) => {
+                self.lose(shards);
+                // The caller may have gone: they are lost all the same.
+                let _ = done.send(());
+            }
             Order::Stop(_) => unreachable!("the loop takes this one itself"),
         }
     }

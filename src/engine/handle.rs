@@ -40,7 +40,7 @@ pub(super) enum Order {
     Pause(PauseOrder),
     Take(Box<Recovered>, oneshot::Sender<()>),
     Give(ShardSet, oneshot::Sender<Stopped>),
-    Lose(ShardSet),
+    Lose(ShardSet, oneshot::Sender<()>),
     Stop(oneshot::Sender<Stopped>),
 }
 
@@ -231,9 +231,11 @@ impl Engine {
         given.await.map_err(|_| EngineError::Stopped)
     }
 
-    /// Lets go of these shards at once: another node acts for them.
+    /// Lets go of these shards at once: another node acts for them. When this returns, nothing more of them is handed out.
     pub async fn lose(&self, shards: ShardSet) -> Result<(), EngineError> {
-        self.orders.send(Order::Lose(shards)).await.map_err(|_| EngineError::Stopped)
+        let (done, lost) = oneshot::channel();
+        self.orders.send(Order::Lose(shards, done)).await.map_err(|_| EngineError::Stopped)?;
+        lost.await.map_err(|_| EngineError::Stopped)
     }
 
     /// Hands out nothing more. Returns how far it went.
