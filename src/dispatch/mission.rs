@@ -1,10 +1,11 @@
 //! A run for one attempt, and what its options say about it. Pure.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use log::debug;
 
+use super::departure::Departure;
 use crate::journal::{RunStage, Started};
 use crate::model::{Attempt, Delivery, EntryOptions, Failure, Fire, RetryPolicy, RunId, SuccessRule, Timestamp};
 
@@ -12,6 +13,8 @@ use crate::model::{Attempt, Delivery, EntryOptions, Failure, Fire, RetryPolicy, 
 pub(super) struct Mission {
     pub(super) run_id: RunId,
     pub(super) fire: Fire,
+    /// Whether this attempt may still go.
+    pub(super) departure: Arc<Departure>,
     /// In which this node has its shard.
     pub(super) term: u64,
     /// When the run is to start, if that is later than its instant on purpose.

@@ -9,6 +9,7 @@ mod attempt;
 mod body;
 mod callbacks;
 mod cancel;
+mod departure;
 mod groups;
 mod handle;
 mod intake;

@@ -1,11 +1,13 @@
 //! The runs that dispatch holds, by name and by task, and where each of them stands.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::alarms::Alarm;
+use super::departure::Departure;
 use super::handle::Patience;
 use super::keys::{EntryKey, TaskKey};
 use super::lanes::{GivesWay, HostKey, Waiter};
@@ -51,6 +53,8 @@ pub(super) struct Run {
     /// Of its newest record.
     pub(super) phase: u32,
     pub(super) place: Place,
+    /// Of the attempt that is made.
+    pub(super) departure: Arc<Departure>,
     /// It counts among those of its backfill that are in progress.
     pub(super) is_in_group: bool,
     /// Why no further attempt is made.
@@ -78,7 +82,8 @@ impl Run {
         let (attempts, phase) = progress.map(|it| (it.attempts.clone(), it.phase)).unwrap_or_default();
         let host = HostKey::from(request_of(&fire).url.origin());
         let (place, is_in_group) = (Place::Behind, false);
-        Self { fire, key, host, due_at: None, attempts, phase, place, is_in_group, last_word: None }
+        let departure = Arc::default();
+        Self { fire, key, host, due_at: None, attempts, phase, place, departure, is_in_group, last_word: None }
     }
 
     /// When it is to start.
@@ -166,7 +171,7 @@ impl Run {
 
     /// Whether something of it was sent, or may have been.
     pub(super) fn may_be_sent(&self) -> bool {
-        !self.is_fresh() || matches!(self.place, Place::InFlight(_))
+        !self.is_fresh() || matches!(self.place, Place::InFlight(_)) && self.departure.has_gone()
     }
 
     /// Whether it has a record by which another process finds it, as long as it waits.

@@ -148,6 +148,10 @@ impl Sender {
         if !self.tenure.may_act(mission.fire.revision.shard(), mission.term).await {
             return None;
         }
+        if !mission.departure.go() {
+            // Whoever called it off is about to end this.
+            return std::future::pending().await;
+        }
         let started_at = self.clock.now();
         *sent_at = Some(started_at);
         let begun = Instant::now();

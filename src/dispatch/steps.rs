@@ -1,5 +1,6 @@
 //! What becomes of a run, step by step. No step waits for anything: what takes time is done apart and told as an event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, error};
@@ -170,8 +171,10 @@ impl RunLoop {
 
     fn send(&mut self, run_id: RunId) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
+        run.departure = Arc::default();
         let mission = Mission {
             run_id,
+            departure: run.departure.clone(),
             term: self.sender.tenure.term(run.fire.revision.shard()),
             fire: run.fire.clone(),
             due_at: run.due_at,

@@ -134,3 +134,21 @@ async fn what_waits_behind_a_run_does_not_start_in_the_place_of_one_that_is_give
     assert_eq!(rooms.came().len(), 1);
     rooms.assert_settled().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_while_a_run_is_announced_that_must_not_be_sent_twice_lets_nothing_go() {
+    let rooms = Rooms::new(|_| Deed::Answer(Duration::ZERO, 200)).await;
+    let task = task("t", EntryOptions { delivery: crate::model::Delivery::AtMostOnce, ..EntryOptions::default() });
+    rooms.store.fail_writes(true);
+    rooms.fire_at(&task, 0).await;
+    rooms.until(1).await;
+
+    let scope = Scope::Deleted(task.task.identity.clone());
+    rooms.dispatch.cancel(scope, "deleted before it could be sent".to_owned()).await.unwrap();
+    rooms.store.fail_writes(false);
+    rooms.until(10).await;
+
+    assert_eq!(rooms.came().len(), 0);
+    assert_eq!(rooms.end(run(&task, 0)).await, failed("deleted before it could be sent"));
+    rooms.assert_settled().await;
+}
