@@ -38,7 +38,7 @@ fn weight(member: &Member, shard: Shard) -> u64 {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::tests::member;
+    use super::super::played::member;
     use super::*;
 
     fn counts(members: &[Member]) -> BTreeMap<MemberId, usize> {

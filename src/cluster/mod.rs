@@ -13,6 +13,8 @@ pub mod rules;
 mod tenure;
 
 #[cfg(test)]
+pub(crate) mod played;
+#[cfg(test)]
 mod tests;
 
 pub use self::holding::{Duty, Hold, Holding};

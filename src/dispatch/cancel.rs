@@ -90,7 +90,7 @@ impl RunLoop {
         if let Some(run) = self.runs.get_mut(run_id) {
             run.last_word.get_or_insert_with(|| Box::new(LastWord { why: why.to_owned(), asker: None }));
             // What must not be sent twice writes its record first: meanwhile nothing was sent, and nothing is to be.
-            if run.departure.call_off()
+            if run.departure.as_ref().is_some_and(|departure| departure.call_off())
                 && let Place::InFlight(stop) = &mut run.place
             {
                 // Where it has just ended there is nobody to tell.

@@ -53,8 +53,8 @@ pub(super) struct Run {
     /// Of its newest record.
     pub(super) phase: u32,
     pub(super) place: Place,
-    /// Of the attempt that is made.
-    pub(super) departure: Arc<Departure>,
+    /// Of the newest attempt; `None`: there was none.
+    pub(super) departure: Option<Arc<Departure>>,
     /// It counts among those of its backfill that are in progress.
     pub(super) is_in_group: bool,
     /// Why no further attempt is made.
@@ -82,7 +82,7 @@ impl Run {
         let (attempts, phase) = progress.map(|it| (it.attempts.clone(), it.phase)).unwrap_or_default();
         let host = HostKey::from(request_of(&fire).url.origin());
         let (place, is_in_group) = (Place::Behind, false);
-        let departure = Arc::default();
+        let departure = None;
         Self { fire, key, host, due_at: None, attempts, phase, place, departure, is_in_group, last_word: None }
     }
 
@@ -171,7 +171,8 @@ impl Run {
 
     /// Whether something of it was sent, or may have been.
     pub(super) fn may_be_sent(&self) -> bool {
-        !self.is_fresh() || matches!(self.place, Place::InFlight(_)) && self.departure.has_gone()
+        !self.is_fresh()
+            || matches!(self.place, Place::InFlight(_)) && self.departure.as_ref().is_some_and(|it| it.has_gone())
     }
 
     /// Whether it has a record by which another process finds it, as long as it waits.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::{debug, error};
 use tokio::time::Instant;
 
+use super::departure::Departure;
 use super::lanes::Admission;
 use super::mission::{Mission, is_retried};
 use super::overlap::Verdict;
@@ -171,10 +172,11 @@ impl RunLoop {
 
     fn send(&mut self, run_id: RunId) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
-        run.departure = Arc::default();
+        let departure = Arc::<Departure>::default();
+        run.departure = Some(departure.clone());
         let mission = Mission {
             run_id,
-            departure: run.departure.clone(),
+            departure,
             term: self.sender.tenure.term(run.fire.revision.shard()),
             fire: run.fire.clone(),
             due_at: run.due_at,

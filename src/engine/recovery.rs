@@ -55,11 +55,13 @@ pub async fn recover(
 ) -> Result<Recovered, StoreError> {
     let ended_after = leases.iter().map(|lease| lease.settled_through).min().unwrap_or(Timestamp::EPOCH);
     let pauses = store.pauses().await?;
-    let started = super::unfinished::started_instants(store, leases).await?;
+    let shards: ShardSet = leases.iter().map(|lease| lease.shard).collect();
+    let started = super::unfinished::started_instants(store, shards).await?;
     let mut recovery = Recovery {
         store,
         journal,
         leases,
+        shards,
         settings,
         now: passed(leases, &started, now),
         agenda: Agenda::new(leases, pauses),
@@ -68,7 +70,6 @@ pub async fn recover(
         started,
         in_force: Vec::new(),
     };
-    let shards: ShardSet = leases.iter().map(|lease| lease.shard).collect();
     let mut pages = store.revisions(shards, ended_after);
     while let Some(page) = pages.recv().await {
         let page: Vec<Arc<Revision>> = page?.into_iter().map(Arc::new).collect();
@@ -108,6 +109,8 @@ pub(super) struct Recovery<'a> {
     pub(super) store: &'a dyn Store,
     journal: &'a Journal,
     leases: &'a [Lease],
+    /// Those of the leases.
+    pub(super) shards: ShardSet,
     pub(super) settings: &'a Settings,
     /// Not behind anything that is known to have passed.
     pub(super) now: Timestamp,
@@ -130,10 +133,6 @@ impl Recovery<'_> {
     fn lease(&self, revision: &Revision) -> &Lease {
         let place = self.leases.binary_search_by_key(&revision.shard(), |lease| lease.shard);
         &self.leases[place.expect("a task of a shard that is taken")]
-    }
-
-    pub(super) fn shards(&self) -> ShardSet {
-        self.leases.iter().map(|lease| lease.shard).collect()
     }
 
     /// Nothing that is named up to this moment is open.

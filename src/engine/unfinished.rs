@@ -11,7 +11,7 @@ use super::recovery::{ASKED_AT_ONCE, CHANGED_SINCE, Outcomes, Recovery};
 use super::standing::{Fate, Unsent, fate};
 use crate::journal::{StartedRun, abandoned_record, missed_record, paused_record, read_started, skipped_record};
 use crate::model::{
-    EntryName, Fire, Identity, Lease, Progress, Record, RecordKind, Revision, Stretch, Timestamp, Trigger,
+    EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, ShardSet, Stretch, Timestamp, Trigger,
 };
 use crate::store::{Outcome, Store, StoreError};
 
@@ -25,9 +25,9 @@ const LOST: &str = "its end was not recorded";
 const HAS_ITS_OUTCOME: &str = "its instant has its outcome already";
 
 /// The planned instants of which a record says that they were begun, by task and entry.
-pub(super) async fn started_instants(store: &dyn Store, leases: &[Lease]) -> Result<Outcomes, StoreError> {
+pub(super) async fn started_instants(store: &dyn Store, shards: ShardSet) -> Result<Outcomes, StoreError> {
     let mut started = Outcomes::new();
-    let mut pages = store.unfinished(leases.iter().map(|lease| lease.shard).collect());
+    let mut pages = store.unfinished(shards);
     while let Some(page) = pages.recv().await {
         for record in page? {
             if let Some(settled) = record.settled {
@@ -43,7 +43,7 @@ impl Recovery<'_> {
     /// Takes up every run that has not ended, or closes its record.
     pub(super) async fn take_up_unfinished(&mut self) -> Result<(), StoreError> {
         self.in_force.sort_unstable_by(|one, other| one.task.identity.cmp(&other.task.identity));
-        let mut pages = self.store.unfinished(self.shards());
+        let mut pages = self.store.unfinished(self.shards);
         while let Some(page) = pages.recv().await {
             let mut left_over = Vec::new();
             for record in page? {

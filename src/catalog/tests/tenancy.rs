@@ -1,7 +1,8 @@
 //! Nodes without their fronts that share the shards of one store: the rules, the rooms and the faults together.
 
 use super::*;
-use crate::cluster::{Keeper, KeeperSettings, Member, Tenure};
+use crate::cluster::played::{Dice, member};
+use crate::cluster::{Keeper, KeeperSettings, Tenure};
 use crate::model::{Delivery, Shard};
 
 const START: &str = "2026-03-29T00:00:00.500Z";
@@ -21,18 +22,9 @@ impl Sharing {
         let beside = store.beside();
         let node = Node::start_of(ShardSet::EMPTY, tenure.clone(), clock.clone(), beside, sink.clone()).await;
         let shards = Arc::new(Shards::new(node.catalog.clone(), "test", engine::Settings::default()));
-        let me = Member {
-            id: crate::cluster::MemberId::from_bytes([number; 16]),
-            home: uuid::Uuid::from_bytes([number; 16]),
-            url: format!("http://node-{number}:3000").into(),
-            beat: 0,
-            clock: 0,
-            joined: 0,
-            is_leaving: false,
-        };
         let settings = KeeperSettings { ttl: Duration::from_secs(3) };
         let register = Arc::new(node.store.clone());
-        let keeper = Keeper::start(me, register, shards, tenure.clone(), clock.clone(), settings);
+        let keeper = Keeper::start(member(number), register, shards, tenure.clone(), clock.clone(), settings);
         let engine = node.means.engine.clone();
         tokio::spawn(async move {
             // As the planning job does each second.
@@ -135,18 +127,6 @@ async fn a_node_that_is_cut_off_sends_nothing_for_shards_that_others_have_taken(
     prove(&[&one, &two], &sink, 40).await;
 }
 
-/// Numbers that look like chance, the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11) % bound
-    }
-}
-
 /// Three nodes to which everything happens for forty seconds.
 struct World {
     dice: Dice,
@@ -163,7 +143,7 @@ struct World {
 impl World {
     async fn new(seed: u64) -> Self {
         let (clock, store, sink) = (Arc::new(SimClock::starting_at(at(START))), MemoryStore::new(), Sink::new());
-        let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let dice = Dice::of(seed);
         let mut nodes = Vec::new();
         for number in 1..=3 {
             nodes.push(Sharing::join(number, &clock, &store, &sink).await);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep;
 
-use super::member;
 use crate::clock::SimClock;
+use crate::cluster::played::member;
 use crate::cluster::{Holder, Keeper, KeeperSettings, Member, Tenure};
 use crate::model::{Shard, ShardSet, Timestamp};
 use crate::store::memory::MemoryStore;

@@ -1,23 +1,10 @@
-use uuid::Uuid;
-
 use crate::model::Shard;
 
-use super::{Member, MemberId, Membership, MembershipError};
+use super::played::member;
+use super::{Member, Membership, MembershipError};
 
 mod keeping;
 mod simulation;
-
-pub(super) fn member(number: u8) -> Member {
-    Member {
-        id: MemberId::from_bytes([number; 16]),
-        home: Uuid::from_bytes([number; 16]),
-        url: format!("http://node-{number}:3000").into(),
-        beat: 1,
-        clock: 0,
-        joined: 0,
-        is_leaving: false,
-    }
-}
 
 #[test]
 fn the_document_comes_back_as_it_was_written() {

@@ -6,8 +6,9 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use self::parts::{Dice, Event, Node};
+use self::parts::{Event, Node};
 use super::super::dealing::deal;
+use super::super::played::{Dice, member};
 use super::super::rules::{self, Observer, Standing};
 use super::super::{Duty, Hold, Holding, Member, MemberId, Membership};
 use crate::model::Shard;
@@ -35,7 +36,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let dice = Dice::of(seed);
         let mut world = Self {
             dice,
             now: 0,
@@ -53,7 +54,7 @@ impl World {
             let drift = world.dice.below(1_000) as i64 - 500;
             world.nodes.push(Node {
                 drift,
-                me: Member { id: MemberId::from_bytes([0; 16]), ..super::member(number as u8) },
+                me: Member { id: MemberId::from_bytes([0; 16]), ..member(number as u8) },
                 is_up: false,
                 is_leaving: false,
                 paused_until: 0,

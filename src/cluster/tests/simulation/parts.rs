@@ -5,26 +5,6 @@ use std::time::Duration;
 use super::super::super::rules::Observer;
 use super::super::super::{Holding, Member};
 
-/// The same numbers for the same seed.
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
-    }
-
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.roll() % bound
-    }
-
-    pub(super) fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-}
-
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
     /// A node begins a turn, if it is still at this step.
