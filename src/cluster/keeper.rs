@@ -51,7 +51,28 @@ pub struct KeeperSettings {
 #[derive(Clone, Debug)]
 pub struct Keeper {
     words: mpsc::Sender<Word>,
-    view: watch::Receiver<Arc<Membership>>,
+    view: watch::Receiver<Arc<View>>,
+}
+
+/// The cluster as a node has seen it last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Under which name this node takes part at present.
+    pub me: MemberId,
+    /// Who lives, and who owns what.
+    pub membership: Membership,
+}
+
+impl View {
+    /// Whether a member is this node.
+    pub fn is_me(&self, member: &Member) -> bool {
+        member.id == self.me
+    }
+
+    /// The members beside this node.
+    pub fn others(&self) -> impl Iterator<Item = &Member> {
+        self.membership.members().iter().filter(|member| !self.is_me(member))
+    }
 }
 
 #[derive(Debug)]
@@ -74,9 +95,10 @@ impl Keeper {
         settings: KeeperSettings,
     ) -> Self {
         let (words, inbox) = mpsc::channel(WORDS_MAX);
-        let (shown, view) = watch::channel(Arc::new(Membership::default()));
+        let me = Member { id: MemberId::random(), ..me };
+        let (shown, view) = watch::channel(Arc::new(View { me: me.id, membership: Membership::default() }));
         let keeping = Keeping {
-            me: Member { id: MemberId::random(), ..me },
+            me,
             has_tried: false,
             observer: Observer::default(),
             holding: Holding::default(),
@@ -96,7 +118,7 @@ impl Keeper {
     }
 
     /// The cluster as this node has seen it last.
-    pub fn view(&self) -> watch::Receiver<Arc<Membership>> {
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
         self.view.clone()
     }
 
@@ -127,7 +149,7 @@ struct Keeping {
     told: String,
     work: JoinSet<()>,
     words: mpsc::Sender<Word>,
-    shown: watch::Sender<Arc<Membership>>,
+    shown: watch::Sender<Arc<View>>,
     store: Arc<dyn RegisterStore>,
     holder: Arc<dyn Holder>,
     tenure: Tenure,
@@ -256,7 +278,7 @@ impl Keeping {
         }
         self.tenure.extend(rules::deadline(begun, self.ttl));
         self.follow(&next);
-        self.shown.send_replace(Arc::new(next));
+        self.shown.send_replace(Arc::new(View { me: self.me.id, membership: next }));
         Ok(Turn::Taken)
     }
 

@@ -18,6 +18,6 @@ pub(crate) mod played;
 mod tests;
 
 pub use self::holding::{Duty, Hold, Holding};
-pub use self::keeper::{Holder, Keeper, KeeperSettings};
+pub use self::keeper::{Holder, Keeper, KeeperSettings, View};
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
 pub use self::tenure::Tenure;

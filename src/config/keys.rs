@@ -238,6 +238,21 @@ pub const KEYS: &[Key] = &[
         TEXT,
         "Copies that must be there before a write is tried: a number, or all",
     ),
+    key(
+        "cluster",
+        "advertise_url",
+        "",
+        OPTIONAL,
+        "Where the other nodes reach this one; empty: http, the host or the machine's name, and the port of [server]",
+    ),
+    key(
+        "cluster",
+        "key",
+        "",
+        Kind::Secret,
+        "Secret that all nodes share, 16 characters or more: with it they ask each other; empty: a single node",
+    ),
+    key("cluster", "ttl", "3s", TEXT, "Time after which a node that gives no sign of life is taken out: 500ms to 60s"),
 ];
 
 const DEFAULT_USER_AGENT: &str = concat!("schedule-service/", env!("CARGO_PKG_VERSION"));

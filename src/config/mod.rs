@@ -3,16 +3,18 @@
 //! A file in INI form, then the environment (`SCHEDULE__SERVER__PORT=3001`), then checks: each mistake names section,
 //! key, value, what was expected, and where it came from.
 
-mod cluster;
+mod elasticsearch;
 mod keys;
 mod lines;
 mod mistakes;
 mod node_settings;
+mod sharing;
 mod source;
 
 pub use self::keys::{KEYS, Key};
 pub use self::mistakes::ConfigError;
 pub use self::node_settings::{NodeSettings, StoreSettings};
+pub use self::sharing::Sharing;
 
 use std::ffi::OsString;
 use std::path::Path;

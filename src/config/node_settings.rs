@@ -8,6 +8,7 @@ use http::HeaderName;
 
 use super::keys::{KEYS, Key, Kind};
 use super::mistakes::shown;
+use super::sharing::Sharing;
 use super::source::Values;
 use crate::api;
 use crate::dispatch;
@@ -42,6 +43,8 @@ pub struct NodeSettings {
     pub store: StoreSettings,
     /// Of the cluster that is used in place of the embedded store.
     pub elasticsearch: Option<elastic::Settings>,
+    /// Of the nodes that share a store.
+    pub sharing: Sharing,
     /// How long fires in flight have to end at a stop.
     pub shutdown_grace: Duration,
 }
@@ -70,6 +73,7 @@ impl NodeSettings {
             log: reader.log(),
             store: StoreSettings { path: reader.text("store", "path").into() },
             elasticsearch,
+            sharing: reader.sharing(),
             shutdown_grace: reader.seconds("server", "shutdown_grace"),
         }
     }

@@ -301,3 +301,24 @@ proptest! {
         prop_assert_eq!(password(settings), value);
     }
 }
+
+#[test]
+fn nodes_share_a_key_that_is_never_shown_and_a_time_to_live() {
+    let read = |text: &str| load_text(&format!("[cluster]\n{text}\n"), &[]);
+
+    let sharing = read("advertise_url = http://10.0.0.7:3000/\nkey = 0123456789abcdef\nttl = 1500ms").unwrap().sharing;
+    assert_eq!(sharing.advertise_url.as_ref().unwrap().as_str(), "http://10.0.0.7:3000/");
+    assert_eq!((sharing.key.as_deref(), sharing.ttl.as_millis()), (Some("0123456789abcdef"), 1_500));
+    assert!(!format!("{sharing:?}").contains("0123456789abcdef"));
+
+    for (wrong, expected) in [
+        ("advertise_url = 10.0.0.7", "expected a URL such as http://10.0.0.7:3000, without user and password"),
+        ("advertise_url = http://u:p@a/", "expected a URL such as http://10.0.0.7:3000, without user and password"),
+        ("key = short", "is set, expected 16 to 1024 letters, digits or signs of ASCII, without blanks"),
+        ("ttl = 3", "expected a duration such as 3s or 1500ms, from 500ms to 60s"),
+        ("ttl = 100ms", "expected a duration such as 3s or 1500ms, from 500ms to 60s"),
+    ] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes[0].ends_with(expected), "{mistakes:?}");
+    }
+}

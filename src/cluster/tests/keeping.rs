@@ -90,7 +90,7 @@ async fn who_is_alone_acts_for_everything_and_shares_with_who_comes() {
     sleep(Duration::from_secs(4)).await;
 
     assert_eq!(shares(&[&one, &two]), [32, 32]);
-    assert_eq!(one.keeper.view().borrow().members().len(), 2);
+    assert_eq!(one.keeper.view().borrow().membership.members().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ async fn who_leaves_has_given_everything_away_when_it_goes() {
     sleep(Duration::from_millis(500)).await;
 
     assert_eq!(shares(&[&one, &two]), [0, 64]);
-    assert_eq!(two.keeper.view().borrow().members().len(), 1);
+    assert_eq!(two.keeper.view().borrow().membership.members().len(), 1);
     assert_eq!(*one.told.lost.lock().unwrap(), 0);
 }
 
