@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::Tenure;
+use crate::cluster::{Peers, Tenure};
 use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner, Recovered, Recurring};
@@ -137,6 +137,7 @@ impl Node {
             index_name: settings.api.index_name.as_str().into(),
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
+            peers: Peers::alone(Tenure::alone(clock.clone())),
         });
         let mut jobs = recurring(&engine, &dispatch, &journal, &store, &settings, &clock);
         jobs.push(Recurring { cron_time: "* * * * * *", run: sweep(&catalog) });

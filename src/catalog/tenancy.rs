@@ -31,6 +31,7 @@ pub struct Shards {
 impl Shards {
     /// Of this catalog.
     pub fn new(catalog: Catalog, owner: &str, settings: engine::Settings) -> Self {
+        catalog.rooms.forget(ShardSet::ALL);
         Self { catalog, owner: owner.into(), settings }
     }
 
@@ -70,7 +71,10 @@ impl Holder for Shards {
         }
         let stopped =
             |error: engine::EngineError| StoreError::Unavailable { doing: "taking shards", source: error.into() };
-        engine.take(recovered).await.map_err(stopped)
+        engine.take(recovered).await.map_err(stopped)?;
+        // From now on who does not find a task knows that there is none.
+        shards.iter().for_each(|shard| self.rooms().tasks_mut().shards.insert(shard));
+        Ok(())
     }
 
     async fn stop(&self, shards: ShardSet) {
@@ -102,7 +106,8 @@ impl Holder for Shards {
 impl Rooms {
     /// The tasks of these shards are another node's.
     fn forget(&self, shards: ShardSet) {
-        let mut tasks = self.tasks.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tasks = self.tasks_mut();
+        shards.iter().for_each(|shard| tasks.shards.remove(shard));
         let gone: Vec<_> = tasks.all.values().filter(|revision| shards.contains(revision.shard())).cloned().collect();
         gone.iter().for_each(|revision| tasks.remove(&revision.task.identity));
     }

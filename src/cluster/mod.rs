@@ -8,7 +8,9 @@
 pub mod dealing;
 mod holding;
 mod keeper;
+mod key;
 mod membership;
+mod peers;
 pub mod rules;
 mod tenure;
 
@@ -19,5 +21,9 @@ mod tests;
 
 pub use self::holding::{Duty, Hold, Holding};
 pub use self::keeper::{Holder, Keeper, KeeperSettings, View};
+pub use self::key::ClusterKey;
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
+pub use self::peers::{
+    AskError, KEY_HEADER, LOOK_PATH, Overdue, Owner, PeerAnswer, PeerRequest, Peers, Search, header_text, peer_client,
+};
 pub use self::tenure::Tenure;
