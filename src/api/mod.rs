@@ -49,6 +49,7 @@ use self::body::BodyHead;
 use self::caller::{Caller, caller};
 use self::reply::{ApiError, into_reply};
 use crate::catalog::Catalog;
+use crate::cluster::Keeper;
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::model::TimeZone;
@@ -69,6 +70,8 @@ pub struct Services {
     pub journal: Journal,
     /// For `/readyz`.
     pub store: Arc<dyn Store>,
+    /// The nodes that share the store; `None`: this one is alone.
+    pub cluster: Option<Keeper>,
     /// The name that `/search` gives as `_index`.
     pub index_name: Arc<str>,
     /// How long results are kept.

@@ -11,6 +11,7 @@ mod keeper;
 mod membership;
 pub mod rules;
 mod tenure;
+mod view;
 
 #[cfg(test)]
 pub(crate) mod played;
@@ -18,6 +19,7 @@ pub(crate) mod played;
 mod tests;
 
 pub use self::holding::{Duty, Hold, Holding};
-pub use self::keeper::{Holder, Keeper, KeeperSettings, View};
+pub use self::keeper::{Holder, Keeper, KeeperSettings};
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
 pub use self::tenure::Tenure;
+pub use self::view::{Change, End, Reason, View};

@@ -1,29 +1,36 @@
 //! Composition: opens the store, starts each room, drains them in reverse. Only this room knows all others.
 
+mod home;
+mod joining;
+mod recurring;
+mod waiting;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use log::{error, info, warn};
+use log::{info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use self::home::home;
+use self::joining::Joining;
+use self::waiting::{patiently, write_left_overs};
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::Tenure;
+use crate::cluster::{Keeper, Tenure};
 use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
-use crate::engine::{self, Engine, Planner, Recovered, Recurring};
+use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
-use crate::observe::with_causes;
-use crate::store::elastic::{self, Elastic};
+use crate::store::Store;
+use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
 use crate::store::unfinished::{Place, Unfinished};
-use crate::store::{Store, StoreError};
 
 /// Serves until the process is asked to end, then drains.
 pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
@@ -75,6 +82,9 @@ pub struct Node {
     dispatch: Dispatch,
     journal: Journal,
     store: Arc<dyn Store>,
+    tenure: Tenure,
+    /// Among others; `None`: alone on the embedded store.
+    keeper: Option<Keeper>,
     shutdown_grace: Duration,
 }
 
@@ -93,30 +103,22 @@ impl Node {
         let api = Api::new(&settings.api);
         let server = Server::start(api.clone(), &settings.api)?;
         info!(address:% = server.address(), store:% = store_name(&settings); "listening");
-        let (store, spill): (Arc<dyn Store>, _) = match (embedded, &settings.elasticsearch) {
-            (Some(embedded), _) => (Arc::new(embedded), None),
-            (None, Some(cluster)) => {
-                let folder = settings.store.path.join(SPILL_FOLDER);
-                let spill = Spill::open(&folder, settings.journal.spill_bytes_max)
-                    .with_context(|| format!("cannot use {} ([store] path)", folder.display()))?;
-                (Arc::new(connect(cluster, &clock, &api).await?), Some(spill))
-            }
-            (None, None) => unreachable!("without a cluster the embedded store is open"),
+        let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
+        let tenure = match home {
+            Some(_) => Tenure::shared(clock.clone()),
+            None => Tenure::alone(clock.clone()),
         };
 
         let journal = journal::start(store.clone(), &settings.journal, spill);
-        let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
-        let means = Means {
-            transport,
-            journal: journal.clone(),
-            history: store.clone(),
-            results: store.clone(),
-            clock: clock.clone(),
-            tenure: Tenure::alone(clock.clone()),
+        let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure)?;
+        write_left_overs(&journal, &api).await?;
+        // Among others a node begins with nothing, and takes what is dealt to it.
+        let shards = if home.is_some() { ShardSet::EMPTY } else { ShardSet::ALL };
+        let recover = || async {
+            let leases = store.take(shards, ALONE).await?;
+            engine::recover(store.as_ref(), &journal, &leases, clock.now(), &settings.engine).await
         };
-        let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
-        let dispatch = dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window });
-        let mut recovered = recover(&store, &journal, &clock, &api, &settings.engine).await?;
+        let mut recovered = patiently(&api, "cannot load the tasks", recover).await?;
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
@@ -128,22 +130,43 @@ impl Node {
             clock: clock.clone(),
         };
         let catalog = Catalog::new(revisions, means);
-        // Nothing is awaited between the start of the engine and this: a fire to the service itself finds it open.
+        let keeper = match home {
+            None => None,
+            Some(home) => {
+                let url = joining::advertised(&settings.sharing, server.address())?;
+                let (store, catalog, tenure) = (store.clone(), catalog.clone(), tenure.clone());
+                let (clock, ttl, engine) = (clock.clone(), settings.sharing.ttl, settings.engine);
+                Some(Joining { api: &api, store, catalog, tenure, clock, home, url, ttl, engine }.join().await?)
+            }
+        };
+        // Nothing is awaited between the first fire and this: one to the service itself finds it open.
         api.open(Services {
             catalog: catalog.clone(),
             engine: engine.clone(),
             journal: journal.clone(),
             store: store.clone(),
+            cluster: keeper.clone(),
             index_name: settings.api.index_name.as_str().into(),
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
         });
-        let mut jobs = recurring(&engine, &dispatch, &journal, &store, &settings, &clock);
-        jobs.push(Recurring { cron_time: "* * * * * *", run: sweep(&catalog) });
-        let planner = Planner::start(jobs).await?;
+        let planner = Planner::start(recurring::jobs(recurring::Means {
+            catalog: catalog.clone(),
+            engine: engine.clone(),
+            dispatch: dispatch.clone(),
+            journal: journal.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            tenure: tenure.clone(),
+            settings: settings.journal.clone(),
+        }))
+        .await?;
+        if let Some(keeper) = &keeper {
+            joining::settled(keeper).await;
+        }
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
-        Ok(Self { api, server, planner, engine, dispatch, journal, store, shutdown_grace })
+        Ok(Self { api, server, planner, engine, dispatch, journal, store, tenure, keeper, shutdown_grace })
     }
 
     /// Where it listens.
@@ -155,6 +178,10 @@ impl Node {
     pub async fn stop(self) {
         let deadline = Instant::now() + self.shutdown_grace;
         let left = || deadline.saturating_duration_since(Instant::now());
+        if let Some(keeper) = &self.keeper {
+            // Requests are answered meanwhile, and those of what others own by now go there.
+            joining::leave(keeper, &self.tenure, left()).await;
+        }
         self.api.drain();
         self.server.stop(left()).await;
         if let Err(error) = self.planner.stop().await {
@@ -194,8 +221,60 @@ impl Node {
 
 /// Where records wait while Elasticsearch is away, within the folder of the node.
 pub const SPILL_FOLDER: &str = "spill";
-/// How long a start that waits for Elasticsearch waits before it tries again, at first and at most.
-const TRY_AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// Who holds the leases of a store that is not shared: for people who look into it.
+const ALONE: &str = "the only node";
+
+/// A store that is ready for use.
+struct Opened {
+    store: Arc<dyn Store>,
+    /// Where records wait while Elasticsearch is away.
+    spill: Option<Spill>,
+    /// By which the others know this node; `None`: there are no others.
+    home: Option<Uuid>,
+}
+
+impl Opened {
+    async fn open(
+        embedded: Option<Embedded>,
+        settings: &NodeSettings,
+        clock: &Arc<dyn Clock>,
+        api: &Api,
+    ) -> anyhow::Result<Self> {
+        let cluster = match (embedded, &settings.elasticsearch) {
+            (Some(embedded), _) => return Ok(Self { store: Arc::new(embedded), spill: None, home: None }),
+            (None, Some(cluster)) => cluster,
+            (None, None) => unreachable!("without a cluster the embedded store is open"),
+        };
+        let folder = settings.store.path.join(SPILL_FOLDER);
+        let spill = Spill::open(&folder, settings.journal.spill_bytes_max)
+            .with_context(|| format!("cannot use {} ([store] path)", folder.display()))?;
+        // The folder is locked by now.
+        let home = home(&folder)?;
+        // A cluster that is away is waited for: `/readyz` says so.
+        let store = patiently(api, "cannot use Elasticsearch", || Elastic::open(cluster, clock.clone())).await?;
+        Ok(Self { store: Arc::new(store), spill: Some(spill), home: Some(home) })
+    }
+}
+
+fn dispatch(
+    settings: &NodeSettings,
+    store: &Arc<dyn Store>,
+    journal: &Journal,
+    clock: &Arc<dyn Clock>,
+    tenure: &Tenure,
+) -> anyhow::Result<Dispatch> {
+    let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
+    let means = Means {
+        transport,
+        journal: journal.clone(),
+        history: store.clone(),
+        results: store.clone(),
+        clock: clock.clone(),
+        tenure: tenure.clone(),
+    };
+    let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
+    Ok(dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window }))
+}
 
 /// A store that a copy has not filled yet would pass for a whole one, with tasks missing.
 fn check_whole(settings: &NodeSettings) -> anyhow::Result<()> {
@@ -220,146 +299,5 @@ fn store_name(settings: &NodeSettings) -> String {
     }
 }
 
-/// Opens the cluster's store. One that is away is waited for: `/readyz` says so.
-async fn connect(settings: &elastic::Settings, clock: &Arc<dyn Clock>, api: &Api) -> anyhow::Result<Elastic> {
-    patiently(api, "cannot use Elasticsearch", || Elastic::open(settings, clock.clone())).await
-}
-
-/// Takes the leases and loads the agenda. What an earlier run left on the disk is written first: recovery looks for it.
-async fn recover(
-    store: &Arc<dyn Store>,
-    journal: &Journal,
-    clock: &Arc<dyn Clock>,
-    api: &Api,
-    settings: &engine::Settings,
-) -> anyhow::Result<Recovered> {
-    write_left_overs(journal, api).await?;
-    let recover = || async {
-        let leases = store.take(ShardSet::ALL, &owner()).await?;
-        engine::recover(store.as_ref(), journal, &leases, clock.now(), settings).await
-    };
-    patiently(api, "cannot load the tasks", recover).await
-}
-
-/// Waits until what an earlier run left on the disk is written.
-async fn write_left_overs(journal: &Journal, api: &Api) -> anyhow::Result<()> {
-    const TELL_EVERY: Duration = Duration::from_millis(500);
-    let mut flush = std::pin::pin!(journal.flush());
-    loop {
-        match tokio::time::timeout(TELL_EVERY, &mut flush).await {
-            Ok(flushed) => {
-                api.note_wait(None);
-                return Ok(flushed?);
-            }
-            Err(_) => {
-                let left = journal.status().spilled();
-                let why = journal.status().problem().map(|why| format!(": {why}")).unwrap_or_default();
-                api.note_wait(Some(format!("the start writes {left} records that an earlier run left{why}")));
-            }
-        }
-    }
-}
-
-/// Tries until the store is there. What no waiting will mend ends the start.
-async fn patiently<T, F>(api: &Api, what: &'static str, mut attempt: impl FnMut() -> F) -> anyhow::Result<T>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut pause = TRY_AGAIN_AFTER.0;
-    let mut told = String::new();
-    loop {
-        match attempt().await {
-            Ok(value) => {
-                api.note_wait(None);
-                return Ok(value);
-            }
-            Err(error @ StoreError::Unavailable { .. }) => {
-                let text = with_causes(&error);
-                if text != told {
-                    error!("{what} yet, the start waits: {text}");
-                    api.note_wait(Some(format!("the start waits for the store: {text}")));
-                    told = text;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(TRY_AGAIN_AFTER.1);
-            }
-            Err(error) => return Err(error).context(what),
-        }
-    }
-}
-
 /// Records are written even when fires took the whole grace.
 const FLUSH_GRACE_MIN: Duration = Duration::from_secs(2);
-
-/// Who holds the leases: for people who look into the store.
-fn owner() -> String {
-    format!("pid {}", std::process::id())
-}
-
-/// The service's own recurring jobs.
-fn recurring(
-    engine: &Engine,
-    dispatch: &Dispatch,
-    journal: &Journal,
-    store: &Arc<dyn Store>,
-    settings: &NodeSettings,
-    clock: &Arc<dyn Clock>,
-) -> Vec<Recurring> {
-    let planned = engine.clone();
-    let plan = Recurring { cron_time: "* * * * * *", run: Arc::new(move || planned.plan()) };
-    let (engine, dispatch) = (engine.clone(), dispatch.clone());
-    let journal = journal.clone();
-    let tell = move || log_statistics(&engine, &dispatch, &journal);
-    let statistics = Recurring { cron_time: "0 * * * * *", run: Arc::new(tell) };
-    let retention = Recurring { cron_time: "30 * * * * *", run: retention(store, settings, clock) };
-    vec![plan, statistics, retention]
-}
-
-fn log_statistics(engine: &Engine, dispatch: &Dispatch, journal: &Journal) {
-    let (status, in_flight, waiting) = (engine.status(), dispatch.in_flight(), dispatch.waiting());
-    let (entries, fires, overdue) = (status.entries(), status.fires(), status.plannings_overdue());
-    let (records_waiting, records) = (journal.waiting(), journal.status());
-    let (records_on_disk, records_dropped) = (records.spilled(), records.dropped());
-    info!(
-        entries, fires, in_flight, waiting, plannings_overdue = overdue, records_waiting, records_on_disk,
-        records_dropped; "statistics"
-    );
-}
-
-/// Removes one-shots that have ended.
-fn sweep(catalog: &Catalog) -> Arc<dyn Fn() + Send + Sync> {
-    let catalog = catalog.clone();
-    one_at_a_time(move || {
-        let catalog = catalog.clone();
-        async move {
-            catalog.sweep().await;
-        }
-    })
-}
-
-fn retention(store: &Arc<dyn Store>, settings: &NodeSettings, clock: &Arc<dyn Clock>) -> Arc<dyn Fn() + Send + Sync> {
-    let (store, settings, clock) = (store.clone(), settings.journal.clone(), clock.clone());
-    one_at_a_time(move || {
-        let (store, settings, clock) = (store.clone(), settings.clone(), clock.clone());
-        async move { journal::prune(store.as_ref(), &settings, clock.now()).await }
-    })
-}
-
-/// A turn that comes while the last one still runs does nothing.
-fn one_at_a_time<F>(work: impl Fn() -> F + Send + Sync + 'static) -> Arc<dyn Fn() + Send + Sync>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let runtime = tokio::runtime::Handle::current();
-    let is_running = Arc::new(AtomicBool::new(false));
-    Arc::new(move || {
-        if is_running.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (work, is_running) = (work(), is_running.clone());
-        runtime.spawn(async move {
-            work.await;
-            is_running.store(false, Ordering::Release);
-        });
-    })
-}
