@@ -71,7 +71,7 @@ fn journal_problem(journal: &Journal) -> Option<String> {
     Some(format!("{waiting} records wait in memory, {spilled} on the disk{lost}: {why}"))
 }
 
-/// `/readyz`: the store is reachable, the leases are held, the agenda is loaded, the clock is not behind, records are written.
+/// `/readyz`: the store is reachable, the leases are held, this node takes part among the others, the agenda is loaded, the clock is not behind, records are written.
 pub(super) async fn readyz(api: &Api) -> Response {
     let mut checks = Vec::new();
     match api.services.get() {
@@ -84,6 +84,9 @@ pub(super) async fn readyz(api: &Api) -> Response {
             let fenced = status.is_fenced().then(|| "another process has taken the leases".to_owned());
             let claiming = (!status.is_claiming()).then(|| "windows cannot be claimed, see the log".to_owned());
             checks.push(Check::new("leases", fenced.or(claiming)));
+            if let Some(keeper) = &services.cluster {
+                checks.push(Check::new("cluster", keeper.view().borrow().problem().map(str::to_owned)));
+            }
             checks.push(Check::new("clock", status.clock_problem().map(|problem| problem.to_string())));
             checks.push(Check::new("journal", journal_problem(&services.journal)));
         }

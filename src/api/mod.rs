@@ -51,7 +51,7 @@ use self::asked::post;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
 use crate::catalog::Catalog;
-use crate::cluster::Peers;
+use crate::cluster::{Keeper, Peers};
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::model::TimeZone;
@@ -72,6 +72,8 @@ pub struct Services {
     pub journal: Journal,
     /// For `/readyz`.
     pub store: Arc<dyn Store>,
+    /// The nodes that share the store; `None`: this one is alone.
+    pub cluster: Option<Keeper>,
     /// The name that `/search` gives as `_index`.
     pub index_name: Arc<str>,
     /// How long results are kept.

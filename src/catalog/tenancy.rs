@@ -10,13 +10,15 @@ use super::{Catalog, Rooms};
 use crate::cluster::Holder;
 use crate::dispatch::Letting;
 use crate::engine;
-use crate::model::ShardSet;
+use crate::model::{Shard, ShardSet};
 use crate::observe::with_causes;
 use crate::store::StoreError;
 
 /// How long a shard that is given away waits for the requests that are under way. What takes longer is for the next owner to
 /// settle, as after a crash.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
+/// About how many tasks are given away at once, were they spread over all shards: the next owner loads them in a part of a second.
+const GIVEN_AT_ONCE: usize = 10_000;
 /// How often is looked whether they have ended.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -91,6 +93,11 @@ impl Holder for Shards {
         if let Err(error) = released {
             warn!("the leases of shards that are given away stay as they are: {}", with_causes(&error));
         }
+    }
+
+    fn stops_at_once(&self) -> usize {
+        let tasks = self.rooms().tasks().all.len();
+        (Shard::COUNT * GIVEN_AT_ONCE).checked_div(tasks).map_or(Shard::COUNT, |shards| shards.max(1))
     }
 
     async fn lose(&self) {

@@ -15,8 +15,9 @@ use super::holding::{Duty, Hold, Holding};
 use super::membership::{Member, MemberId, Membership, MembershipError};
 use super::rules::{self, Observer, Standing};
 use super::tenure::Tenure;
+use super::view::View;
 use crate::clock::Clock;
-use crate::model::ShardSet;
+use crate::model::{Shard, ShardSet};
 use crate::observe::with_causes;
 use crate::store::{RegisterStore, Registered, StoreError};
 
@@ -38,6 +39,11 @@ pub trait Holder: Send + Sync + 'static {
 
     /// Ends to act for everything, at once: others may act for it already.
     async fn lose(&self);
+
+    /// How many shards are stopped together, so that the next owner has loaded them before much of them is due.
+    fn stops_at_once(&self) -> usize {
+        Shard::COUNT
+    }
 }
 
 /// How a node takes part.
@@ -54,31 +60,13 @@ pub struct Keeper {
     view: watch::Receiver<Arc<View>>,
 }
 
-/// The cluster as a node has seen it last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
-    /// Under which name this node takes part at present.
-    pub me: MemberId,
-    /// Who lives, and who owns what.
-    pub membership: Membership,
-}
-
-impl View {
-    /// Whether a member is this node.
-    pub fn is_me(&self, member: &Member) -> bool {
-        member.id == self.me
-    }
-
-    /// The members beside this node.
-    pub fn others(&self) -> impl Iterator<Item = &Member> {
-        self.membership.members().iter().filter(|member| !self.is_me(member))
-    }
-}
-
 #[derive(Debug)]
 enum Word {
     /// Something has changed: look now.
     Look,
+    /// Give everything away, and stay without it.
+    Drain,
+    /// The same, and go.
     Leave(oneshot::Sender<()>),
     Taken(MemberId, ShardSet),
     Stopped(MemberId, ShardSet),
@@ -96,7 +84,7 @@ impl Keeper {
     ) -> Self {
         let (words, inbox) = mpsc::channel(WORDS_MAX);
         let me = Member { id: MemberId::random(), ..me };
-        let (shown, view) = watch::channel(Arc::new(View { me: me.id, membership: Membership::default() }));
+        let (shown, view) = watch::channel(Arc::new(View::new(me.id)));
         let keeping = Keeping {
             me,
             has_tried: false,
@@ -126,6 +114,12 @@ impl Keeper {
     pub fn look(&self) {
         // A full queue means that it looks soon anyway.
         let _ = self.words.try_send(Word::Look);
+    }
+
+    /// Gives everything away, and takes nothing more. This node stays among the others.
+    pub async fn drain(&self) {
+        // It goes already.
+        let _ = self.words.send(Word::Drain).await;
     }
 
     /// Gives everything away, and goes. Returns when it is done, which may take as long as the store is away.
@@ -231,6 +225,10 @@ impl Keeping {
     fn hear(&mut self, word: Word) -> bool {
         match word {
             Word::Look => true,
+            Word::Drain => {
+                self.me.is_leaving = true;
+                true
+            }
             Word::Leave(done) => {
                 self.me.is_leaving = true;
                 self.left = Some(done);
@@ -242,12 +240,14 @@ impl Keeping {
                         self.holding.taken(shard);
                     });
                     info!(shards = shards.len(); "this node acts for shards that it took");
+                    self.show(None);
                 }
                 false
             }
             Word::Stopped(life, shards) => {
                 let of_this_life = shards.iter().filter(|_| life == self.me.id);
                 of_this_life.filter(|shard| self.holding.stopped(*shard)).for_each(|shard| self.tenure.close(shard));
+                self.show(None);
                 true
             }
         }
@@ -258,7 +258,7 @@ impl Keeping {
         let seen_at = self.clock.elapsed();
         self.observer.look(&now, seen_at);
         let silent = self.observer.silent(seen_at, self.ttl);
-        let goes = self.me.is_leaving && self.holding.is_empty();
+        let goes = self.left.is_some() && self.holding.is_empty();
         let next = if goes { Ok(rules::without(&now, self.me.id)) } else { self.next(&now, &silent) };
         let Ok(next) = next else { return Ok(Turn::TakenOut) };
         for member in now.members().iter().filter(|member| next.member(member.id).is_none()) {
@@ -278,8 +278,20 @@ impl Keeping {
         }
         self.tenure.extend(rules::deadline(begun, self.ttl));
         self.follow(&next);
-        self.shown.send_replace(Arc::new(View { me: self.me.id, membership: next }));
+        self.show(Some(next));
         Ok(Turn::Taken)
+    }
+
+    /// Shows how things stand, and what was written.
+    fn show(&self, written: Option<Membership>) {
+        let (acting, now) = (self.holding.at(Hold::Acting).collect(), self.clock.now());
+        self.shown.send_modify(|view| {
+            let view = Arc::make_mut(view);
+            (view.me, view.acting) = (self.me.id, acting);
+            if let Some(membership) = written {
+                view.follow(membership, now);
+            }
+        });
     }
 
     fn next(&self, now: &Membership, silent: &BTreeSet<MemberId>) -> Result<Membership, rules::TakenOut> {
@@ -318,28 +330,43 @@ impl Keeping {
                 }
             }
         }
-        let (life, words) = (self.me.id, self.words.clone());
         if !take.is_empty() {
-            info!(shards = take.len(); "this node takes shards");
-            let (holder, words) = (self.holder.clone(), words.clone());
-            self.work.spawn(async move {
-                while let Err(error) = holder.take(take).await {
-                    error!("shards cannot be loaded yet: {}", with_causes(&error));
-                    sleep(LOAD_AGAIN_AFTER).await;
-                }
-                // The keeper may have ended.
-                let _ = words.send(Word::Taken(life, take)).await;
-            });
+            self.take(take);
         }
         if !stop.is_empty() {
-            info!(shards = stop.len(); "this node gives shards away");
-            let holder = self.holder.clone();
-            self.work.spawn(async move {
-                holder.stop(stop).await;
-                let _ = words.send(Word::Stopped(life, stop)).await;
-            });
+            let comes_after = written.members().iter().any(|member| member.id != self.me.id && !member.is_leaving);
+            self.stop(stop, comes_after);
         }
         while self.work.try_join_next().is_some() {}
+    }
+
+    fn take(&mut self, shards: ShardSet) {
+        let (life, words, holder) = (self.me.id, self.words.clone(), self.holder.clone());
+        self.work.spawn(async move {
+            while let Err(error) = holder.take(shards).await {
+                error!("shards cannot be loaded yet: {}", with_causes(&error));
+                sleep(LOAD_AGAIN_AFTER).await;
+            }
+            // The keeper may have ended.
+            let _ = words.send(Word::Taken(life, shards)).await;
+        });
+    }
+
+    /// A portion at a time, each in a quiet moment if somebody takes it.
+    fn stop(&mut self, shards: ShardSet, comes_after: bool) {
+        let (life, words, holder, clock) = (self.me.id, self.words.clone(), self.holder.clone(), self.clock.clone());
+        self.work.spawn(async move {
+            let shards: Vec<Shard> = shards.iter().collect();
+            for portion in shards.chunks(holder.stops_at_once().max(1)) {
+                if comes_after {
+                    sleep(rules::until_quiet(clock.now())).await;
+                }
+                let portion: ShardSet = portion.iter().copied().collect();
+                holder.stop(portion).await;
+                // The keeper may have ended.
+                let _ = words.send(Word::Stopped(life, portion)).await;
+            }
+        });
     }
 
     /// The others have taken this node out: it ends what it does, and joins as another one.

@@ -54,6 +54,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// A node that is about to join. Its name is chosen when it does.
+    pub fn new(home: Uuid, url: &str, joined: Timestamp) -> Self {
+        let joined = joined.millis();
+        Self { id: MemberId(Uuid::nil()), home, url: url.into(), beat: 0, clock: joined, joined, is_leaving: false }
+    }
+
     /// What its clock showed at its last sign of life.
     pub fn clock(&self) -> Timestamp {
         Timestamp::from_millis(self.clock)

@@ -13,6 +13,7 @@ mod membership;
 mod peers;
 pub mod rules;
 mod tenure;
+mod view;
 
 #[cfg(test)]
 pub(crate) mod played;
@@ -20,10 +21,11 @@ pub(crate) mod played;
 mod tests;
 
 pub use self::holding::{Duty, Hold, Holding};
-pub use self::keeper::{Holder, Keeper, KeeperSettings, View};
+pub use self::keeper::{Holder, Keeper, KeeperSettings};
 pub use self::key::ClusterKey;
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
 pub use self::peers::{
     AskError, KEY_HEADER, LOOK_PATH, Overdue, Owner, PeerAnswer, PeerRequest, Peers, Search, header_text, peer_client,
 };
 pub use self::tenure::Tenure;
+pub use self::view::{Change, End, Reason, View};

@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use super::keeper::{Keeper, View};
+use super::keeper::Keeper;
 use super::key::ClusterKey;
 use super::membership::{Member, MemberId};
 use super::tenure::Tenure;
+use super::view::View;
 use crate::model::{Shard, ShardSet};
 use crate::observe::with_causes;
 
@@ -313,7 +314,3 @@ impl Search<'_> {
         Ok(())
     }
 }
-
-#[cfg(test)]
-#[path = "tests/peers.rs"]
-mod tests;

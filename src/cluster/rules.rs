@@ -9,11 +9,12 @@
 //! life and a taking out meet, the compare-and-set lets one of them through.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::dealing::deal;
 use super::membership::{Member, MemberId, Membership};
-use crate::model::{Shard, ShardSet};
+use crate::model::{Shard, ShardSet, Timestamp};
 
 /// What a member has seen of the others' signs of life.
 #[derive(Debug, Default)]
@@ -61,6 +62,17 @@ pub fn deadline(begun: Duration, ttl: Duration) -> Duration {
 /// How often a member gives a sign of life.
 pub fn interval(ttl: Duration) -> Duration {
     ttl / 3
+}
+
+/// How long until a quiet moment begins: a tenth of a second after a full one. Most of what is due at the full second is sent by
+/// then, and the next owner has the rest of the second to load what it takes.
+pub fn until_quiet(now: Timestamp) -> Duration {
+    const QUIET: RangeInclusive<i64> = 100..=300;
+    let within = now.millis().rem_euclid(1_000);
+    if QUIET.contains(&within) {
+        return Duration::ZERO;
+    }
+    Duration::from_millis((QUIET.start() - within).rem_euclid(1_000).unsigned_abs())
 }
 
 /// What a member knows of itself when it writes.
@@ -117,4 +129,17 @@ pub fn without(now: &Membership, me: MemberId) -> Membership {
     next.version += 1;
     next.retain(|member| member.id != me);
     next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_handed_over_in_the_first_part_of_a_second() {
+        let wait = |ms| until_quiet(Timestamp::from_millis(ms)).as_millis();
+
+        assert_eq!([100, 200, 300, 5_100].map(wait), [0; 4]);
+        assert_eq!([0, 99, 301, 999, 1_000, -1].map(wait), [100, 1, 799, 101, 100, 101]);
+    }
 }
