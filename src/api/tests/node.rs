@@ -16,7 +16,7 @@ use crate::engine;
 use crate::journal::{self, Journal};
 use crate::model::{Identity, Shard, ShardSet, TimeZone};
 use crate::store::memory::MemoryStore;
-use crate::store::{LeaseStore, Store};
+use crate::store::{JournalStore, LeaseStore, Store};
 
 pub(super) const KEY: &str = "0123456789abcdef";
 const TTL: Duration = Duration::from_secs(1);

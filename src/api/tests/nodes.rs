@@ -90,7 +90,8 @@ async fn jobs_are_run_and_their_dead_letters_dealt_with_through_any_node() {
     let nodes = Node::several(2).await;
     put_all(&nodes).await;
     for (place, name) in names().iter().take(8).enumerate() {
-        let (status, job) = nodes[place % 2].ask("POST", &format!("/scheduled-jobs/{name}:a/runs"), &[], String::new()).await;
+        let (status, job) =
+            nodes[place % 2].ask("POST", &format!("/scheduled-jobs/{name}:a/runs"), &[], String::new()).await;
         assert_eq!(status, 200, "{job}");
         let run = serde_json::from_str::<Value>(&job).unwrap()["runId"].as_str().unwrap().to_owned();
         for node in &nodes {
@@ -136,7 +137,8 @@ async fn one_shots_go_to_the_owner_of_their_names() {
         assert_eq!(nodes[(place + 1) % 3].ask("DELETE", &path, &[], String::new()).await.0, 204);
         assert_eq!(nodes[(place + 2) % 3].get(&path).await.0, 404);
     }
-    let (status, refused) = nodes[0].post("/schedule", json!({ "date_time": "2100-01-01T00:00:00Z", "url": "x" })).await;
+    let (status, refused) =
+        nodes[0].post("/schedule", json!({ "date_time": "2100-01-01T00:00:00Z", "url": "x" })).await;
     assert_eq!((status, refused), (400, json!({ "url": ["Enter a valid URL."] })));
 }
 

@@ -95,7 +95,7 @@ async fn a_request_shows_the_key_and_comes_back_with_the_answer() {
     let (answer, head) = tokio::join!(asked, answers);
 
     let mut answer = answer.ok().unwrap();
-    assert_eq!((answer.status.as_u16(), &answer.headers["x-a"]), (201, "b"));
+    assert_eq!((answer.status.as_u16(), answer.headers["x-a"].as_bytes()), (201, &b"b"[..]));
     assert_eq!(answer.body.next().await.unwrap().unwrap(), "ok");
     assert!(head.starts_with("POST /put?a=b%20c HTTP/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("schedule-cluster-key: {KEY}\r\n")), "{head}");
@@ -173,7 +173,11 @@ async fn a_path_that_would_become_another_one_is_not_sent() {
 #[tokio::test]
 async fn each_shard_has_one_owner_and_everybody_knows_it() {
     let (node, other, member) = beside("http://127.0.0.1:9").await;
-    node.keeper.view().wait_for(|view| view.is_settled() && view.membership.owned_by(member.id).count() == 32).await.unwrap();
+    node.keeper
+        .view()
+        .wait_for(|view| view.is_settled() && view.membership.owned_by(member.id).count() == 32)
+        .await
+        .unwrap();
     other.keeper.view().wait_for(|view| view.is_settled() && view.acting.len() == 32).await.unwrap();
 
     let here: ShardSet = Shard::all().filter(|shard| node.peers.owner(*shard) == Owner::Here).collect();
