@@ -10,6 +10,7 @@ mod holding;
 mod keeper;
 mod membership;
 pub mod rules;
+mod signs;
 mod tenure;
 mod view;
 
@@ -21,5 +22,6 @@ mod tests;
 pub use self::holding::{Duty, Hold, Holding};
 pub use self::keeper::{Holder, Keeper, KeeperSettings};
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
+pub use self::signs::Signs;
 pub use self::tenure::Tenure;
 pub use self::view::{Change, End, Reason, View};
