@@ -17,6 +17,7 @@ mod jobs;
 mod lines;
 mod log_search;
 mod ndjson;
+mod nodes;
 mod one_shot;
 mod openapi;
 mod operations;
@@ -196,7 +197,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .or(post(warp::path("preview"), &api, preview::place_of_preview, preview::preview))
         .unify();
     let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
-    let runs = runs.or(dead_letters::routes(&api)).unify();
+    let runs = runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify();
     let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
     let served = ours.or(health).unify().or(docs::routes()).unify();
     let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));

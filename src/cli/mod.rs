@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod client;
+mod cluster;
 mod export;
 mod files;
 mod import;
@@ -68,6 +69,8 @@ enum Verb {
     /// No service may run on either store: the one on the embedded store is found by its lock, one on Elasticsearch only by
     /// what it writes meanwhile. Ended at any moment it can be run again, and goes on where it was.
     Migrate(migrate::MigrateArgs),
+    /// Show the nodes that share a store, or have one give its shards to the others
+    Cluster(cluster::ClusterArgs),
 }
 
 /// How a command reports.
@@ -98,6 +101,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Some(Verb::Apply(args)) => apply::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
         Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &load(file)?.api, &mut output)),
         Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
+        Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &load(file)?.api, &mut output)),
         Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;

@@ -58,14 +58,16 @@ pub struct KeeperSettings {
 pub struct Keeper {
     words: mpsc::Sender<Word>,
     view: watch::Receiver<Arc<View>>,
+    clock: Arc<dyn Clock>,
+    settings: KeeperSettings,
 }
 
 #[derive(Debug)]
 enum Word {
     /// Something has changed: look now.
     Look,
-    /// Give everything away, and stay without it.
-    Drain,
+    /// Give everything away and take nothing, or take part again.
+    Drain(bool),
     /// The same, and go.
     Leave(oneshot::Sender<()>),
     Taken(MemberId, ShardSet),
@@ -98,16 +100,26 @@ impl Keeper {
             store,
             holder,
             tenure,
-            clock,
+            clock: clock.clone(),
             ttl: settings.ttl,
         };
         tokio::spawn(keeping.run(inbox));
-        Self { words, view }
+        Self { words, view, clock, settings }
     }
 
     /// The cluster as this node has seen it last.
     pub fn view(&self) -> watch::Receiver<Arc<View>> {
         self.view.clone()
+    }
+
+    /// After how long without a sign of life a node is taken out.
+    pub fn ttl(&self) -> Duration {
+        self.settings.ttl
+    }
+
+    /// By the clock by which the signs of life in a view are told.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
     }
 
     /// Somebody says that something has changed: looks at once, not only with the next sign of life.
@@ -116,10 +128,10 @@ impl Keeper {
         let _ = self.words.try_send(Word::Look);
     }
 
-    /// Gives everything away, and takes nothing more. This node stays among the others.
-    pub async fn drain(&self) {
-        // It goes already.
-        let _ = self.words.send(Word::Drain).await;
+    /// Gives everything away, and takes nothing until this is called with `false`. This node stays among the others.
+    pub async fn drain(&self, is_drained: bool) {
+        // An error: it goes already.
+        let _ = self.words.send(Word::Drain(is_drained)).await;
     }
 
     /// Gives everything away, and goes. Returns when it is done, which may take as long as the store is away.
@@ -225,8 +237,8 @@ impl Keeping {
     fn hear(&mut self, word: Word) -> bool {
         match word {
             Word::Look => true,
-            Word::Drain => {
-                self.me.is_leaving = true;
+            Word::Drain(is_drained) => {
+                self.me.is_leaving = is_drained || self.left.is_some();
                 true
             }
             Word::Leave(done) => {
@@ -284,12 +296,13 @@ impl Keeping {
 
     /// Shows how things stand, and what was written.
     fn show(&self, written: Option<Membership>) {
-        let (acting, now) = (self.holding.at(Hold::Acting).collect(), self.clock.now());
+        let acting = self.holding.at(Hold::Acting).collect();
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         self.shown.send_modify(|view| {
             let view = Arc::make_mut(view);
             (view.me, view.acting) = (self.me.id, acting);
             if let Some(membership) = written {
-                view.follow(membership, now);
+                view.follow(membership, now, elapsed);
             }
         });
     }

@@ -12,6 +12,7 @@ mod key;
 mod membership;
 mod peers;
 pub mod rules;
+mod signs;
 mod tenure;
 mod view;
 
@@ -27,5 +28,6 @@ pub use self::membership::{Member, MemberId, Membership, MembershipError};
 pub use self::peers::{
     AskError, KEY_HEADER, LOOK_PATH, Overdue, Owner, PeerAnswer, PeerRequest, Peers, Search, header_text, peer_client,
 };
+pub use self::signs::Signs;
 pub use self::tenure::Tenure;
 pub use self::view::{Change, End, Reason, View};

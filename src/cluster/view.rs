@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{info, warn};
 
 use super::membership::{Member, MemberId, Membership};
+use super::signs::Signs;
 use crate::model::{Shard, ShardSet, Timestamp};
 
 /// How many changes of owners are kept.
@@ -21,6 +23,8 @@ pub struct View {
     pub membership: Membership,
     /// The shards for which this node acts: what belongs to them is loaded.
     pub acting: ShardSet,
+    /// The signs of life that it has seen.
+    pub signs: Signs,
     /// How many shards this node has handed over to others since it started.
     pub handed_over: u64,
     /// The newest changes of owners, the oldest first.
@@ -29,8 +33,8 @@ pub struct View {
 
 impl View {
     pub(super) fn new(me: MemberId) -> Self {
-        let (membership, acting, changes) = Default::default();
-        Self { me, membership, acting, handed_over: 0, changes }
+        let (membership, acting, changes, signs) = Default::default();
+        Self { me, membership, acting, signs, handed_over: 0, changes }
     }
 
     /// Whether a member is this node.
@@ -60,7 +64,8 @@ impl View {
     }
 
     /// What this node sees next, and tells of.
-    pub(super) fn follow(&mut self, membership: Membership, now: Timestamp) {
+    pub(super) fn follow(&mut self, membership: Membership, now: Timestamp, elapsed: Duration) {
+        self.signs.look(&membership, now, elapsed);
         let mut seen = Change::all(&self.membership, &membership, now);
         if self.membership.version == 0 {
             // How things stood before it came is no news.
@@ -236,11 +241,11 @@ mod tests {
 
         let mut first = owned(std::slice::from_ref(&one), |_| Some(1));
         first.version = 1;
-        view.follow(first, Timestamp::EPOCH);
+        view.follow(first, Timestamp::EPOCH, Duration::ZERO);
         assert_eq!((view.is_settled(), view.problem()), (false, Some("the shards of this node are being loaded")));
         view.acting = ShardSet::ALL;
         assert_eq!((view.is_settled(), view.problem()), (true, None));
-        view.follow(owned(&[one, two], |index| Some(if index < 32 { 1 } else { 2 })), Timestamp::EPOCH);
+        view.follow(owned(&[one, two], |index| Some(if index < 32 { 1 } else { 2 })), Timestamp::EPOCH, Duration::ZERO);
 
         assert_eq!((view.handed_over, view.changes.len()), (32, 2));
     }
@@ -250,7 +255,7 @@ mod tests {
         let [one, two] = [1, 2].map(member);
         let mut view = View::new(two.id);
 
-        view.follow(owned(&[one, two], |index| Some(if index < 32 { 1 } else { 2 })), Timestamp::EPOCH);
+        view.follow(owned(&[one, two], |index| Some(if index < 32 { 1 } else { 2 })), Timestamp::EPOCH, Duration::ZERO);
 
         let changes: Vec<_> = view.changes.iter().map(|change| (change.shards.len(), change.reason)).collect();
         assert_eq!(changes, [(32, Reason::Free)]);
@@ -262,8 +267,8 @@ mod tests {
         let (free, mine) = (owned(std::slice::from_ref(&one), |_| None), owned(&[one], |_| Some(1)));
         let mut view = View::new(member(1).id);
         for _ in 0..=CHANGES_MAX {
-            view.follow(mine.clone(), Timestamp::EPOCH);
-            view.follow(free.clone(), Timestamp::EPOCH);
+            view.follow(mine.clone(), Timestamp::EPOCH, Duration::ZERO);
+            view.follow(free.clone(), Timestamp::EPOCH, Duration::ZERO);
         }
 
         assert_eq!(view.changes.len(), CHANGES_MAX);

@@ -16,7 +16,7 @@ use utoipa::openapi::{
 use super::listed::Listed;
 use super::operation::{JSON, Operation, Schemas, reference};
 use super::words::{MethodList, Refused, Seconds};
-use super::{health, jobs, logs, one_shot, operations, preview, service, tasks, versions};
+use super::{health, jobs, logs, nodes, one_shot, operations, preview, service, tasks, versions};
 
 const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of entries; each entry has a trigger and a \
     request, and every instant that the trigger names has exactly one recorded outcome.
@@ -58,6 +58,7 @@ fn operations() -> Vec<Operation> {
         one_shot::operations(),
         operations::operations(),
         logs::operations(),
+        nodes::operations(),
         health::operations(),
         service::operations(),
     ];
@@ -75,6 +76,7 @@ fn tags() -> Vec<Tag> {
         one_shot::tag(),
         operations::tag(),
         logs::tag(),
+        nodes::tag(),
         health::tag(),
         service::tag(),
     ]

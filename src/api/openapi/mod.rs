@@ -7,6 +7,7 @@ mod health;
 mod jobs;
 mod listed;
 mod logs;
+mod nodes;
 mod one_shot;
 mod operation;
 mod operations;

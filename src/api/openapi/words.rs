@@ -6,8 +6,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 
+use crate::cluster::Reason;
 use crate::model::cron::CronExpr;
 use crate::model::{NAME_LEN_MAX, RecordKind, TargetUrl, Trigger};
+
+const OWNER_CHANGES: [Reason; 5] = [Reason::Free, Reason::HandedOver, Reason::Silent, Reason::Restarted, Reason::Left];
 
 /// A text of so many letters.
 pub(super) fn text(min: usize, max: usize) -> ObjectBuilder {
@@ -95,6 +98,10 @@ words! {
         .max_length(Some(TargetUrl::LEN_MAX))
         .format(format("http-url"))
         .examples(["https://example.com/backup"]);
+
+    /// Why shards changed their owner: nobody had them, both nodes live, or the former owner gave no sign of life, was started anew,
+    /// or went.
+    OwnerChange = one_of(OWNER_CHANGES.iter().map(|reason| reason.as_str()));
 
     /// Numbers with units: `d`, `h`, `m`, `s`, `ms`; whole milliseconds.
     Duration = pattern(r"^([0-9]+(\.[0-9]+)?(d|h|m|s|ms))+$").max_length(Some(64)).examples(["1h30m"]);

@@ -102,6 +102,16 @@ impl Service {
         self.open(path, &bytes)
     }
 
+    /// The same by GET.
+    pub(in crate::cli) async fn get(&self, path: &str, answer_max: usize) -> Result<Answer, CallError> {
+        let answer = self.send(path, || self.request(Method::GET, path)).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.complaint(path, answer).await);
+        }
+        let bytes = self.collect(path, answer, answer_max).await?;
+        self.open(path, &bytes)
+    }
+
     /// Whether this program runs there. The mirrored service does not know the path.
     pub(in crate::cli) async fn is_ours(&self) -> Result<bool, CallError> {
         #[derive(Deserialize)]
