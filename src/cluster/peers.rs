@@ -34,6 +34,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// How many connections to a node are kept open while nothing goes over them.
 const IDLE_MAX: usize = 64;
+/// How long such a connection is kept. Less than a server waits for the next request: else one could be sent just when the other end closes.
+const IDLE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the answer of a member that has gone may still be on its way.
 const LAST_WORD_MAX: Duration = Duration::from_millis(500);
 /// How long a node that is told to look may take to say that it does.
@@ -125,6 +127,7 @@ pub fn peer_client() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_MAX)
         .read_timeout(ANSWER_MAX)
         .pool_max_idle_per_host(IDLE_MAX)
+        .pool_idle_timeout(IDLE_WITHIN)
         .tcp_nodelay(true)
         .no_proxy()
         .no_gzip()

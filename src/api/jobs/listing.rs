@@ -21,8 +21,9 @@ const TASKS_AT_ONCE: usize = 10_000;
 
 pub(super) async fn list(services: &Services, parameters: &Parameters) -> Answered {
     let (super::Page { skip, limit }, text) = (parameters.page()?, parameters.text()?);
-    let (mut question, mut found, mut seen) = (JobsNamed { text, after: None }, Vec::new(), 0);
+    let (mut question, mut found, mut seen) = (JobsNamed { text, after: None, wanted: 0 }, Vec::new(), 0);
     while found.len() < limit {
+        question.wanted = skip.saturating_add(limit).saturating_sub(seen);
         let Page { items, through } = page(services, &question).await?;
         for (identity, entries) in items {
             for entry in entries {
@@ -75,6 +76,8 @@ pub(in crate::api) struct JobsNamed {
     /// In small letters.
     text: Option<String>,
     after: Option<String>,
+    /// When there are so many, the page ends.
+    wanted: usize,
 }
 
 impl Question for JobsNamed {
@@ -82,15 +85,16 @@ impl Question for JobsNamed {
     type Answer = Page<Vec<String>>;
 
     async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Self::Answer, ApiError> {
-        let mut items = Vec::new();
+        let (mut items, mut count) = (Vec::new(), 0);
         let place = Scan { shards, prefix: "", after: self.after.as_deref(), tasks_max: TASKS_AT_ONCE };
         let through = scan(services, place, |revision| {
             let entries: Vec<String> =
                 holding(revision, self.text.as_deref()).map(|entry| entry.name.as_str().to_owned()).collect();
+            count += entries.len();
             if !entries.is_empty() {
                 items.push((revision.task.identity.as_str().to_owned(), entries));
             }
-            true
+            count < self.wanted
         });
         let through = through.await?;
         Ok(Page { items, through })

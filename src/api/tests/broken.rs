@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -10,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::node::{KEY, Node, names, task};
+use super::node::{KEY, Node, TTL, names, task};
 use crate::clock::SystemClock;
 use crate::cluster::{Holder, Keeper, KeeperSettings, Member, Tenure};
 use crate::model::{Identity, Shard, ShardSet, Timestamp};
@@ -46,7 +45,7 @@ async fn breaking(store: &MemoryStore) -> (Keeper, Arc<AtomicUsize>) {
     });
     let clock = Arc::new(SystemClock);
     let me = Member::new(Uuid::new_v4(), &url, Timestamp::EPOCH);
-    let settings = KeeperSettings { ttl: Duration::from_secs(1) };
+    let settings = KeeperSettings { ttl: TTL };
     let tenure = Tenure::shared(clock.clone());
     (Keeper::start(me, Arc::new(store.beside()), Arc::new(Nothing), tenure, clock, settings), asked)
 }
