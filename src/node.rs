@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::Tenure;
+use crate::cluster::{Agreement, Tenure};
 use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner, Recovered, Recurring};
@@ -126,6 +126,7 @@ impl Node {
             dispatch: dispatch.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
+            agreement: Agreement::alone(),
         };
         let catalog = Catalog::new(revisions, means);
         // Nothing is awaited between the start of the engine and this: a fire to the service itself finds it open.

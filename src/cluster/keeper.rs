@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use log::{error, info, warn};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use xxhash_rust::xxh64::xxh64;
 
@@ -38,6 +38,9 @@ pub trait Holder: Send + Sync + 'static {
 
     /// Ends to act for everything, at once: others may act for it already.
     async fn lose(&self);
+
+    /// Looks what is paused, and brings into force what is new. Gives the version that is in force then.
+    async fn follow_pauses(&self) -> Result<u64, StoreError>;
 }
 
 /// How a node takes part.
@@ -61,6 +64,8 @@ enum Word {
     Leave(oneshot::Sender<()>),
     Taken(MemberId, ShardSet),
     Stopped(MemberId, ShardSet),
+    /// This version of what is paused is in force here.
+    Pauses(u64),
 }
 
 impl Keeper {
@@ -83,6 +88,7 @@ impl Keeper {
             left: None,
             told: String::new(),
             work: JoinSet::new(),
+            pauses_look: None,
             words: words.clone(),
             shown,
             store,
@@ -126,6 +132,8 @@ struct Keeping {
     /// What was said of the store, so that it is said once.
     told: String,
     work: JoinSet<()>,
+    /// The newest look at what is paused.
+    pauses_look: Option<AbortHandle>,
     words: mpsc::Sender<Word>,
     shown: watch::Sender<Arc<Membership>>,
     store: Arc<dyn RegisterStore>,
@@ -223,6 +231,8 @@ impl Keeping {
                 }
                 false
             }
+            // The others wait for it.
+            Word::Pauses(version) => std::mem::replace(&mut self.me.pauses, version) != version,
             Word::Stopped(life, shards) => {
                 let of_this_life = shards.iter().filter(|_| life == self.me.id);
                 of_this_life.filter(|shard| self.holding.stopped(*shard)).for_each(|shard| self.tenure.close(shard));
@@ -232,6 +242,7 @@ impl Keeping {
     }
 
     async fn turn(&mut self) -> Result<Turn, TurnError> {
+        self.look_at_pauses();
         let now = self.read().await?;
         let seen_at = self.clock.elapsed();
         self.observer.look(&now, seen_at);
@@ -258,6 +269,21 @@ impl Keeping {
         self.follow(&next);
         self.shown.send_replace(Arc::new(next));
         Ok(Turn::Taken)
+    }
+
+    /// Apart: a sign of life does not wait for it. What it finds is written with the next one, at once.
+    fn look_at_pauses(&mut self) {
+        if self.pauses_look.as_ref().is_some_and(|look| !look.is_finished()) {
+            return;
+        }
+        let (holder, words, patience) = (self.holder.clone(), self.words.clone(), self.ttl);
+        self.pauses_look = Some(self.work.spawn(async move {
+            // Otherwise the next turn looks again: until then this node stands there with the version before.
+            if let Ok(Ok(version)) = timeout(patience, holder.follow_pauses()).await {
+                // The keeper may have ended.
+                let _ = words.send(Word::Pauses(version)).await;
+            }
+        }));
     }
 
     fn next(&self, now: &Membership, silent: &BTreeSet<MemberId>) -> Result<Membership, rules::TakenOut> {

@@ -19,12 +19,16 @@ struct Sharing {
 impl Sharing {
     async fn join(number: u8, clock: &Arc<SimClock>, store: &MemoryStore, sink: &Sink) -> Self {
         let tenure = Tenure::shared(clock.clone());
-        let beside = store.beside();
-        let node = Node::start_of(ShardSet::EMPTY, tenure.clone(), clock.clone(), beside, sink.clone()).await;
-        let shards = Arc::new(Shards::new(node.catalog.clone(), "test", engine::Settings::default()));
-        let settings = KeeperSettings { ttl: Duration::from_secs(3) };
+        let (beside, ttl) = (store.beside(), Duration::from_secs(3));
+        let agreement = Agreement::shared(ttl);
+        let shared = (tenure.clone(), agreement.clone());
+        let node = Node::start_of(ShardSet::EMPTY, shared, clock.clone(), beside, sink.clone()).await;
+        let settings = engine::Settings { pause_reach: agreement.reach(), ..engine::Settings::default() };
+        let shards = Arc::new(Shards::new(node.catalog.clone(), "test", settings));
+        let settings = KeeperSettings { ttl };
         let register = Arc::new(node.store.clone());
         let keeper = Keeper::start(member(number), register, shards, tenure.clone(), clock.clone(), settings);
+        agreement.join(keeper.clone(), Arc::new(|| {}));
         let engine = node.means.engine.clone();
         tokio::spawn(async move {
             // As the planning job does each second.
