@@ -126,6 +126,7 @@ impl Node {
             dispatch: dispatch.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
+            tenure: Tenure::alone(clock.clone()),
             agreement: Agreement::alone(),
         };
         let catalog = Catalog::new(revisions, means);

@@ -107,9 +107,9 @@ impl ApiError {
             CatalogError::Engine(EngineError::NotOwned) => Self::Busy(with_causes(&error)),
             CatalogError::Engine(EngineError::Stopped) => Self::Busy("the service is going down".to_owned()),
             CatalogError::Store(_)
-            | CatalogError::Engine(
-                EngineError::CannotClaim | EngineError::NotKept | EngineError::PausesChanged,
-            ) => Self::Failed(with_causes(&error)),
+            | CatalogError::Engine(EngineError::CannotClaim | EngineError::NotKept | EngineError::PausesChanged) => {
+                Self::Failed(with_causes(&error))
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use self::dead_letters::InHand;
 use crate::clock::Clock;
-use crate::cluster::Agreement;
+use crate::cluster::{Agreement, Tenure};
 use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineError};
 use crate::journal::Journal;
@@ -86,6 +86,8 @@ pub struct Means {
     pub journal: Journal,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Says what this node may act for.
+    pub tenure: Tenure,
     /// Tells whether the other nodes follow.
     pub agreement: Agreement,
 }
@@ -97,6 +99,7 @@ struct Rooms {
     dispatch: Dispatch,
     journal: Journal,
     clock: Arc<dyn Clock>,
+    tenure: Tenure,
     agreement: Agreement,
     in_hand: InHand,
 }
@@ -128,9 +131,9 @@ impl Catalog {
     pub fn new(revisions: Vec<Arc<Revision>>, means: Means) -> Self {
         let mut tasks = Tasks::default();
         revisions.into_iter().for_each(|revision| tasks.put(revision));
-        let Means { store, engine, dispatch, journal, clock, agreement } = means;
+        let Means { store, engine, dispatch, journal, clock, tenure, agreement } = means;
         let (tasks, in_hand) = (RwLock::new(tasks), InHand::default());
-        Self { rooms: Arc::new(Rooms { tasks, store, engine, dispatch, journal, clock, agreement, in_hand }) }
+        Self { rooms: Arc::new(Rooms { tasks, store, engine, dispatch, journal, clock, tenure, agreement, in_hand }) }
     }
 }
 

@@ -8,6 +8,8 @@ use crate::engine::EngineError;
 use crate::model::{PauseScope, Pauses};
 use crate::store::StoreError;
 
+const FOLLOWING: &str = "following what is paused";
+
 impl Catalog {
     /// Pauses all firing, or that of entries with a tag. When this returns, it is durable, and nothing later is handed out,
     /// by any node.
@@ -42,8 +44,12 @@ impl Rooms {
     /// Brings into force what is stored, if it is newer. Gives the version that is in force then.
     pub(super) async fn follow_pauses(&self) -> Result<u64, StoreError> {
         let stored = self.store.pauses().await?;
-        let stopped =
-            |error: EngineError| StoreError::Unavailable { doing: "following what is paused", source: error.into() };
+        if !self.tenure.is_valid() {
+            // Others may act for what this node had: nothing of it is to be recorded here.
+            let source = "this node waits until the others take a sign of life of it".into();
+            return Err(StoreError::Unavailable { doing: FOLLOWING, source });
+        }
+        let stopped = |error: EngineError| StoreError::Unavailable { doing: FOLLOWING, source: error.into() };
         self.engine.follow_pauses(stored).await.map_err(stopped)
     }
 

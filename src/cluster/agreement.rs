@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, timeout};
 
 use super::keeper::Keeper;
 use super::membership::Membership;
@@ -69,16 +69,16 @@ impl Shared {
             return false;
         };
         let mut view = keeper.view();
-        let look_every = rules::interval(self.ttl) / 2;
+        let mut looks = interval(rules::interval(self.ttl) / 2);
         wake();
         loop {
             if all_hold(&view.borrow_and_update(), version) {
                 return true;
             }
-            keeper.look();
             tokio::select! {
                 shown = view.changed() => if shown.is_err() { return false },
-                () = sleep(look_every) => {}
+                // The first one is at once. Not after each change that is seen: each look of one is a change to the others.
+                _ = looks.tick() => keeper.look(),
             }
         }
     }

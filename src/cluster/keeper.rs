@@ -242,7 +242,6 @@ impl Keeping {
     }
 
     async fn turn(&mut self) -> Result<Turn, TurnError> {
-        self.look_at_pauses();
         let now = self.read().await?;
         let seen_at = self.clock.elapsed();
         self.observer.look(&now, seen_at);
@@ -268,10 +267,12 @@ impl Keeping {
         self.tenure.extend(rules::deadline(begun, self.ttl));
         self.follow(&next);
         self.shown.send_replace(Arc::new(next));
+        self.look_at_pauses();
         Ok(Turn::Taken)
     }
 
-    /// Apart: a sign of life does not wait for it. What it finds is written with the next one, at once.
+    /// Apart: a sign of life does not wait for it. What it finds is written with the next one, at once. Not before the others have
+    /// taken a sign of life: whoever was taken out must not record anything of what it had.
     fn look_at_pauses(&mut self) {
         if self.pauses_look.as_ref().is_some_and(|look| !look.is_finished()) {
             return;

@@ -187,7 +187,7 @@ impl RunLoop {
                 self.holds_waiting.push_back((identity, answer));
             } else if !self.agenda.is_open(&identity, self.latest) {
                 self.hold(identity, answer);
-            } else if !self.status.is_claiming.load(Ordering::Relaxed) {
+            } else if self.cannot_claim() {
                 // The caller may have gone: then nobody needs the answer.
                 let _ = answer.send(Err(EngineError::CannotClaim));
             } else {

@@ -160,6 +160,12 @@ impl RunLoop {
         }
     }
 
+    /// Whether the store has just refused a claim. One that did so earlier is asked again: where everything is paused nobody
+    /// else asks it for long.
+    pub(super) fn cannot_claim(&self) -> bool {
+        !self.status.is_claiming.load(Ordering::Relaxed) && self.latest < self.plan_not_before
+    }
+
     pub(super) fn planning_takes_too_long(&self) -> bool {
         self.planning.is_some() && self.now().since(self.planning_since) > PLANNING_TOO_LONG_AFTER
     }

@@ -182,14 +182,14 @@ impl RunLoop {
         if !has_to_wait {
             self.write_pauses(order, until);
             false
-        } else if self.status.is_claiming.load(std::sync::atomic::Ordering::Relaxed) {
-            self.wants_plan |= order.pause.is_none();
-            self.pausing = Pausing::Waiting(order, until);
-            false
-        } else {
+        } else if self.cannot_claim() {
             // The caller may have gone: then nobody needs the answer.
             let _ = order.answer.send(Err(EngineError::CannotClaim));
             true
+        } else {
+            self.wants_plan |= order.pause.is_none();
+            self.pausing = Pausing::Waiting(order, until);
+            false
         }
     }
 

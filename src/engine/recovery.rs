@@ -18,8 +18,8 @@ use super::pausing::unfired;
 use super::standing::{Lull, Reach, Standing, instants_of, open_stretches};
 use crate::journal::{Journal, JournalStopped, missed_record, paused_record};
 use crate::model::{
-    Delivery, Entry, EntryName, EntryOptions, Fire, Identity, Lease, Lifted, Misfire, Pause, Pauses, Record, Revision, RunId, ShardSet, Stretch, Timestamp,
-    Trigger,
+    Delivery, Entry, EntryName, EntryOptions, Fire, Identity, Lease, Lifted, Misfire, Pause, Pauses, Record, Revision,
+    RunId, ShardSet, Stretch, Timestamp, Trigger,
 };
 use crate::store::{Outcome, Store, StoreError};
 

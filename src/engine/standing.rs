@@ -270,8 +270,10 @@ mod tests {
         let entry = &revision.task.entries[0];
         let of = |claimed: i64, lulls: &[(i64, i64, i64)]| {
             let mut standing = Standing::of(&revision, entry, reach(0, claimed, None, 200), &[]);
-            let lull = |&(since, known_since, until)| {
-                Lull { since: at(since), known_since: at(known_since), until: at(until) }
+            let lull = |&(since, known_since, until)| Lull {
+                since: at(since),
+                known_since: at(known_since),
+                until: at(until),
             };
             let lulls: Vec<Lull> = lulls.iter().map(lull).collect();
             let lulled = standing.take_lulled(&revision, entry, &lulls);

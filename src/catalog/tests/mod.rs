@@ -6,6 +6,7 @@ mod dead_letters;
 mod one_shots;
 mod options;
 mod promise;
+mod shared_pauses;
 mod stops;
 mod tenancy;
 
@@ -122,7 +123,7 @@ impl Node {
             history: shared.clone(),
             results: shared.clone(),
             clock: clock.clone(),
-            tenure,
+            tenure: tenure.clone(),
         };
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };
@@ -132,7 +133,7 @@ impl Node {
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, shared.clone(), for_engine, for_dispatch, clock.clone(), &settings);
-        let means = Means { store: shared, engine, dispatch, journal, clock: clock.clone(), agreement };
+        let means = Means { store: shared, engine, dispatch, journal, clock: clock.clone(), tenure, agreement };
         let catalog = Catalog::new(revisions, means.clone());
         Self { clock, store, means, catalog, sink }
     }
