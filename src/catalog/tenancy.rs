@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{Catalog, Rooms};
 use crate::cluster::Holder;
 use crate::dispatch::Letting;
-use crate::engine;
+use crate::engine::{self, EngineError};
 use crate::model::{Shard, ShardSet};
 use crate::observe::with_causes;
 use crate::store::StoreError;
@@ -19,6 +19,7 @@ use crate::store::StoreError;
 const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 /// About how many tasks are given away at once, were they spread over all shards: the next owner loads them in a part of a second.
 const GIVEN_AT_ONCE: usize = 10_000;
+const TAKING: &str = "taking shards";
 /// How often is looked whether they have ended.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -64,15 +65,21 @@ impl Holder for Shards {
     async fn take(&self, shards: ShardSet) -> Result<(), StoreError> {
         let Rooms { store, journal, clock, engine, .. } = self.rooms();
         let leases = store.take(shards, &self.owner).await?;
-        let mut recovered = engine::recover(store.as_ref(), journal, &leases, clock.now(), &self.settings).await?;
-        // Before anything of them fires: who asks then finds the task.
-        for revision in std::mem::take(&mut recovered.revisions) {
-            let identity = revision.task.identity.clone();
-            self.rooms().set(&identity, Some(revision));
+        loop {
+            let mut recovered = engine::recover(store.as_ref(), journal, &leases, clock.now(), &self.settings).await?;
+            // Before anything of them fires: who asks then finds the task.
+            for revision in std::mem::take(&mut recovered.revisions) {
+                let identity = revision.task.identity.clone();
+                self.rooms().set(&identity, Some(revision));
+            }
+            match engine.take(recovered).await {
+                Err(EngineError::PausesChanged) => {}
+                taken => {
+                    let stopped = |error: EngineError| StoreError::Unavailable { doing: TAKING, source: error.into() };
+                    return taken.map_err(stopped);
+                }
+            }
         }
-        let stopped =
-            |error: engine::EngineError| StoreError::Unavailable { doing: "taking shards", source: error.into() };
-        engine.take(recovered).await.map_err(stopped)
     }
 
     async fn stop(&self, shards: ShardSet) {
@@ -103,6 +110,10 @@ impl Holder for Shards {
         self.rooms().forget(ShardSet::ALL);
         let _ = dispatch.let_go(ShardSet::ALL, Letting::Lost).await;
         journal.unsettled().forget(ShardSet::ALL);
+    }
+
+    async fn follow_pauses(&self) -> Result<u64, StoreError> {
+        self.rooms().follow_pauses().await
     }
 }
 
