@@ -111,9 +111,11 @@ impl ApiError {
             CatalogError::Outdated { current, .. } => Self::Outdated { text: error.to_string(), current: *current },
             // The client's own: there was nothing to be changed.
             CatalogError::Store(cause @ StoreError::Cursor(_)) => Self::Refused(cause.to_string()),
+            CatalogError::NotEverywhere => Self::Busy(error.to_string()),
             CatalogError::Engine(EngineError::NotOwned) => Self::Elsewhere,
             CatalogError::Engine(EngineError::Stopped) => Self::Busy("the service is going down".to_owned()),
-            CatalogError::Store(_) | CatalogError::Engine(EngineError::CannotClaim | EngineError::NotKept) => {
+            CatalogError::Store(_)
+            | CatalogError::Engine(EngineError::CannotClaim | EngineError::NotKept | EngineError::PausesChanged) => {
                 Self::Failed(with_causes(&error))
             }
         }

@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::dead_letters::InHand;
 use crate::clock::Clock;
+use crate::cluster::{Agreement, Tenure};
 use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineError};
 use crate::journal::Journal;
@@ -55,6 +56,9 @@ pub enum CatalogError {
     /// The change broke off. It is either done whole or not at all; read it back.
     #[error("the change broke off, read the task back")]
     BrokeOff,
+    /// What is paused was changed, but a node that takes part does not follow: it may fire still, or not yet. Ask again.
+    #[error("it is stored, but not every node follows yet: ask again")]
+    NotEverywhere,
 }
 
 fn outdated(current: u64) -> String {
@@ -83,6 +87,10 @@ pub struct Means {
     pub journal: Journal,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Says what this node may act for.
+    pub tenure: Tenure,
+    /// Tells whether the other nodes follow.
+    pub agreement: Agreement,
 }
 
 struct Rooms {
@@ -92,6 +100,8 @@ struct Rooms {
     dispatch: Dispatch,
     journal: Journal,
     clock: Arc<dyn Clock>,
+    tenure: Tenure,
+    agreement: Agreement,
     in_hand: InHand,
 }
 
@@ -124,9 +134,9 @@ impl Catalog {
     pub fn new(revisions: Vec<Arc<Revision>>, means: Means) -> Self {
         let mut tasks = Tasks { shards: ShardSet::ALL, ..Tasks::default() };
         revisions.into_iter().for_each(|revision| tasks.put(revision));
-        let Means { store, engine, dispatch, journal, clock } = means;
+        let Means { store, engine, dispatch, journal, clock, tenure, agreement } = means;
         let (tasks, in_hand) = (RwLock::new(tasks), InHand::default());
-        Self { rooms: Arc::new(Rooms { tasks, store, engine, dispatch, journal, clock, in_hand }) }
+        Self { rooms: Arc::new(Rooms { tasks, store, engine, dispatch, journal, clock, tenure, agreement, in_hand }) }
     }
 }
 

@@ -5,6 +5,7 @@
 //! says. The [`rules`] are pure functions; [`Keeper`] carries them out. [`Tenure`] tells the other rooms whether this node may act
 //! for a shard, right before they do.
 
+mod agreement;
 pub mod dealing;
 mod holding;
 mod keeper;
@@ -21,6 +22,7 @@ pub(crate) mod played;
 #[cfg(test)]
 mod tests;
 
+pub use self::agreement::{Agreement, Wake};
 pub use self::holding::{Duty, Hold, Holding};
 pub use self::keeper::{Holder, Keeper, KeeperSettings};
 pub use self::key::ClusterKey;

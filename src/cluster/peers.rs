@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
+use super::agreement::Wake;
 use super::keeper::Keeper;
 use super::key::ClusterKey;
 use super::membership::{Member, MemberId};
@@ -233,6 +234,15 @@ impl Peers {
             let _ = timeout(POKE_MAX, self.ask(member, request)).await;
         });
         join_all(poked).await;
+    }
+
+    /// The same for who does not wait for it.
+    pub fn wake(&self) -> Wake {
+        let peers = self.clone();
+        Arc::new(move || {
+            let peers = peers.clone();
+            tokio::spawn(async move { peers.poke().await });
+        })
     }
 
     /// Sends a request to a member and waits for the head of its answer, as long as it takes part.

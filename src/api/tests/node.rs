@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::api::{Api, Server, Services, Settings};
 use crate::catalog::{self, Catalog, Shards};
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::{ClusterKey, Keeper, KeeperSettings, Member, Peers, Tenure, peer_client};
+use crate::cluster::{Agreement, ClusterKey, Keeper, KeeperSettings, Member, Peers, Tenure, peer_client};
 use crate::dispatch::{self, Answer, OutgoingRequest, Patience, Transport, TransportError};
 use crate::engine;
 use crate::journal::{self, Journal};
@@ -75,6 +75,8 @@ impl Node {
             dispatch,
             journal: journal.clone(),
             clock: clock.clone(),
+            tenure: tenure.clone(),
+            agreement: Agreement::alone(),
         };
         let catalog = Catalog::new(Vec::new(), means);
         let shards = Arc::new(Shards::new(catalog.clone(), "test", engine_settings));
