@@ -34,6 +34,7 @@ pub struct Shards {
 impl Shards {
     /// Of this catalog.
     pub fn new(catalog: Catalog, owner: &str, settings: engine::Settings) -> Self {
+        catalog.rooms.forget(ShardSet::ALL);
         Self { catalog, owner: owner.into(), settings }
     }
 
@@ -76,10 +77,14 @@ impl Holder for Shards {
                 Err(EngineError::PausesChanged) => {}
                 taken => {
                     let stopped = |error: EngineError| StoreError::Unavailable { doing: TAKING, source: error.into() };
-                    return taken.map_err(stopped);
+                    taken.map_err(stopped)?;
+                    break;
                 }
             }
         }
+        // From now on who does not find a task knows that there is none.
+        shards.iter().for_each(|shard| self.rooms().tasks_mut().shards.insert(shard));
+        Ok(())
     }
 
     async fn stop(&self, shards: ShardSet) {
@@ -120,7 +125,8 @@ impl Holder for Shards {
 impl Rooms {
     /// The tasks of these shards are another node's.
     fn forget(&self, shards: ShardSet) {
-        let mut tasks = self.tasks.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tasks = self.tasks_mut();
+        shards.iter().for_each(|shard| tasks.shards.remove(shard));
         let gone: Vec<_> = tasks.all.values().filter(|revision| shards.contains(revision.shard())).cloned().collect();
         gone.iter().for_each(|revision| tasks.remove(&revision.task.identity));
     }

@@ -21,7 +21,7 @@ use self::waiting::{patiently, write_left_overs};
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::{Agreement, Keeper, Tenure};
+use crate::cluster::{Agreement, Keeper, Peers, Tenure};
 use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner};
@@ -85,6 +85,7 @@ pub struct Node {
     tenure: Tenure,
     /// Among others; `None`: alone on the embedded store.
     keeper: Option<Keeper>,
+    peers: Peers,
     shutdown_grace: Duration,
 }
 
@@ -140,11 +141,13 @@ impl Node {
                 let (store, catalog, tenure) = (store.clone(), catalog.clone(), tenure.clone());
                 let (clock, ttl, engine) = (clock.clone(), settings.sharing.ttl, for_engine);
                 let joining = Joining { api: &api, store, catalog, tenure, clock, home, url, ttl, engine };
-                let keeper = joining.join().await?;
-                agreement.join(keeper.clone(), Arc::new(|| {}));
-                Some(keeper)
+                Some(joining.join().await?)
             }
         };
+        let peers = joining::peers(keeper.clone(), &tenure, &settings.sharing)?;
+        if let Some(keeper) = &keeper {
+            agreement.join(keeper.clone(), peers.wake());
+        }
         // Nothing is awaited between the first fire and this: one to the service itself finds it open.
         api.open(Services {
             catalog: catalog.clone(),
@@ -155,6 +158,7 @@ impl Node {
             index_name: settings.api.index_name.as_str().into(),
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
+            peers: peers.clone(),
         });
         let planner = Planner::start(recurring::jobs(recurring::Means {
             catalog: catalog.clone(),
@@ -172,7 +176,7 @@ impl Node {
         }
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
-        Ok(Self { api, server, planner, engine, dispatch, journal, store, tenure, keeper, shutdown_grace })
+        Ok(Self { api, server, planner, engine, dispatch, journal, store, tenure, keeper, peers, shutdown_grace })
     }
 
     /// Where it listens.
@@ -187,6 +191,8 @@ impl Node {
         if let Some(keeper) = &self.keeper {
             // Requests are answered meanwhile, and those of what others own by now go there.
             joining::leave(keeper, &self.tenure, left()).await;
+            // So that they send nothing more to this node when it closes its connections.
+            self.peers.poke().await;
         }
         self.api.drain();
         self.server.stop(left()).await;

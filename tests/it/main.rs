@@ -2,6 +2,7 @@
 
 mod apply;
 mod bulk;
+mod cluster_requests;
 mod command_line;
 mod crash;
 mod durability;
