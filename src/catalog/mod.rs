@@ -26,6 +26,7 @@ pub use self::change::{Put, Removal, Switch};
 pub use self::dead_letters::{DEAD_LETTERS_MAX, Dealt, Letter};
 pub use self::runs::{BACKFILL_MAX, RunRefused};
 pub use self::tenancy::Shards;
+pub use crate::dispatch::Broken;
 pub use crate::model::PauseScope;
 
 /// Why a change did not happen.

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use log::{error, info, warn};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use xxhash_rust::xxh64::xxh64;
 
+use super::handing::Stop;
+use super::holder::Holder;
 use super::holding::{Duty, Hold, Holding};
+use super::lingering::Lingering;
 use super::membership::{Member, MemberId, Membership, MembershipError};
 use super::rules::{self, Observer, Standing};
 use super::tenure::Tenure;
@@ -26,19 +28,6 @@ const AGAIN_AFTER_MAX_MS: u64 = 50;
 const LOAD_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How many words may wait for the keeper. Each is of a shard, or of somebody who waits for the answer.
 const WORDS_MAX: usize = 256;
-
-/// What a node does when its shards change.
-#[async_trait]
-pub trait Holder: Send + Sync + 'static {
-    /// Loads what belongs to these shards. When it returns, the node acts for them. An error: nothing was done.
-    async fn take(&self, shards: ShardSet) -> Result<(), StoreError>;
-
-    /// Ends to act for these shards. When it returns, all that the next owner has to know is durable.
-    async fn stop(&self, shards: ShardSet);
-
-    /// Ends to act for everything, at once: others may act for it already.
-    async fn lose(&self);
-}
 
 /// How a node takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +44,16 @@ pub struct Keeper {
 }
 
 #[derive(Debug)]
-enum Word {
+pub(super) enum Word {
     /// Something has changed: look now.
     Look,
     Leave(oneshot::Sender<()>),
     Taken(MemberId, ShardSet),
-    Stopped(MemberId, ShardSet),
+    Stopped(MemberId, Stop),
+    /// All that was under way of these shards at a stop has ended.
+    Ended(MemberId, u64, ShardSet),
+    /// What former owners had under way was looked at, and these shards need no other look.
+    Looked(MemberId, ShardSet),
 }
 
 impl Keeper {
@@ -80,6 +73,7 @@ impl Keeper {
             has_tried: false,
             observer: Observer::default(),
             holding: Holding::default(),
+            lingering: Lingering::default(),
             left: None,
             told: String::new(),
             work: JoinSet::new(),
@@ -116,20 +110,21 @@ impl Keeper {
     }
 }
 
-struct Keeping {
-    me: Member,
+pub(super) struct Keeping {
+    pub(super) me: Member,
     has_tried: bool,
     observer: Observer,
-    holding: Holding,
+    pub(super) holding: Holding,
+    pub(super) lingering: Lingering,
     /// Who waits until it has left.
     left: Option<oneshot::Sender<()>>,
     /// What was said of the store, so that it is said once.
     told: String,
-    work: JoinSet<()>,
-    words: mpsc::Sender<Word>,
+    pub(super) work: JoinSet<()>,
+    pub(super) words: mpsc::Sender<Word>,
     shown: watch::Sender<Arc<Membership>>,
     store: Arc<dyn RegisterStore>,
-    holder: Arc<dyn Holder>,
+    pub(super) holder: Arc<dyn Holder>,
     tenure: Tenure,
     clock: Arc<dyn Clock>,
     ttl: Duration,
@@ -192,10 +187,10 @@ impl Keeping {
             tokio::select! {
                 () = &mut pause => return,
                 Some(word) = inbox.recv() => {
-                    let asks = self.hear(word);
+                    let mut asks = self.hear(word);
                     // More may wait behind it, of other shards.
                     while let Ok(word) = inbox.try_recv() {
-                        self.hear(word);
+                        asks |= self.hear(word);
                     }
                     if asks {
                         return;
@@ -223,10 +218,20 @@ impl Keeping {
                 }
                 false
             }
-            Word::Stopped(life, shards) => {
+            Word::Stopped(life, Stop { number, shards, lingers }) => {
                 let of_this_life = shards.iter().filter(|_| life == self.me.id);
-                of_this_life.filter(|shard| self.holding.stopped(*shard)).for_each(|shard| self.tenure.close(shard));
+                let stopped: ShardSet = of_this_life.filter(|shard| self.holding.stopped(*shard)).collect();
+                stopped.iter().for_each(|shard| self.tenure.close(shard));
+                // The write that gives them away says so.
+                self.lingering.stopped(number, stopped & lingers);
                 true
+            }
+            Word::Ended(life, stop, shards) => life == self.me.id && self.lingering.ended(stop, shards),
+            Word::Looked(life, over) => {
+                if life == self.me.id {
+                    self.lingering.looked(over);
+                }
+                false
             }
         }
     }
@@ -236,7 +241,7 @@ impl Keeping {
         let seen_at = self.clock.elapsed();
         self.observer.look(&now, seen_at);
         let silent = self.observer.silent(seen_at, self.ttl);
-        let goes = self.me.is_leaving && self.holding.is_empty();
+        let goes = self.me.is_leaving && self.holding.is_empty() && self.lingering.own().is_empty();
         let next = if goes { Ok(rules::without(&now, self.me.id)) } else { self.next(&now, &silent) };
         let Ok(next) = next else { return Ok(Turn::TakenOut) };
         for member in now.members().iter().filter(|member| next.member(member.id).is_none()) {
@@ -261,7 +266,7 @@ impl Keeping {
     }
 
     fn next(&self, now: &Membership, silent: &BTreeSet<MemberId>) -> Result<Membership, rules::TakenOut> {
-        let me = Member { clock: self.clock.now().millis(), ..self.me.clone() };
+        let me = Member { clock: self.clock.now().millis(), lingers: self.lingering.own(), ..self.me.clone() };
         let stopped = self.holding.at(Hold::Stopped).collect();
         rules::next(now, &Standing { me: &me, has_tried: self.has_tried, silent, stopped })
     }
@@ -299,9 +304,10 @@ impl Keeping {
         let (life, words) = (self.me.id, self.words.clone());
         if !take.is_empty() {
             info!(shards = take.len(); "this node takes shards");
-            let (holder, words) = (self.holder.clone(), words.clone());
+            let lingering = self.lingering.take(written, take);
+            let holder = self.holder.clone();
             self.work.spawn(async move {
-                while let Err(error) = holder.take(take).await {
+                while let Err(error) = holder.take(take, lingering).await {
                     error!("shards cannot be loaded yet: {}", with_causes(&error));
                     sleep(LOAD_AGAIN_AFTER).await;
                 }
@@ -310,13 +316,9 @@ impl Keeping {
             });
         }
         if !stop.is_empty() {
-            info!(shards = stop.len(); "this node gives shards away");
-            let holder = self.holder.clone();
-            self.work.spawn(async move {
-                holder.stop(stop).await;
-                let _ = words.send(Word::Stopped(life, stop)).await;
-            });
+            self.give_away(stop);
         }
+        self.look_at_lingering(written);
         while self.work.try_join_next().is_some() {}
     }
 
@@ -333,6 +335,7 @@ impl Keeping {
         self.has_tried = false;
         self.observer = Observer::default();
         self.holding = Holding::default();
+        self.lingering = Lingering::default();
     }
 
     /// Of two who met, not both try again at the same moment.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::model::{Shard, Timestamp};
+use crate::model::{Shard, ShardSet, Timestamp};
 
 /// The form of the document. A node refuses a newer one: it would not understand what it has to keep to.
 const FORMAT: u32 = 1;
@@ -51,6 +51,31 @@ pub struct Member {
     /// It gives away what it owns and takes nothing more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_leaving: bool,
+    /// Shards that it gave away while requests of them were under way there, which it ends. It stands here since the write that
+    /// gave them away, until all that it knows of them is durable.
+    #[serde(default, skip_serializing_if = "is_none", with = "bits")]
+    pub lingers: ShardSet,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(shards: &ShardSet) -> bool {
+    shards.is_empty()
+}
+
+/// Shards, in the document: a number with a bit for each.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::ShardSet;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(shards: &ShardSet, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(shards.bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShardSet, D::Error> {
+        u64::deserialize(deserializer).map(ShardSet::from_bits)
+    }
 }
 
 impl Member {
@@ -140,6 +165,11 @@ impl Membership {
     /// Who owns a shard. `None`: nobody yet.
     pub fn owner(&self, shard: Shard) -> Option<&Member> {
         self.owners[shard.index()].and_then(|id| self.member(id))
+    }
+
+    /// The shards of which a former owner has something under way, or not durable yet.
+    pub fn lingering(&self) -> ShardSet {
+        self.members.iter().fold(ShardSet::EMPTY, |all, member| all | member.lingers)
     }
 
     /// The shards of a member.

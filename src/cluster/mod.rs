@@ -6,8 +6,11 @@
 //! for a shard, right before they do.
 
 pub mod dealing;
+mod handing;
+mod holder;
 mod holding;
 mod keeper;
+mod lingering;
 mod membership;
 pub mod rules;
 mod tenure;
@@ -17,7 +20,9 @@ pub(crate) mod played;
 #[cfg(test)]
 mod tests;
 
+pub use self::holder::Holder;
 pub use self::holding::{Duty, Hold, Holding};
-pub use self::keeper::{Holder, Keeper, KeeperSettings};
+pub use self::keeper::{Keeper, KeeperSettings};
+pub use self::lingering::{Lingering, ToLook};
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
 pub use self::tenure::Tenure;

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{Member, MemberId};
+use crate::model::ShardSet;
 
 /// The same numbers for the same seed.
 pub(crate) struct Dice(u64);
@@ -38,5 +39,6 @@ pub(crate) fn member(number: u8) -> Member {
         clock: 0,
         joined: 0,
         is_leaving: false,
+        lingers: ShardSet::EMPTY,
     }
 }

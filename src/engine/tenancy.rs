@@ -34,7 +34,7 @@ impl RunLoop {
         while self.planning.is_none()
             && let Some((recovered, done)) = self.tenancy.takes.pop_front()
         {
-            let Recovered { agenda, uncertain, unfinished, latest, revisions: _ } = *recovered;
+            let Recovered { agenda, uncertain, unfinished, latest, elsewhere: _, revisions: _ } = *recovered;
             self.latest = self.latest.max(latest);
             self.status.is_fenced.store(false, Ordering::Relaxed);
             self.agenda.absorb(agenda);

@@ -1,7 +1,7 @@
 //! Runs of shards for which another node is to act, or acts.
 
 use super::*;
-use crate::dispatch::Letting;
+use crate::dispatch::{LetGo, Letting};
 use crate::model::Shard;
 
 fn shard_of(revision: &Arc<Revision>) -> ShardSet {
@@ -21,10 +21,10 @@ async fn what_waits_is_given_away_with_a_record_and_what_is_under_way_ends_here(
         rooms.fire_at(&task, second).await;
     }
 
-    let in_flight = rooms.dispatch.let_go(shard_of(&task), Letting::Given).await.unwrap();
+    let let_go = rooms.dispatch.let_go(shard_of(&task), Letting::Given).await.unwrap();
     rooms.until(30).await;
 
-    assert_eq!((in_flight, rooms.came().len()), (1, 1));
+    assert_eq!((let_go, rooms.came().len()), (LetGo { reserved: 0, lingering: shard_of(&task) }, 1));
     assert_eq!(rooms.end(run(&task, 0)).await, succeeded());
     let given: Vec<RunId> = rooms.unfinished(&task).await.iter().map(Fire::run_id).collect();
     assert_eq!(given.len(), 2);
@@ -59,10 +59,10 @@ async fn runs_behind_others_of_their_entry_and_pausing_ones_are_let_go_too() {
     rooms.fire_at(&task, 2).await;
     let came = rooms.came().len();
 
-    let in_flight = rooms.dispatch.let_go(shard_of(&task), Letting::Given).await.unwrap();
+    let let_go = rooms.dispatch.let_go(shard_of(&task), Letting::Given).await.unwrap();
     rooms.until(60).await;
 
-    assert_eq!((in_flight, rooms.came().len()), (0, came));
+    assert_eq!((let_go.lingering, rooms.came().len()), (ShardSet::EMPTY, came));
     rooms.journal.flush().await.unwrap();
     let mut unfinished = rooms.unfinished(&task).await;
     unfinished.sort_by_key(|fire| fire.fire_time);
