@@ -148,7 +148,7 @@ pub(super) struct Recovery<'a> {
     /// Runs that go on.
     pub(super) unfinished: Vec<Fire>,
     /// Instants of which a record says that they were begun.
-    started: Outcomes,
+    pub(super) started: Outcomes,
     /// The revisions in force, in the order of their tasks.
     pub(super) in_force: Vec<Arc<Revision>>,
 }

@@ -1,6 +1,6 @@
 //! Runs that had not ended when the last process did: each goes on or is settled, so that none is in progress for ever.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use log::warn;
@@ -13,7 +13,8 @@ use crate::journal::{
     Journal, StartedRun, abandoned_record, missed_record, paused_record, read_started, skipped_record,
 };
 use crate::model::{
-    EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, Shard, ShardSet, Stretch, Timestamp, Trigger,
+    EntryName, Fire, Identity, Progress, Record, RecordKind, Revision, RunId, Shard, ShardSet, Stretch, Timestamp,
+    Trigger,
 };
 use crate::store::{Outcome, Store, StoreError};
 
@@ -45,14 +46,15 @@ impl Recovery<'_> {
     /// Takes up every run that has not ended, or closes its record.
     pub(super) async fn take_up_unfinished(&mut self) -> Result<(), StoreError> {
         self.in_force.sort_unstable_by(|one, other| one.task.identity.cmp(&other.task.identity));
-        let mut pages = self.store.unfinished(self.shards);
+        let (mut pages, mut unreadable) = (self.store.unfinished(self.shards), HashSet::new());
         while let Some(page) = pages.recv().await {
             let mut left_over = Vec::new();
             for record in page? {
                 match read_started(&record) {
                     Some(run) => left_over.extend(self.take_up(record, run).await?),
                     None => {
-                        warn!(identity:% = record.identity, run_id:% = record.id; "the record of a run cannot be read")
+                        warn!(identity:% = record.identity, run_id:% = record.id; "the record of a run cannot be read");
+                        unreadable.insert(RunId::from(record.id));
                     }
                 }
             }
@@ -60,7 +62,25 @@ impl Recovery<'_> {
                 close(self.store, self.journal, some, self.now).await?;
             }
         }
+        self.forget_ended(&unreadable);
         Ok(())
+    }
+
+    /// What had been begun when this recovery began, and has no record of that any more, has ended since: a former owner that was cut
+    /// off writes its outcomes when it can, also between two looks.
+    fn forget_ended(&mut self, unreadable: &HashSet<RunId>) {
+        for ((identity, name), begun) in std::mem::take(&mut self.started) {
+            let entry = self.find(&identity).and_then(|revision| revision.entry(&name));
+            for instant in begun.iter().map(|outcome| outcome.stretch.first) {
+                let run_id = RunId::planned(&identity, &name, instant);
+                if unreadable.contains(&run_id) || self.uncertain.remove(&run_id).is_some() {
+                    continue;
+                }
+                if let Some(entry) = entry {
+                    self.agenda.catch_up.take_instant(&identity, entry, instant);
+                }
+            }
+        }
     }
 
     /// Gives back what belongs to no open instant.
