@@ -28,6 +28,7 @@ pub use self::dead_letters::{DEAD_LETTERS_MAX, Dealt, Letter};
 pub use self::query::Slice;
 pub use self::runs::{BACKFILL_MAX, RunRefused};
 pub use self::tenancy::Shards;
+pub use crate::dispatch::Broken;
 pub use crate::model::PauseScope;
 
 /// Why a change did not happen.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Catalog, CatalogError, Rooms};
-use crate::dispatch::{AskRefused, Cancelled, PlaceForRuns};
+use crate::dispatch::{AskRefused, Broken, Cancelled, PlaceForRuns};
 use crate::engine::EngineError;
 use crate::journal::{Remedy, RunStage, abandoned_record, dealt_with, put_back, started_record};
 use crate::model::{Asked, Backfill, EntryName, Fire, Identity, Record, Revision, RunId, Timestamp, Trigger};
@@ -110,8 +110,8 @@ impl Catalog {
         Ok((backfill.id, count))
     }
 
-    /// Ends a run of this node, also one in flight. `false`: there is no such run, or it has just ended.
-    pub async fn cancel_run(&self, run_id: RunId, by: &str) -> Result<bool, CatalogError> {
+    /// Ends a run of this node, also one in flight.
+    pub async fn cancel_run(&self, run_id: RunId, by: &str) -> Result<Broken, CatalogError> {
         Ok(self.rooms.dispatch.cancel_run(run_id, by).await)
     }
 }
@@ -184,6 +184,7 @@ impl Rooms {
     async fn ask(&self, fire: Fire, done: Option<Done>) -> Result<RunId, RunRefused> {
         let reserved = self.dispatch.ask(fire.clone()).await.map_err(|refused| match refused {
             AskRefused::Waiting(run_id) => RunRefused::Waiting(run_id),
+            AskRefused::NotOwned => RunRefused::Failed(EngineError::NotOwned.into()),
             AskRefused::Stopped => RunRefused::Failed(EngineError::Stopped.into()),
         })?;
         self.keep(&[fire], done).await?;

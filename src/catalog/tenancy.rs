@@ -1,26 +1,24 @@
 //! Shards that come and go with all that belongs to them: tasks, instants to come, runs on their way.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use log::warn;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{Catalog, Rooms};
-use crate::cluster::Holder;
+use crate::cluster::{Holder, ToLook};
 use crate::dispatch::Letting;
-use crate::engine::{self, EngineError};
+use crate::engine::{self, Elsewhere, EngineError, Look, TakeOver};
 use crate::model::{Shard, ShardSet};
 use crate::observe::with_causes;
 use crate::store::StoreError;
 
-/// How long a shard that is given away waits for the requests that are under way. What takes longer is for the next owner to
-/// settle, as after a crash.
-const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 /// About how many tasks are given away at once, were they spread over all shards: the next owner loads them in a part of a second.
 const GIVEN_AT_ONCE: usize = 10_000;
 const TAKING: &str = "taking shards";
-/// How often is looked whether they have ended.
+/// How often is looked whether the records of runs that are just being asked for are written.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Loads shards into the rooms from the catalog inward, and takes them out again.
@@ -29,33 +27,33 @@ pub struct Shards {
     /// Who stands in the leases: for people who look into the store.
     owner: Box<str>,
     settings: engine::Settings,
+    elsewhere: Mutex<Elsewhere>,
 }
 
 impl Shards {
     /// Of this catalog.
     pub fn new(catalog: Catalog, owner: &str, settings: engine::Settings) -> Self {
         catalog.rooms.forget(ShardSet::ALL);
-        Self { catalog, owner: owner.into(), settings }
+        Self { catalog, owner: owner.into(), settings, elsewhere: Mutex::default() }
     }
 
     fn rooms(&self) -> &Rooms {
         &self.catalog.rooms
     }
 
-    /// Waits until nothing of these shards is under way, but not for ever.
-    async fn wait_for_ends(&self, shards: ShardSet) {
-        let until = Instant::now() + UNDER_WAY_MAX;
+    fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of all runs of these shards. Gives those of which something is under way. What is just being asked for is waited for:
+    /// its record has to be there for the next owner.
+    async fn let_go(&self, shards: ShardSet) -> ShardSet {
         loop {
             match self.rooms().dispatch.let_go(shards, Letting::Given).await {
-                Ok(in_flight) if in_flight > 0 && Instant::now() < until => sleep(LOOK_AGAIN_AFTER).await,
-                Ok(in_flight) => {
-                    if in_flight > 0 {
-                        warn!(in_flight; "requests of shards that are given away are still under way");
-                    }
-                    return;
-                }
-                // It goes down.
-                Err(_) => return,
+                Ok(let_go) if let_go.reserved > 0 => sleep(LOOK_AGAIN_AFTER).await,
+                Ok(let_go) => return let_go.lingering,
+                // It goes down: nothing is under way.
+                Err(_) => return ShardSet::EMPTY,
             }
         }
     }
@@ -63,44 +61,70 @@ impl Shards {
 
 #[async_trait]
 impl Holder for Shards {
-    async fn take(&self, shards: ShardSet) -> Result<(), StoreError> {
+    async fn take(&self, shards: ShardSet, lingering: ShardSet) -> Result<(), StoreError> {
         let Rooms { store, journal, clock, engine, .. } = self.rooms();
         let leases = store.take(shards, &self.owner).await?;
-        loop {
-            let mut recovered = engine::recover(store.as_ref(), journal, &leases, clock.now(), &self.settings).await?;
+        let take_over = TakeOver { leases: &leases, lingering };
+        let elsewhere = loop {
+            let mut recovered =
+                engine::take_over(store.as_ref(), journal, take_over, clock.now(), &self.settings).await?;
             // Before anything of them fires: who asks then finds the task.
             for revision in std::mem::take(&mut recovered.revisions) {
                 let identity = revision.task.identity.clone();
                 self.rooms().set(&identity, Some(revision));
             }
+            let elsewhere = std::mem::take(&mut recovered.elsewhere);
             match engine.take(recovered).await {
                 Err(EngineError::PausesChanged) => {}
                 taken => {
                     let stopped = |error: EngineError| StoreError::Unavailable { doing: TAKING, source: error.into() };
                     taken.map_err(stopped)?;
-                    break;
+                    break elsewhere;
                 }
             }
-        }
+        };
         // From now on who does not find a task knows that there is none.
         shards.iter().for_each(|shard| self.rooms().tasks_mut().shards.insert(shard));
+        let mut known = self.elsewhere();
+        known.forget(shards);
+        known.absorb(elsewhere);
         Ok(())
     }
 
-    async fn stop(&self, shards: ShardSet) {
+    async fn stop(&self, shards: ShardSet) -> ShardSet {
         let Rooms { store, journal, engine, .. } = self.rooms();
         // It goes down: the leases stay as they are, which is safe.
-        let Ok(stopped) = engine.give(shards).await else { return };
+        let Ok(stopped) = engine.give(shards).await else { return ShardSet::EMPTY };
         self.rooms().forget(shards);
-        self.wait_for_ends(shards).await;
+        let lingering = self.let_go(shards).await;
+        self.elsewhere().forget(shards);
         if journal.flush().await.is_err() {
-            return;
+            return lingering;
         }
         let released = store.release(&stopped.claims(journal.unsettled())).await;
         journal.unsettled().forget(shards);
         if let Err(error) = released {
             warn!("the leases of shards that are given away stay as they are: {}", with_causes(&error));
         }
+        lingering
+    }
+
+    async fn ended(&self, lingering: ShardSet) -> ShardSet {
+        // Errors: it goes down, and nothing more is under way here.
+        let ended = self.rooms().dispatch.ended(lingering).await.unwrap_or(lingering);
+        let _ = self.rooms().journal.flush().await;
+        ended
+    }
+
+    async fn look(&self, ToLook { shards, over }: ToLook) -> Result<(), StoreError> {
+        let Rooms { store, journal, clock, dispatch, .. } = self.rooms();
+        let known = self.elsewhere().clone();
+        let look = Look { store: store.as_ref(), journal, dispatch, now: clock.now(), shards, over };
+        let found = look.take(&known).await?;
+        let mut known = self.elsewhere();
+        known.absorb(found);
+        known.forget(over);
+        Ok(())
     }
 
     fn stops_at_once(&self) -> usize {
@@ -114,6 +138,7 @@ impl Holder for Shards {
         let _ = engine.lose(ShardSet::ALL).await;
         self.rooms().forget(ShardSet::ALL);
         let _ = dispatch.let_go(ShardSet::ALL, Letting::Lost).await;
+        self.elsewhere().forget(ShardSet::ALL);
         journal.unsettled().forget(ShardSet::ALL);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::membership::{MemberId, Membership};
 use super::rules::to_give;
-use crate::model::Shard;
+use crate::model::{Shard, ShardSet};
 
 /// How far a member is with a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,11 @@ impl Holding {
     /// The shards with which it is this far.
     pub fn at(&self, hold: Hold) -> impl Iterator<Item = Shard> {
         self.shards.iter().filter(move |(_, at)| **at == hold).map(|(shard, _)| *shard)
+    }
+
+    /// The shards that it owns and does not give away.
+    pub fn kept(&self) -> ShardSet {
+        self.at(Hold::Taking).chain(self.at(Hold::Acting)).collect()
     }
 
     /// Whether there is none.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::model::{Shard, Timestamp};
+use crate::model::{Shard, ShardSet, Timestamp};
 
 /// The form of the document. A node refuses a newer one: it would not understand what it has to keep to.
 const FORMAT: u32 = 1;
@@ -54,6 +54,10 @@ pub struct Member {
     /// The version of what is paused that it has in force.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pauses: u64,
+    /// Shards that it gave away while requests of them were under way there, which it ends. It stands here since the write that
+    /// gave them away, until all that it knows of them is durable.
+    #[serde(default, skip_serializing_if = "is_none", with = "bits")]
+    pub lingers: ShardSet,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -61,12 +65,43 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(shards: &ShardSet) -> bool {
+    shards.is_empty()
+}
+
+/// Shards, in the document: a number with a bit for each.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::ShardSet;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(shards: &ShardSet, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(shards.bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShardSet, D::Error> {
+        u64::deserialize(deserializer).map(ShardSet::from_bits)
+    }
+}
+
 impl Member {
     /// A node that is about to join. Its name is chosen when it does.
     pub fn new(home: Uuid, url: &str, joined: Timestamp) -> Self {
         let joined = joined.millis();
         let id = MemberId(Uuid::nil());
-        Self { id, home, url: url.into(), beat: 0, clock: joined, joined, pauses: 0, is_leaving: false }
+        Self {
+            id,
+            home,
+            url: url.into(),
+            beat: 0,
+            clock: joined,
+            joined,
+            pauses: 0,
+            lingers: ShardSet::EMPTY,
+            is_leaving: false,
+        }
     }
 
     /// What its clock showed at its last sign of life.
@@ -155,6 +190,11 @@ impl Membership {
     /// Who owns a shard. `None`: nobody yet.
     pub fn owner(&self, shard: Shard) -> Option<&Member> {
         self.owners[shard.index()].and_then(|id| self.member(id))
+    }
+
+    /// The shards of which a former owner has something under way, or not durable yet.
+    pub fn lingering(&self) -> ShardSet {
+        self.members.iter().fold(ShardSet::EMPTY, |all, member| all | member.lingers)
     }
 
     /// The shards of a member.

@@ -7,9 +7,13 @@
 
 mod agreement;
 pub mod dealing;
+mod handing;
+mod holder;
 mod holding;
 mod keeper;
+mod keeping;
 mod key;
+mod lingering;
 mod membership;
 mod peers;
 pub mod rules;
@@ -23,9 +27,11 @@ pub(crate) mod played;
 mod tests;
 
 pub use self::agreement::{Agreement, Wake};
+pub use self::holder::Holder;
 pub use self::holding::{Duty, Hold, Holding};
-pub use self::keeper::{Holder, Keeper, KeeperSettings};
+pub use self::keeper::{Keeper, KeeperSettings};
 pub use self::key::ClusterKey;
+pub use self::lingering::{Lingering, ToLook};
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
 pub use self::peers::{
     AskError, KEY_HEADER, LOOK_PATH, Overdue, Owner, PeerAnswer, PeerRequest, Peers, Search, header_text, peer_client,

@@ -1,8 +1,11 @@
 //! What tests play clusters with, here and in the rooms that stand on this one.
 
+use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Member, MemberId};
+use super::{Holder, Member, MemberId, ToLook};
+use crate::model::ShardSet;
+use crate::store::StoreError;
 
 /// The same numbers for the same seed.
 pub(crate) struct Dice(u64);
@@ -39,5 +42,34 @@ pub(crate) fn member(number: u8) -> Member {
         joined: 0,
         is_leaving: false,
         pauses: 0,
+        lingers: ShardSet::EMPTY,
+    }
+}
+
+/// A holder that has nothing to load.
+pub(crate) struct Nothing;
+
+#[async_trait]
+impl Holder for Nothing {
+    async fn take(&self, _: ShardSet, _: ShardSet) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stop(&self, _: ShardSet) -> ShardSet {
+        ShardSet::EMPTY
+    }
+
+    async fn ended(&self, lingering: ShardSet) -> ShardSet {
+        lingering
+    }
+
+    async fn look(&self, _: ToLook) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn lose(&self) {}
+
+    async fn follow_pauses(&self) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::handle::{Scope, TakenBack};
+use super::handle::{Broken, Scope, TakenBack};
 use super::run_loop::RunLoop;
 use super::runs::{LastWord, Place, Run};
 use crate::model::{Identity, RunId};
@@ -45,7 +45,7 @@ impl Fate {
         match run.place {
             _ if is_unsent => Self::Skipped,
             _ if run.is_waiting() => Self::Ended,
-            Place::InFlight(_) | Place::Reserved { .. } => Self::LastAttempt,
+            Place::InFlight(_) | Place::Reserved { .. } | Place::Elsewhere => Self::LastAttempt,
             _ => Self::None,
         }
     }
@@ -116,13 +116,14 @@ impl RunLoop {
     }
 
     /// Ends a run, wherever it stands. Who asks is told when its outcome is with the journal.
-    pub(super) fn cancel_run(&mut self, run_id: RunId, by: &str, answer: oneshot::Sender<bool>) {
+    pub(super) fn cancel_run(&mut self, run_id: RunId, by: &str, answer: oneshot::Sender<Broken>) {
         let ends = |run: &Run| run.is_waiting() || matches!(run.place, Place::InFlight(_));
         if self.runs.get(run_id).is_some_and(ends) {
             self.stop(run_id, LastWord { why: format!("cancelled by {by}"), asker: Some(answer) });
         } else {
+            let is_elsewhere = self.runs.get(run_id).is_some_and(|run| matches!(run.place, Place::Elsewhere));
             // The caller may have gone: nothing to tell.
-            let _ = answer.send(false);
+            let _ = answer.send(if is_elsewhere { Broken::Elsewhere } else { Broken::Not });
         }
     }
 }

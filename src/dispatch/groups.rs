@@ -31,6 +31,11 @@ impl Groups {
         Some(number)
     }
 
+    /// Takes a run that is in progress already, however many are.
+    pub(super) fn join_in_progress(&mut self, backfill: Backfill) {
+        self.groups.entry(backfill.id).or_default().in_progress += 1;
+    }
+
     /// Takes out a run that waits.
     pub(super) fn leave(&mut self, backfill: Backfill, number: u64) {
         if let Some(group) = self.groups.get_mut(&backfill.id) {

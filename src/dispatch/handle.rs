@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::elsewhere::EndsElsewhere;
 use super::sender::Event;
 use crate::model::{EntryName, Fire, Identity, RunId, ShardSet};
 
@@ -24,6 +25,9 @@ pub enum AskRefused {
     /// A run of the entry is in progress, and this one waits behind it: there is no place for a third.
     #[error("run {0} waits already behind one in progress")]
     Waiting(RunId),
+    /// This node has let go of the task. Ask its next owner.
+    #[error("another node owns this task")]
+    NotOwned,
     /// The node is going down.
     #[error("dispatch has stopped")]
     Stopped,
@@ -101,6 +105,17 @@ pub enum TakenBack {
     Unknown,
 }
 
+/// What became of a run that somebody wants to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// It has ended: its record says by whom.
+    Off,
+    /// There is no such run here, or it has just ended.
+    Not,
+    /// Its attempt is under way at the node that gave its shard away, and ends there. Nothing was changed.
+    Elsewhere,
+}
+
 /// The runs of an entry that have not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
@@ -125,10 +140,13 @@ pub(super) enum Order {
     Fire(Vec<Fire>),
     Ask(Box<Fire>, oneshot::Sender<Result<Reserved, AskRefused>>),
     Cancel(Scope, String, oneshot::Sender<()>),
-    CancelRun(RunId, Box<str>, oneshot::Sender<bool>),
+    CancelRun(RunId, Box<str>, oneshot::Sender<Broken>),
     TakeBack(RunId, String, oneshot::Sender<TakenBack>),
     Activity(Identity, EntryName, oneshot::Sender<Activity>),
-    LetGo(ShardSet, Letting, oneshot::Sender<usize>),
+    LetGo(ShardSet, Letting, oneshot::Sender<LetGo>),
+    Ended(ShardSet, oneshot::Sender<ShardSet>),
+    Elsewhere(ShardSet, oneshot::Sender<Vec<Fire>>),
+    EndElsewhere(EndsElsewhere),
     Drain(Instant, oneshot::Sender<Drained>),
 }
 
@@ -139,6 +157,15 @@ pub enum Letting {
     Given,
     /// Another node acts for them already, and knows what it has to know.
     Lost,
+}
+
+/// What is left of shards that were let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LetGo {
+    /// How many runs were asked for whose records are being written: let go once more when they are.
+    pub reserved: usize,
+    /// The shards of which something is under way: it ends here.
+    pub lingering: ShardSet,
 }
 
 /// What becomes of a place that was kept for a run.
@@ -194,13 +221,13 @@ impl Dispatch {
         cancelled.await.map_err(|_| DispatchStopped)
     }
 
-    /// Ends a run, also one in flight: its record says by whom. `false`: there is no such run here, or it has just ended.
-    pub async fn cancel_run(&self, run_id: RunId, by: &str) -> bool {
+    /// Ends a run, also one in flight.
+    pub async fn cancel_run(&self, run_id: RunId, by: &str) -> Broken {
         let (done, cancelled) = oneshot::channel();
         if self.orders.send(Order::CancelRun(run_id, by.into(), done)).await.is_err() {
-            return false;
+            return Broken::Not;
         }
-        cancelled.await.unwrap_or(false)
+        cancelled.await.unwrap_or(Broken::Not)
     }
 
     /// Gives up a planned run if it waits. One under way goes on. `why` stands in its record.
@@ -208,14 +235,6 @@ impl Dispatch {
         let (answer, taken_back) = oneshot::channel();
         self.orders.send(Order::TakeBack(run_id, why, answer)).await.map_err(|_| DispatchStopped)?;
         taken_back.await.map_err(|_| DispatchStopped)
-    }
-
-    /// Lets go of the runs of these shards that wait for something. Gives how many are under way: those go on here to the end of
-    /// their attempt.
-    pub async fn let_go(&self, shards: ShardSet, letting: Letting) -> Result<usize, DispatchStopped> {
-        let (done, in_flight) = oneshot::channel();
-        self.orders.send(Order::LetGo(shards, letting, done)).await.map_err(|_| DispatchStopped)?;
-        in_flight.await.map_err(|_| DispatchStopped)
     }
 
     /// What goes on of an entry; nothing, once dispatch has stopped.
@@ -261,7 +280,7 @@ impl PlaceForRuns<'_> {
         // What had come furthest was there first: the others wait behind it, in the order in which they were asked for.
         fires.sort_by_cached_key(|fire| {
             let phase = fire.progress.as_ref().map_or(0, |progress| progress.phase);
-            (std::cmp::Reverse(phase), fire.run_id())
+            (!fire.is_elsewhere(), std::cmp::Reverse(phase), fire.run_id())
         });
         self.0.send(Order::Fire(fires));
     }

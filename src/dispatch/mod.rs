@@ -10,6 +10,7 @@ mod body;
 mod callbacks;
 mod cancel;
 mod departure;
+mod elsewhere;
 mod groups;
 mod handle;
 mod intake;
@@ -26,9 +27,10 @@ mod settings;
 mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
+pub use self::elsewhere::EndsElsewhere;
 pub use self::handle::{
-    Activity, AskRefused, Cancelled, Dispatch, DispatchStopped, Drained, Letting, Patience, PlaceForRuns, Reserved,
-    Scope, TakenBack,
+    Activity, AskRefused, Broken, Cancelled, Dispatch, DispatchStopped, Drained, LetGo, Letting, Patience,
+    PlaceForRuns, Reserved, Scope, TakenBack,
 };
 pub use self::request::OutgoingRequest;
 pub use self::run_loop::{Means, start};

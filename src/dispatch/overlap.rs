@@ -120,6 +120,12 @@ impl Overlaps {
         started
     }
 
+    /// The runs of an entry that are in progress, without those of backfills.
+    pub(super) fn in_progress(&self, key: EntryKey) -> Vec<RunId> {
+        let slot = self.slots.get(&key);
+        slot.into_iter().flat_map(|slot| &slot.in_progress).map(|placed| placed.run).collect()
+    }
+
     /// What goes on of an entry. Of a run, `is_under_way` tells whether it only waits.
     pub(super) fn activity(&self, key: EntryKey, is_under_way: impl Fn(RunId) -> bool) -> Activity {
         let Some(slot) = self.slots.get(&key) else { return Activity::default() };

@@ -1,5 +1,6 @@
 //! The loop that owns the runs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +21,7 @@ use super::sender::{Event, Sender, warn_of_stopped_journal};
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::Journal;
-use crate::model::{Fire, Record};
+use crate::model::{Fire, Record, Shard, ShardSet};
 use crate::store::{JournalStore, ResultStore};
 
 /// How many batches of fires may wait to be taken in. A full queue makes the engine wait.
@@ -72,6 +73,8 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
         alarms: Alarms::default(),
         ending: 0,
         skipped: Vec::new(),
+        let_go_in: HashMap::new(),
+        ends_awaited: Vec::new(),
         sender: Arc::new(sender),
         patience,
         retries_waiting_max: settings.retries_waiting_max,
@@ -93,6 +96,10 @@ pub(super) struct RunLoop {
     pub(super) ending: usize,
     /// Records for the journal: they are given when the step is done.
     pub(super) skipped: Vec<Record>,
+    /// In which term each shard was let go.
+    pub(super) let_go_in: HashMap<Shard, u64>,
+    /// Who waits until what was under way of shards has ended.
+    pub(super) ends_awaited: Vec<(ShardSet, oneshot::Sender<ShardSet>)>,
     pub(super) sender: Arc<Sender>,
     pub(super) patience: Patience,
     pub(super) retries_waiting_max: usize,
@@ -125,12 +132,14 @@ impl RunLoop {
                 },
             }
             self.give_records().await;
+            self.tell_ends();
             self.show();
         }
     }
 
     fn show(&self) {
-        let (in_flight, gone) = (self.lanes.in_flight(), self.lanes.in_flight() + self.ending);
+        let in_flight = self.lanes.in_flight();
+        let gone = in_flight + self.ending + self.runs.elsewhere();
         self.gauges.in_flight.store(in_flight, Ordering::Relaxed);
         self.gauges.waiting.store(self.runs.len().saturating_sub(gone), Ordering::Relaxed);
     }
@@ -157,10 +166,15 @@ impl RunLoop {
                 let _ = answer.send(self.overlaps.activity(self.keys.entry(&identity, &entry), goes));
             }
             Order::LetGo(shards, letting, done) => {
-                let in_flight = self.let_go(shards, letting).await;
+                let let_go = self.let_go(shards, letting).await;
                 // The caller may have gone: nothing to tell.
-                let _ = done.send(in_flight);
+                let _ = done.send(let_go);
             }
+            Order::Ended(shards, done) => self.ends_awaited.push((shards, done)),
+            Order::Elsewhere(shards, answer) => {
+                let _ = answer.send(self.list_elsewhere(shards));
+            }
+            Order::EndElsewhere(ends) => self.note_ends_elsewhere(ends),
             Order::Drain(_, _) => unreachable!("ends the loop"),
         }
     }
@@ -174,6 +188,11 @@ impl RunLoop {
     }
 
     fn reserve(&mut self, fire: Fire, answer: oneshot::Sender<Result<Reserved, AskRefused>>) {
+        if self.is_let_go(fire.revision.shard()) {
+            // The caller may have gone: nothing to tell.
+            let _ = answer.send(Err(AskRefused::NotOwned));
+            return;
+        }
         let (run_id, events) = (fire.run_id(), self.sender.events.clone());
         let kept = self.keep_place(run_id, fire);
         // Where nobody takes the answer any more it is dropped, and that frees the place.
@@ -206,17 +225,18 @@ impl RunLoop {
                 Ok(None) | Err(_) => break,
             }
             self.give_records().await;
+            self.tell_ends();
             self.show();
         }
         let in_flight = self.lanes.in_flight();
-        let waiting = self.runs.len().saturating_sub(in_flight + self.ending);
-        self.leave().await;
+        let waiting = self.runs.len().saturating_sub(in_flight + self.ending + self.runs.elsewhere());
+        self.leave_all().await;
         Drained { waiting, in_flight }
     }
 
     /// Writes of the runs that are left what the next start has to know. What was asked for and what failed before has its record
     /// already.
-    async fn leave(&mut self) {
+    async fn leave_all(&mut self) {
         let now = self.sender.clock.now();
         for (_, run) in self.runs.iter() {
             let is_kept = run.is_waiting() && !run.is_told() || matches!(run.place, Place::Left);

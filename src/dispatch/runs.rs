@@ -1,6 +1,6 @@
 //! The runs that dispatch holds, by name and by task, and where each of them stands.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use super::alarms::Alarm;
 use super::departure::Departure;
-use super::handle::Patience;
+use super::handle::{Broken, Patience};
 use super::keys::{EntryKey, TaskKey};
 use super::lanes::{GivesWay, HostKey, Waiter};
 use super::request::request_of;
 use crate::journal::{FireOutcome, RunStage, Started};
-use crate::model::{Attempt, Backfill, Fire, Misfire, RunId, Timestamp};
+use crate::model::{Attempt, Backfill, Fire, Misfire, RunId, Shard, ShardSet, Timestamp};
 
 /// Where a run stands.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) enum Place {
     Ending,
     /// The node goes down, or no longer acts for the task: who acts for it next goes on with it.
     Left,
+    /// The node that gave its shard away has an attempt under way, and records how that ends.
+    Elsewhere,
 }
 
 /// A run.
@@ -59,21 +61,16 @@ pub(super) struct Run {
     pub(super) is_in_group: bool,
     /// Why no further attempt is made.
     pub(super) last_word: Option<Box<LastWord>>,
+    /// It was under way when its shard was given away, and ends here all the same.
+    pub(super) lingers: bool,
 }
 
 /// What ends a run before its time.
 #[derive(Debug)]
 pub(super) struct LastWord {
     pub(super) why: String,
-    /// Wants to know whether it did.
-    pub(super) asker: Option<oneshot::Sender<bool>>,
-}
-
-impl Place {
-    /// Whether something goes on that nobody can take back without more ado.
-    pub(super) fn is_under_way(&self) -> bool {
-        matches!(self, Self::Reserved { .. } | Self::InFlight(_) | Self::Ending)
-    }
+    /// Wants to know what became of it.
+    pub(super) asker: Option<oneshot::Sender<Broken>>,
 }
 
 impl Run {
@@ -81,9 +78,9 @@ impl Run {
         let progress = fire.progress.as_deref();
         let (attempts, phase) = progress.map(|it| (it.attempts.clone(), it.phase)).unwrap_or_default();
         let host = HostKey::from(request_of(&fire).url.origin());
-        let (place, is_in_group) = (Place::Behind, false);
-        let departure = None;
-        Self { fire, key, host, due_at: None, attempts, phase, place, departure, is_in_group, last_word: None }
+        let (place, is_in_group, lingers) = (Place::Behind, false, false);
+        let (departure, last_word) = (None, None);
+        Self { fire, key, host, due_at: None, attempts, phase, place, departure, is_in_group, last_word, lingers }
     }
 
     /// When it is to start.
@@ -121,7 +118,7 @@ impl Run {
     pub(super) fn is_waiting(&self) -> bool {
         match self.place {
             Place::Delayed(_) | Place::Behind | Place::Grouped(_) | Place::InLane(_) | Place::Pausing(_) => true,
-            Place::Reserved { .. } | Place::InFlight(_) | Place::Ending | Place::Left => false,
+            Place::Reserved { .. } | Place::InFlight(_) | Place::Ending | Place::Left | Place::Elsewhere => false,
         }
     }
 
@@ -169,6 +166,12 @@ impl Run {
         Started { fire, stage, attempts, phase: self.phase + 1, at, resume_at: None }
     }
 
+    /// The record by which the next owner of its shard knows that its attempt is under way here.
+    pub(super) fn under_way(&self, since: Timestamp) -> Started {
+        // The same as the attempt itself writes when it takes long.
+        Started { stage: RunStage::Running, ..self.left(since) }
+    }
+
     /// Whether something of it was sent, or may have been.
     pub(super) fn may_be_sent(&self) -> bool {
         !self.is_fresh()
@@ -193,6 +196,10 @@ pub(super) struct Runs {
     by_id: HashMap<RunId, Run>,
     /// Without callbacks: those outlive their task.
     of_task: BTreeSet<(TaskKey, RunId)>,
+    /// How many are under way elsewhere.
+    elsewhere: usize,
+    /// How many linger, of shards of which some do.
+    lingering: BTreeMap<Shard, usize>,
 }
 
 impl Runs {
@@ -216,13 +223,47 @@ impl Runs {
         if run.fire.notice.is_none() {
             self.of_task.insert((run.key.task, run_id));
         }
+        self.elsewhere += usize::from(matches!(run.place, Place::Elsewhere));
         self.by_id.insert(run_id, run);
     }
 
     pub(super) fn remove(&mut self, run_id: RunId) -> Option<Run> {
+        self.end_lingering(run_id);
         let run = self.by_id.remove(&run_id)?;
         self.of_task.remove(&(run.key.task, run_id));
+        self.elsewhere -= usize::from(matches!(run.place, Place::Elsewhere));
         Some(run)
+    }
+
+    /// How many are under way elsewhere.
+    pub(super) fn elsewhere(&self) -> usize {
+        self.elsewhere
+    }
+
+    /// A run ends here although its shard was given away.
+    pub(super) fn linger(&mut self, run_id: RunId) {
+        if let Some(run) = self.by_id.get_mut(&run_id).filter(|run| !run.lingers) {
+            run.lingers = true;
+            *self.lingering.entry(run.fire.revision.shard()).or_default() += 1;
+        }
+    }
+
+    /// The attempt that was under way has ended.
+    pub(super) fn end_lingering(&mut self, run_id: RunId) {
+        let Some(run) = self.by_id.get_mut(&run_id).filter(|run| run.lingers) else { return };
+        run.lingers = false;
+        let shard = run.fire.revision.shard();
+        if let Some(count) = self.lingering.get_mut(&shard) {
+            *count -= 1;
+            if *count == 0 {
+                self.lingering.remove(&shard);
+            }
+        }
+    }
+
+    /// The shards of which runs linger.
+    pub(super) fn lingering(&self) -> ShardSet {
+        self.lingering.keys().copied().collect()
     }
 
     /// The runs of a task, or of one with the same key; the oldest first.

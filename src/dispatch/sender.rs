@@ -151,10 +151,10 @@ impl Sender {
         if !self.tenure.may_act(mission.fire.revision.shard(), mission.term).await {
             return None;
         }
-        if !mission.departure.go() {
+        let started_at = self.clock.now();
+        if !mission.departure.go(started_at) {
             return None;
         }
-        let started_at = self.clock.now();
         *sent_at = Some(started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);

@@ -7,6 +7,7 @@ use log::{debug, error};
 use tokio::time::Instant;
 
 use super::departure::Departure;
+use super::handle::Broken;
 use super::lanes::Admission;
 use super::mission::{Mission, is_retried};
 use super::overlap::Verdict;
@@ -25,6 +26,10 @@ impl RunLoop {
     /// Takes a run over.
     pub(super) fn take(&mut self, fire: Fire) {
         let run_id = fire.run_id();
+        if self.is_let_go(fire.revision.shard()) {
+            // It has its record: the next owner goes on with it.
+            return;
+        }
         if self.runs.contains(run_id) {
             // A planned run and what a crash left of it are one.
             debug!(run_id:%; "a run was handed over twice");
@@ -32,6 +37,9 @@ impl RunLoop {
         }
         let key = self.keys.entry(fire.identity(), &fire.entry().name);
         let run = Run::new(fire, key);
+        if run.fire.is_elsewhere() {
+            return self.join_elsewhere(run_id, run);
+        }
         let (is_notice, is_planned, has_begun) = (run.fire.notice.is_some(), run.fire.is_planned(), run.has_begun());
         let (backfill, given_up) = (run.backfill(), run.given_up_before());
         self.runs.insert(run_id, run);
@@ -73,8 +81,10 @@ impl RunLoop {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         let Place::Reserved { may_start } = run.place else { return };
         run.place = Place::Behind;
-        if let Some(word) = &run.last_word {
-            let why = word.why.clone();
+        let (shard, word) = (run.fire.revision.shard(), run.last_word.as_ref().map(|word| word.why.clone()));
+        if self.is_let_go(shard) {
+            self.forget(run_id);
+        } else if let Some(why) = word {
             self.conclude(run_id, why, false);
         } else if may_start {
             self.enter(run_id);
@@ -112,6 +122,9 @@ impl RunLoop {
             }
             return;
         }
+        if policy == Overlap::CancelRunning && self.waits_to_replace(key, run_id) {
+            return;
+        }
         match self.overlaps.plan(key, run_id, policy) {
             Verdict::Start => self.enter(run_id),
             Verdict::Skip => self.skip(run_id, "overlap skip"),
@@ -125,7 +138,7 @@ impl RunLoop {
         }
     }
 
-    fn replace(&mut self, run_id: RunId) {
+    pub(super) fn replace(&mut self, run_id: RunId) {
         let Some(run) = self.runs.get(run_id) else { return };
         if run.fire.is_planned() && run.is_fresh() && run.is_waiting() {
             self.skip(run_id, "overlap cancel_running");
@@ -144,7 +157,7 @@ impl RunLoop {
     }
 
     /// A run in progress makes its next attempt, when the pause that an earlier process began is over.
-    fn go_on(&mut self, run_id: RunId) {
+    pub(super) fn go_on(&mut self, run_id: RunId) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         let pause = run.pause_left(self.sender.clock.now());
         if pause.is_zero() {
@@ -170,7 +183,7 @@ impl RunLoop {
         }
     }
 
-    fn send(&mut self, run_id: RunId) {
+    pub(super) fn send(&mut self, run_id: RunId) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         let departure = Arc::<Departure>::default();
         run.departure = Some(departure.clone());
@@ -197,17 +210,25 @@ impl RunLoop {
 
     /// An attempt has ended, or the giving of an outcome.
     pub(super) fn ended(&mut self, run_id: RunId, ended: Ended) {
-        let Some(run) = self.runs.get_mut(run_id) else { return };
+        let Some(run) = self.runs.get(run_id) else { return };
+        if matches!(run.place, Place::Elsewhere) {
+            // Of an attempt that was called off, in an earlier term.
+            return;
+        }
+        let shard = run.fire.revision.shard();
         let host = matches!(run.place, Place::InFlight(_)).then(|| run.host.clone());
         match ended {
             Ended::Done(notices) => self.finish(run_id, notices),
+            // The next owner makes the next attempt.
+            Ended::Again { .. } if self.is_let_go(shard) => self.forget(run_id),
             Ended::Again { attempts, phase, pause } => self.pause(run_id, attempts, phase, pause),
             Ended::Stopped { attempts } => self.stopped(run_id, attempts),
             // Whoever acts for it knows what it has to know.
             Ended::Unsent { is_lost: true, .. } => self.forget(run_id),
             Ended::Unsent { phase, is_lost: false } => {
-                run.phase = phase;
-                run.place = Place::Left;
+                if let Some(run) = self.runs.get_mut(run_id) {
+                    (run.phase, run.place) = (phase, Place::Left);
+                }
             }
             Ended::Lost if host.is_some() => {
                 error!(run_id:%; "an attempt broke off");
@@ -237,6 +258,8 @@ impl RunLoop {
     }
 
     fn pause(&mut self, run_id: RunId, attempts: Vec<Attempt>, phase: u32, pause: Duration) {
+        // Where its shard came back meanwhile, it goes on as all others.
+        self.runs.end_lingering(run_id);
         let Some(run) = self.runs.get_mut(run_id) else { return };
         (run.attempts, run.phase) = (attempts, phase);
         if let Some(word) = &run.last_word {
@@ -262,12 +285,17 @@ impl RunLoop {
                     run.is_in_group = false;
                 }
             }
-            Place::Reserved { .. } | Place::Behind | Place::InFlight(_) | Place::Ending | Place::Left => {}
+            Place::Reserved { .. }
+            | Place::Behind
+            | Place::InFlight(_)
+            | Place::Ending
+            | Place::Left
+            | Place::Elsewhere => {}
         }
     }
 
     /// Has the outcome of a run recorded of which no attempt is under way, and that fails for a reason of ours.
-    fn conclude(&mut self, run_id: RunId, why: String, may_be_dead_letter: bool) {
+    pub(super) fn conclude(&mut self, run_id: RunId, why: String, may_be_dead_letter: bool) {
         self.withdraw(run_id);
         let Some(run) = self.runs.get_mut(run_id) else { return };
         let outcome = run.given_up(why, self.sender.clock.now());
@@ -281,7 +309,7 @@ impl RunLoop {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         let why = word.why.clone();
         if let Some(asker) = run.last_word.replace(Box::new(word)).and_then(|earlier| earlier.asker) {
-            let _ = asker.send(false);
+            let _ = asker.send(Broken::Not);
         }
         if let Place::InFlight(stop) = &mut run.place {
             // Where it has just ended there is nobody to tell.
@@ -297,7 +325,7 @@ impl RunLoop {
         let was_given_up = matches!(run.place, Place::Ending);
         self.ending -= usize::from(was_given_up);
         if let Some(asker) = run.last_word.take().and_then(|word| word.asker) {
-            let _ = asker.send(was_given_up);
+            let _ = asker.send(if was_given_up { Broken::Off } else { Broken::Not });
         }
         self.release(run_id, &run);
         notices.into_iter().for_each(|notice| self.take(notice));
@@ -322,7 +350,7 @@ impl RunLoop {
     }
 
     /// Others take the place of a run that is gone.
-    fn release(&mut self, run_id: RunId, run: &Run) {
+    pub(super) fn release(&mut self, run_id: RunId, run: &Run) {
         if run.fire.notice.is_none()
             && let Some(next) = self.overlaps.ended(run.key, run_id)
         {

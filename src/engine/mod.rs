@@ -4,6 +4,7 @@ mod agenda;
 mod catch_up;
 mod changes;
 mod claiming;
+mod elsewhere;
 mod finished;
 mod following;
 mod handle;
@@ -21,9 +22,10 @@ mod tenancy;
 mod time;
 mod unfinished;
 
+pub use self::elsewhere::{Elsewhere, Look};
 pub use self::handle::{ClockProblem, Engine, EngineError, Held, Settlement, Status, Stopped};
 pub use self::planner::{Planner, PlannerError, Recurring};
-pub use self::recovery::{Recovered, recover};
+pub use self::recovery::{Recovered, TakeOver, recover, take_over};
 pub use self::run_loop::start;
 pub use self::settings::Settings;
 

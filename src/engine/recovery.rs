@@ -14,6 +14,7 @@ use log::{info, warn};
 use super::Settings;
 use super::agenda::Agenda;
 use super::catch_up::Backlog;
+use super::elsewhere::Elsewhere;
 use super::pausing::unfired;
 use super::standing::{Lull, Reach, Standing, instants_of, open_stretches};
 use crate::journal::{Journal, JournalStopped, missed_record, paused_record};
@@ -32,6 +33,15 @@ pub(super) const ASKED_AT_ONCE: usize = 1_000;
 /// Why an instant of a task that has changed since is not sent again.
 pub(super) const CHANGED_SINCE: &str = "a crash left it uncertain whether it was sent, and the task has changed since";
 
+/// Shards that a node takes.
+#[derive(Clone, Copy, Debug)]
+pub struct TakeOver<'a> {
+    /// Their leases.
+    pub leases: &'a [Lease],
+    /// Those of them of which a former owner has something under way, and ends it.
+    pub lingering: ShardSet,
+}
+
 /// What a node starts with.
 pub struct Recovered {
     pub(super) agenda: Agenda,
@@ -41,6 +51,8 @@ pub struct Recovered {
     pub(super) unfinished: Vec<Fire>,
     /// The newest moment that is known to have passed.
     pub(super) latest: Timestamp,
+    /// What is to be known of runs that are under way elsewhere when they are looked at.
+    pub elsewhere: Elsewhere,
     /// The revisions in force.
     pub revisions: Vec<Arc<Revision>>,
 }
@@ -53,6 +65,17 @@ pub async fn recover(
     now: Timestamp,
     settings: &Settings,
 ) -> Result<Recovered, StoreError> {
+    take_over(store, journal, TakeOver { leases, lingering: ShardSet::EMPTY }, now, settings).await
+}
+
+/// The same, of shards that other nodes had: what those have under way is left to them.
+pub async fn take_over(
+    store: &dyn Store,
+    journal: &Journal,
+    TakeOver { leases, lingering }: TakeOver<'_>,
+    now: Timestamp,
+    settings: &Settings,
+) -> Result<Recovered, StoreError> {
     let ended_after = leases.iter().map(|lease| lease.settled_through).min().unwrap_or(Timestamp::EPOCH);
     let pauses = store.pauses().await?;
     let shards: ShardSet = leases.iter().map(|lease| lease.shard).collect();
@@ -62,6 +85,8 @@ pub async fn recover(
         journal,
         leases,
         shards,
+        lingering,
+        elsewhere: Elsewhere::default(),
         settings,
         now: passed(leases, &started, now),
         agenda: Agenda::new(leases, pauses),
@@ -101,16 +126,19 @@ fn newest(outcomes: &Outcomes) -> impl Iterator<Item = Timestamp> {
     outcomes.values().flatten().map(|outcome| outcome.stretch.last)
 }
 
-fn stopped(error: JournalStopped) -> StoreError {
+pub(super) fn stopped(error: JournalStopped) -> StoreError {
     StoreError::Unavailable { doing: "recovering", source: error.into() }
 }
 
 pub(super) struct Recovery<'a> {
     pub(super) store: &'a dyn Store,
-    journal: &'a Journal,
+    pub(super) journal: &'a Journal,
     leases: &'a [Lease],
     /// Those of the leases.
     pub(super) shards: ShardSet,
+    /// Those of them of which a former owner has something under way.
+    pub(super) lingering: ShardSet,
+    pub(super) elsewhere: Elsewhere,
     pub(super) settings: &'a Settings,
     /// Not behind anything that is known to have passed.
     pub(super) now: Timestamp,
@@ -120,7 +148,7 @@ pub(super) struct Recovery<'a> {
     /// Runs that go on.
     pub(super) unfinished: Vec<Fire>,
     /// Instants of which a record says that they were begun.
-    started: Outcomes,
+    pub(super) started: Outcomes,
     /// The revisions in force, in the order of their tasks.
     pub(super) in_force: Vec<Arc<Revision>>,
 }
@@ -291,7 +319,7 @@ impl Recovery<'_> {
     }
 
     fn recovered(self) -> Recovered {
-        let Self { agenda, uncertain, unfinished, in_force, now, .. } = self;
+        let Self { agenda, uncertain, unfinished, elsewhere, in_force, now, .. } = self;
         let mut uncertain: Vec<Fire> = uncertain.into_values().collect();
         uncertain.sort_unstable_by_key(|fire| fire.fire_time);
         let (tasks, entries) = (in_force.len(), agenda.len());
@@ -300,7 +328,7 @@ impl Recovery<'_> {
             let (all, tags) = (agenda.pauses().all.is_some(), agenda.pauses().tags.len());
             warn!(all, tags; "firing is paused");
         }
-        Recovered { agenda, uncertain, unfinished, latest: now, revisions: in_force }
+        Recovered { agenda, uncertain, unfinished, latest: now, elsewhere, revisions: in_force }
     }
 }
 

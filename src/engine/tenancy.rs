@@ -50,7 +50,7 @@ impl RunLoop {
                     break;
                 }
             }
-            let Recovered { agenda, uncertain, unfinished, latest, revisions: _ } = *recovered;
+            let Recovered { agenda, uncertain, unfinished, latest, elsewhere: _, revisions: _ } = *recovered;
             self.latest = self.latest.max(latest);
             self.status.is_fenced.store(false, Ordering::Relaxed);
             self.agenda.absorb(agenda);

@@ -253,6 +253,7 @@ pub fn read_started(record: &Record) -> Option<StartedRun> {
             resume_at: document.resume_at.as_deref().and_then(Timestamp::parse_rfc3339),
             attempts: document.attempts.into_iter().map(AttemptDocument::read).collect::<Option<_>>()?,
             given_up: None,
+            is_elsewhere: false,
         },
     })
 }

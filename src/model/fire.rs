@@ -174,6 +174,8 @@ pub struct Progress {
     pub resume_at: Option<Timestamp>,
     /// Why it does not go on: all that is left to do is to record its end, and to tell of it.
     pub given_up: Option<&'static str>,
+    /// The node that gave its shard away has its request under way still, and records how that ends.
+    pub is_elsewhere: bool,
 }
 
 /// At which end of a run somebody wants to be told.
@@ -285,6 +287,11 @@ impl Fire {
     /// Whether its outcome settles an instant that the schedule names.
     pub fn is_planned(&self) -> bool {
         self.asked.is_none() && self.notice.is_none()
+    }
+
+    /// Whether another node has its request under way, and records how that ends.
+    pub fn is_elsewhere(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.is_elsewhere)
     }
 
     /// When it is to start, if that is put off: jitter spreads the runs of instants that the schedule names, and no others.

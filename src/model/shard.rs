@@ -1,6 +1,7 @@
 //! Shards: the slices into which tasks are dealt.
 
 use std::fmt;
+use std::ops::{BitAnd, BitOr, Sub};
 
 use xxhash_rust::xxh64::xxh64;
 
@@ -85,6 +86,35 @@ impl ShardSet {
     pub fn bits(self) -> u64 {
         self.0
     }
+
+    /// Reads what [`ShardSet::bits`] gave.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+impl BitOr for ShardSet {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitAnd for ShardSet {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl Sub for ShardSet {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
 }
 
 fn bit(shard: Shard) -> u64 {
@@ -120,6 +150,15 @@ mod tests {
         assert_eq!((set.len(), set.is_empty(), format!("{set:?}")), (3, false, "{0, 5, 63}".to_owned()));
         assert!(set.contains(Shard::at(63)) && !set.contains(Shard::at(17)));
         assert_eq!(set, set.iter().collect());
+        assert_eq!(set, ShardSet::from_bits(set.bits()));
+    }
+
+    #[test]
+    fn sets_are_joined_met_and_taken_from_each_other() {
+        let (one, other) = (ShardSet::of([1, 2].map(Shard::at)), ShardSet::of([2, 3].map(Shard::at)));
+
+        assert_eq!(one | other, ShardSet::of([1, 2, 3].map(Shard::at)));
+        assert_eq!((one & other, one - other), (ShardSet::of([Shard::at(2)]), ShardSet::of([Shard::at(1)])));
     }
 
     #[test]

@@ -118,6 +118,13 @@ impl LastEnd {
             _ => None,
         }
     }
+
+    /// A run has ended of which this process does not know how: the history does.
+    pub fn forget(&self) {
+        if let Some(code) = &self.0 {
+            code.store(Self::UNKNOWN, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The newest instant that an entry fired. The only part of a task that changes: the engine writes it, `/get` reads it.

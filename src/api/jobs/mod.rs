@@ -25,7 +25,7 @@ use super::problem::Problem;
 use super::reply::ApiError;
 use super::routing::Belongs;
 use super::{Api, Services, reply};
-use crate::catalog::RunRefused;
+use crate::catalog::{Broken, RunRefused};
 use crate::model::object::{Mistakes, Object, string};
 use crate::model::{EntryName, Identity, Record, RecordKind, Revision, RunId, Timestamp};
 use crate::store::RunQuery;
@@ -269,8 +269,14 @@ async fn cancel(services: &Services, job: &Job, run: &str, caller: &Caller) -> A
         return Err(ended());
     }
     let cancelled = services.catalog.cancel_run(RunId::from(record.id), caller.name()).await;
-    if !cancelled.map_err(unavailable)? {
-        return Err(ended());
+    match cancelled.map_err(unavailable)? {
+        Broken::Off => {}
+        Broken::Not => return Err(ended()),
+        Broken::Elsewhere => {
+            let detail = "the node that had this job before has the request of the run under way, and ends it";
+            let expected = "a run whose request this node has sent, ask again when that one has ended";
+            return Err(Problem::conflict("runId", run, detail, expected));
+        }
     }
     let mut reply = Response::default();
     *reply.status_mut() = StatusCode::NO_CONTENT;

@@ -222,7 +222,7 @@ fn one_run() -> Operation {
 fn cancel() -> Operation {
     let operation = operation(Method::DELETE, paths!("/{jobId}/runs/{runId}"), "cancelRun", "Cancels a run")
         .response(204, ResponseBuilder::new().description("Cancelled, waiting or under way"));
-    conflict(operation, "It has ended")
+    conflict(operation, "It has ended, or its request is under way at the node that had the job before")
 }
 
 fn rerun() -> Operation {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -11,23 +10,10 @@ use uuid::Uuid;
 
 use super::node::{KEY, Node, TTL, names, task};
 use crate::clock::SystemClock;
-use crate::cluster::{Holder, Keeper, KeeperSettings, Member, Tenure};
-use crate::model::{Identity, Shard, ShardSet, Timestamp};
-use crate::store::StoreError;
+use crate::cluster::played::Nothing;
+use crate::cluster::{Keeper, KeeperSettings, Member, Tenure};
+use crate::model::{Identity, Shard, Timestamp};
 use crate::store::memory::MemoryStore;
-
-struct Nothing;
-
-#[async_trait]
-impl Holder for Nothing {
-    async fn take(&self, _: ShardSet) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn stop(&self, _: ShardSet) {}
-
-    async fn lose(&self) {}
-}
 
 /// Takes part, and breaks off whatever it is asked. Gives how often it was.
 async fn breaking(store: &MemoryStore) -> (Keeper, Arc<AtomicUsize>) {

@@ -118,14 +118,14 @@ async fn a_run_is_cancelled_also_in_flight() {
     pass(&node, 1).await;
 
     for run in runs {
-        assert!(node.catalog.cancel_run(run, "bob").await.unwrap());
+        assert_eq!(node.catalog.cancel_run(run, "bob").await.unwrap(), Broken::Off);
     }
     pass(&node, 1).await;
 
     for run in runs {
         let record = node.record(run).await.unwrap();
         assert!(record.kind == RecordKind::Error && record.source.contains("bob"), "{}", record.source);
-        assert!(!node.catalog.cancel_run(run, "bob").await.unwrap());
+        assert_eq!(node.catalog.cancel_run(run, "bob").await.unwrap(), Broken::Not);
     }
 }
 

@@ -3,6 +3,7 @@
 mod asked;
 mod callbacks;
 mod dead_letters;
+mod lingering;
 mod one_shots;
 mod options;
 mod promise;
@@ -10,12 +11,14 @@ mod shared_pauses;
 mod stops;
 mod tenancy;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::verify::{Finding, Range, verify};
 use super::*;
@@ -54,13 +57,42 @@ struct Sent {
     run_id: String,
     fire_time: String,
     trigger: String,
+    attempt: String,
+    /// It tells of the end of a run.
+    is_message: bool,
+    /// Since the sink was made.
+    after: Duration,
 }
+
+/// How long a target takes, and what it answers then.
+type Script = dyn Fn(&Sent) -> (Duration, u16) + Send + Sync;
 
 /// Notes each request it is given, and answers, at once or when it is told to.
 #[derive(Clone)]
 struct Sink {
     sent: Arc<Mutex<Vec<Sent>>>,
     answers: Arc<watch::Sender<Option<u16>>>,
+    script: Arc<Mutex<Option<Arc<Script>>>>,
+    /// How many requests of each task are open, messages aside.
+    open: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// Tasks of which two were at once.
+    overlapped: Arc<Mutex<BTreeSet<String>>>,
+    made_at: Instant,
+}
+
+/// A request that was sent and is not answered.
+struct Open<'a> {
+    sink: &'a Sink,
+    identity: Option<String>,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let mut open = self.sink.open.lock().unwrap();
+        if let Some(count) = self.identity.as_ref().and_then(|identity| open.get_mut(identity)) {
+            *count -= 1;
+        }
+    }
 }
 
 #[async_trait]
@@ -69,7 +101,17 @@ impl Transport for Sink {
         let header = |name: &str| request.headers[name].to_str().unwrap().to_owned();
         let (identity, run_id) = (header("x-schedule-identity"), header("x-schedule-run-id"));
         let (fire_time, trigger) = (header("x-schedule-fire-time"), header("x-schedule-trigger"));
-        self.sent.lock().unwrap().push(Sent { identity, run_id, fire_time, trigger });
+        let is_message = request.headers.contains_key("x-schedule-callback");
+        let (attempt, after) = (header("x-schedule-attempt"), self.made_at.elapsed());
+        let sent = Sent { identity, run_id, fire_time, trigger, attempt, is_message, after };
+        self.sent.lock().unwrap().push(sent.clone());
+        let _open = self.open(&sent);
+        let script = self.script.lock().unwrap().clone();
+        if let Some(script) = script {
+            let (takes, status) = script(&sent);
+            tokio::time::sleep(takes).await;
+            return Ok(Answer::whole(status, ""));
+        }
         let mut answers = self.answers.subscribe();
         let status = answers.wait_for(Option::is_some).await.unwrap().unwrap();
         Ok(Answer::whole(status, ""))
@@ -78,7 +120,27 @@ impl Transport for Sink {
 
 impl Sink {
     fn new() -> Self {
-        Self { sent: Arc::default(), answers: Arc::new(watch::channel(Some(200)).0) }
+        let answers = Arc::new(watch::channel(Some(200)).0);
+        let (sent, script, open, overlapped) = Default::default();
+        Self { sent, answers, script, open, overlapped, made_at: Instant::now() }
+    }
+
+    fn open(&self, sent: &Sent) -> Open<'_> {
+        let identity = (!sent.is_message).then(|| sent.identity.clone());
+        if let Some(identity) = &identity {
+            let mut open = self.open.lock().unwrap();
+            let count = open.entry(identity.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
+                self.overlapped.lock().unwrap().insert(identity.clone());
+            }
+        }
+        Open { sink: self, identity }
+    }
+
+    /// From now on it takes its time, and answers as is said, to each request for itself.
+    fn follow(&self, script: impl Fn(&Sent) -> (Duration, u16) + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Some(Arc::new(script));
     }
 
     /// From now on it answers with this status, or lets the requests wait.

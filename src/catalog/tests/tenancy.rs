@@ -3,7 +3,7 @@
 use super::*;
 use crate::cluster::played::{Dice, member};
 use crate::cluster::{Keeper, KeeperSettings, Tenure};
-use crate::model::{Delivery, Shard};
+use crate::model::{Delivery, Overlap, RetryPolicy, Shard};
 
 pub(super) const START: &str = "2026-03-29T00:00:00.500Z";
 pub(super) const TASKS: u8 = 24;
@@ -45,15 +45,18 @@ impl Sharing {
     }
 }
 
-fn task(number: u8) -> Task {
+/// Of each kind of delivery, with and without further attempts, and some that never run twice at once.
+pub(super) fn task(number: u8) -> Task {
     let delivery = if number.is_multiple_of(2) { Delivery::AtMostOnce } else { Delivery::AtLeastOnce };
-    let options = EntryOptions { delivery, ..EntryOptions::default() };
+    let overlap = if number.is_multiple_of(3) { Overlap::Skip } else { Overlap::Allow };
+    let retry = number.is_multiple_of(5).then(|| RetryPolicy { attempts_max: 3, ..RetryPolicy::default() });
+    let options = EntryOptions { delivery, overlap, retry, ..EntryOptions::default() };
     let schedule = Schedule::cron("* * * * * *").unwrap();
     Task::new(identity(&format!("task-{number}")), TimeZone::UTC, vec![entry(schedule, options)])
 }
 
 /// By whoever owns it.
-async fn put_all(nodes: &[&Sharing]) {
+pub(super) async fn put_all(nodes: &[&Sharing]) {
     for number in 0..TASKS {
         let owner = nodes.iter().find(|sharing| sharing.tenure.holds(Shard::of(&task(number).identity)));
         owner.expect("every shard has its owner").node.put(task(number)).await.unwrap();
@@ -75,11 +78,12 @@ pub(super) async fn prove(nodes: &[&Sharing], sink: &Sink, resent_max: usize) {
     let mut resent = 0;
     for number in 0..TASKS {
         let sent = sink.sent_of(&format!("task-{number}"));
-        let runs: std::collections::BTreeSet<&String> = sent.iter().map(|sent| &sent.run_id).collect();
-        let again: Vec<&Sent> =
-            sent.iter().filter(|one| sent.iter().filter(|other| other.run_id == one.run_id).count() > 1).collect();
+        let attempt = |sent: &Sent| (sent.run_id.clone(), sent.attempt.clone());
+        let attempts: BTreeSet<(String, String)> = sent.iter().map(attempt).collect();
+        let is_again = |one: &&Sent| sent.iter().filter(|other| attempt(other) == attempt(one)).count() > 1;
+        let again: Vec<&Sent> = sent.iter().filter(is_again).collect();
         assert!(number % 2 == 1 || again.is_empty(), "task-{number} is at_most_once: {again:?}");
-        resent += sent.len() - runs.len();
+        resent += sent.len() - attempts.len();
     }
     assert!(resent <= resent_max, "{resent} were sent again");
 }
@@ -131,6 +135,16 @@ async fn a_node_that_is_cut_off_sends_nothing_for_shards_that_others_have_taken(
     prove(&[&one, &two], &sink, 40).await;
 }
 
+/// Targets that are slow now and then, or fail, each time that a seed is played in the same way.
+pub(super) fn whims(seed: u64) -> impl Fn(&Sent) -> (Duration, u16) {
+    move |sent| {
+        let name = format!("{seed} {} {}", sent.run_id, sent.attempt);
+        let mut dice = Dice::of(xxhash_rust::xxh64::xxh64(name.as_bytes(), seed));
+        let takes = if dice.one_in(8) { dice.below(9_000) } else { dice.below(50) };
+        (Duration::from_millis(takes), if dice.one_in(6) { 503 } else { 200 })
+    }
+}
+
 /// Three nodes to which everything happens for forty seconds.
 struct World {
     dice: Dice,
@@ -147,6 +161,7 @@ struct World {
 impl World {
     async fn new(seed: u64) -> Self {
         let (clock, store, sink) = (Arc::new(SimClock::starting_at(at(START))), MemoryStore::new(), Sink::new());
+        sink.follow(whims(seed));
         let dice = Dice::of(seed);
         let mut nodes = Vec::new();
         for number in 1..=3 {
@@ -232,6 +247,8 @@ async fn live(seed: u64) {
         world.wait(3_000).await;
         world.happen().await;
     }
+    // What has just begun is still under way otherwise.
+    world.sink.follow(|_| (Duration::ZERO, 200));
     pass(30).await;
 
     world.assert_deleted();

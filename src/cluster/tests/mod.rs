@@ -1,4 +1,4 @@
-use crate::model::Shard;
+use crate::model::{Shard, ShardSet};
 
 use super::played::member;
 use super::{Member, Membership, MembershipError};
@@ -12,11 +12,13 @@ fn the_document_comes_back_as_it_was_written() {
     let mut membership = Membership::default();
     membership.version = 7;
     membership.upsert(member(1));
-    membership.upsert(Member { is_leaving: true, ..member(2) });
+    // All of the 64 bits.
+    membership.upsert(Member { is_leaving: true, lingers: ShardSet::ALL, ..member(2) });
     membership.set_owner(Shard::at(3), Some(member(2).id));
 
     assert_eq!(Membership::read(7, &membership.write()).unwrap(), membership);
     assert_eq!(membership.owned_by(member(2).id).count(), 1);
+    assert_eq!(membership.write().matches("lingers").count(), 1, "who lingers for nothing says nothing");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, Method};
@@ -13,30 +12,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::SystemClock;
+use crate::cluster::played::Nothing;
 use crate::cluster::{
-    AskError, ClusterKey, Holder, Keeper, KeeperSettings, Member, Overdue, Owner, PeerRequest, Peers, Tenure,
-    peer_client,
+    AskError, ClusterKey, Keeper, KeeperSettings, Member, Overdue, Owner, PeerRequest, Peers, Tenure, peer_client,
 };
 use crate::model::{Shard, ShardSet, Timestamp};
-use crate::store::StoreError;
 use crate::store::memory::MemoryStore;
 
 const TTL: Duration = Duration::from_millis(600);
 const KEY: &str = "0123456789abcdef";
-
-/// Has nothing to load.
-struct Nothing;
-
-#[async_trait]
-impl Holder for Nothing {
-    async fn take(&self, _: ShardSet) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn stop(&self, _: ShardSet) {}
-
-    async fn lose(&self) {}
-}
 
 struct Node {
     keeper: Keeper,

@@ -41,8 +41,8 @@ async fn a_cancelled_run_of_a_backfill_leaves_its_place_to_the_next() {
 
     rooms.fire(fires).await;
     rooms.until(1).await;
-    assert!(rooms.dispatch.cancel_run(runs[1], "bob").await);
-    assert!(rooms.dispatch.cancel_run(runs[0], "bob").await);
+    assert_eq!(rooms.dispatch.cancel_run(runs[1], "bob").await, Broken::Off);
+    assert_eq!(rooms.dispatch.cancel_run(runs[0], "bob").await, Broken::Off);
     rooms.until(60).await;
 
     assert_eq!(rooms.came_ms(), [0, 1_000, 11_000]);

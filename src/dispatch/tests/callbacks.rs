@@ -142,7 +142,7 @@ async fn a_run_that_is_cancelled_has_failed() {
     rooms.fire_at(&task, 0).await;
     rooms.until(1).await;
 
-    assert!(rooms.dispatch.cancel_run(run(&task, 0), "bob").await);
+    assert_eq!(rooms.dispatch.cancel_run(run(&task, 0), "bob").await, Broken::Off);
     rooms.until(2).await;
 
     assert_eq!(told(&rooms), texts(&[(1, "on_failure")]));

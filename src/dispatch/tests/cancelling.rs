@@ -10,13 +10,13 @@ async fn a_run_in_flight_is_broken_off_and_says_by_whom() {
     rooms.fire_at(&task, 0).await;
     rooms.until(3).await;
 
-    let is_cancelled = rooms.dispatch.cancel_run(run(&task, 0), "key of bob").await;
+    let cancelled = rooms.dispatch.cancel_run(run(&task, 0), "key of bob").await;
 
-    assert!(is_cancelled);
+    assert_eq!(cancelled, Broken::Off);
     assert_eq!(rooms.end(run(&task, 0)).await, failed("cancelled by key of bob"));
     let document = rooms.document(run(&task, 0)).await;
     assert_eq!((&document["attempts"][0]["duration_ms"], document.get("dead_letter")), (&3_000.into(), None));
-    assert!(!rooms.dispatch.cancel_run(run(&task, 0), "key of bob").await, "it has ended");
+    assert_eq!(rooms.dispatch.cancel_run(run(&task, 0), "key of bob").await, Broken::Not, "it has ended");
     rooms.assert_settled().await;
 }
 
@@ -36,9 +36,9 @@ async fn a_run_that_waits_or_pauses_ends_and_never_starts() {
     rooms.until(2).await;
 
     for run_id in [run(&pausing, 0), run(&waiting, 1)] {
-        assert!(rooms.dispatch.cancel_run(run_id, "bob").await);
+        assert_eq!(rooms.dispatch.cancel_run(run_id, "bob").await, Broken::Off);
     }
-    assert!(!rooms.dispatch.cancel_run(run(&waiting, 9), "bob").await, "nobody knows it");
+    assert_eq!(rooms.dispatch.cancel_run(run(&waiting, 9), "bob").await, Broken::Not, "nobody knows it");
     rooms.until(300).await;
 
     assert_eq!(rooms.end(run(&pausing, 0)).await, failed("answered with status 503, cancelled by bob"));

@@ -3,6 +3,7 @@
 mod backfills;
 mod callbacks;
 mod cancelling;
+mod elsewhere;
 mod leaving;
 mod letting_go;
 mod load;

@@ -124,3 +124,26 @@ async fn what_is_lost_is_not_handed_out_any_more() {
     two.assert_each_second_once("a", "2026-03-29T00:00:01Z", "2026-03-29T00:00:06Z").await;
     assert!(!one.engine.status().is_fenced());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_outcome_comes_while_its_shard_is_taken_is_not_sent_again() {
+    let (one, two) = two().await;
+    one.change("a", Some("* * * * * *")).await;
+    one.until("2026-03-29T00:00:02.500Z").await;
+    one.sink.answer(false);
+    one.until("2026-03-29T00:00:03.500Z").await;
+    one.journal.flush().await.unwrap();
+    let unfinished = one.store.unfinished(ShardSet::ALL).recv().await.unwrap().unwrap();
+    let [started] = &unfinished[..] else { panic!("{unfinished:?}") };
+
+    // It is written after the outcomes were read, and before the records of what goes on are.
+    let ended = crate::journal::abandoned_record(started, "it took too long", one.clock.now()).unwrap();
+    two.journal.settle(ended).await.unwrap();
+    take(&two, shard_of("a")).await;
+    two.sink.answer(true);
+    two.until("2026-03-29T00:00:06.300Z").await;
+
+    let instant = at("2026-03-29T00:00:03Z").to_string();
+    assert_eq!(two.sink.sent_of("a").iter().filter(|sent| sent.fire_time == instant).count(), 1);
+    two.assert_each_second_once("a", "2026-03-29T00:00:01Z", "2026-03-29T00:00:06Z").await;
+}

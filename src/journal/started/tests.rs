@@ -67,6 +67,7 @@ fn assert_comes_back(started: &Started) {
         phase: started.phase,
         resume_at: started.resume_at,
         given_up: None,
+        is_elsewhere: false,
     };
     assert_eq!(read.progress, progress);
     assert_eq!(read.revision, 7);

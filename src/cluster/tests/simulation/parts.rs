@@ -1,9 +1,11 @@
 //! What a simulated cluster is made of.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::super::rules::Observer;
-use super::super::super::{Holding, Member};
+use super::super::super::{Holding, Lingering, Member, MemberId};
+use crate::model::Shard;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
@@ -19,7 +21,10 @@ pub(super) enum Event {
     HasWritten(usize, u64, usize, bool),
     /// It has loaded what it took, or stopped what it gives away.
     Took(usize, u64, u8),
-    Gave(usize, u64, u8),
+    /// The number of its stop stands last.
+    Gave(usize, u64, u8, u64),
+    /// What was under way of a shard that it gave away has ended.
+    Ended(usize, u64, u8, u64),
     Fault,
     Wakes(usize),
     Starts(usize),
@@ -40,6 +45,9 @@ pub(super) struct Node {
     pub(super) has_tried: bool,
     pub(super) deadline: Duration,
     pub(super) holding: Holding,
+    pub(super) lingering: Lingering,
+    /// What is under way of shards that it gave away, as which member: of which stop, and until when.
+    pub(super) under_way: BTreeMap<(Shard, MemberId), (u64, u64)>,
     /// What came while it was paused.
     pub(super) late: Vec<Event>,
 }
