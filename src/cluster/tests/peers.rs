@@ -36,6 +36,10 @@ impl Holder for Nothing {
     async fn stop(&self, _: ShardSet) {}
 
     async fn lose(&self) {}
+
+    async fn follow_pauses(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 }
 
 struct Node {
