@@ -40,10 +40,12 @@ impl Nodes {
 
     /// Waits until each node has its share.
     async fn shared_out(&self) {
+        // No other gets more than its share, rounded up.
+        let least = 64 - (self.nodes.len() - 1) * 64_usize.div_ceil(self.nodes.len());
         let waiting = async {
             loop {
                 let owned = self.owned().await;
-                if owned.len() == self.nodes.len() && owned.iter().all(|(_, shards)| *shards >= 64 / self.nodes.len()) {
+                if owned.len() == self.nodes.len() && owned.iter().all(|shards| *shards >= least) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -53,16 +55,11 @@ impl Nodes {
     }
 
     /// How many shards each node owns.
-    async fn owned(&self) -> Vec<(String, usize)> {
+    async fn owned(&self) -> Vec<usize> {
         let (_, cluster) = get(self.base(0), "/cluster").await;
         let cluster: Value = serde_json::from_str(&cluster).unwrap();
         let nodes = cluster["data"]["nodes"].as_array().unwrap().iter();
-        nodes
-            .map(|node| {
-                let shards = usize::try_from(node["shards"].as_u64().unwrap()).unwrap();
-                (node["url"].as_str().unwrap().to_owned(), shards)
-            })
-            .collect()
+        nodes.map(|node| usize::try_from(node["shards"].as_u64().unwrap()).unwrap()).collect()
     }
 
     async fn end(self) {

@@ -29,7 +29,7 @@ pub(in crate::api) fn change(_services: &Services, asked: &mut Asked) -> Belongs
 
 /// The task that a body names. Where it names none, or is not understood, every node refuses it alike.
 pub(in crate::api) fn named(body: &[u8]) -> Option<Identity> {
-    with_body(body, |body, mistakes| identity_of(body, mistakes))
+    with_body(body, identity_of)
 }
 
 /// What `read` makes of a body, if it is an object.

@@ -161,7 +161,9 @@ impl Node {
 pub(super) async fn shared_out(nodes: &[Node]) {
     for node in nodes {
         let (mut view, seen) = (node.keeper.view(), node.keeper.view());
-        let is_shared_out = |members: usize, acting: usize| members == nodes.len() && acting >= 64 / nodes.len();
+        // No other gets more than its share, rounded up.
+        let least = 64 - (nodes.len() - 1) * 64_usize.div_ceil(nodes.len());
+        let is_shared_out = |members: usize, acting: usize| members == nodes.len() && acting >= least;
         let waiting = view.wait_for(|view| is_shared_out(view.membership.members().len(), view.acting.len()));
         let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
         assert!(waited.is_ok(), "{:?}", seen.borrow());
