@@ -59,6 +59,8 @@ pub(super) struct Run {
     pub(super) is_in_group: bool,
     /// Why no further attempt is made.
     pub(super) last_word: Option<Box<LastWord>>,
+    /// The same run, as it was handed over again: it goes on if this one was begun in a term that is over.
+    pub(super) anew: Option<Box<Fire>>,
 }
 
 /// What ends a run before its time.
@@ -82,8 +84,8 @@ impl Run {
         let (attempts, phase) = progress.map(|it| (it.attempts.clone(), it.phase)).unwrap_or_default();
         let host = HostKey::from(request_of(&fire).url.origin());
         let (place, is_in_group) = (Place::Behind, false);
-        let departure = None;
-        Self { fire, key, host, due_at: None, attempts, phase, place, departure, is_in_group, last_word: None }
+        let (departure, last_word, anew) = (None, None, None);
+        Self { fire, key, host, due_at: None, attempts, phase, place, departure, is_in_group, last_word, anew }
     }
 
     /// When it is to start.
@@ -198,10 +200,6 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
-    }
-
-    pub(super) fn contains(&self, run_id: RunId) -> bool {
-        self.by_id.contains_key(&run_id)
     }
 
     pub(super) fn get(&self, run_id: RunId) -> Option<&Run> {

@@ -25,9 +25,10 @@ impl RunLoop {
     /// Takes a run over.
     pub(super) fn take(&mut self, fire: Fire) {
         let run_id = fire.run_id();
-        if self.runs.contains(run_id) {
+        if let Some(run) = self.runs.get_mut(run_id) {
             // A planned run and what a crash left of it are one.
             debug!(run_id:%; "a run was handed over twice");
+            run.anew = Some(Box::new(fire));
             return;
         }
         let key = self.keys.entry(fire.identity(), &fire.entry().name);
@@ -199,12 +200,16 @@ impl RunLoop {
     pub(super) fn ended(&mut self, run_id: RunId, ended: Ended) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         let host = matches!(run.place, Place::InFlight(_)).then(|| run.host.clone());
+        let mut anew = None;
         match ended {
             Ended::Done(notices) => self.finish(run_id, notices),
             Ended::Again { attempts, phase, pause } => self.pause(run_id, attempts, phase, pause),
             Ended::Stopped { attempts } => self.stopped(run_id, attempts),
-            // Whoever acts for it knows what it has to know.
-            Ended::Unsent { is_lost: true, .. } => self.forget(run_id),
+            // Whoever acts for it knows what it has to know: it may be this node again.
+            Ended::Unsent { is_lost: true, .. } => {
+                anew = run.anew.take();
+                self.forget(run_id);
+            }
             Ended::Unsent { phase, is_lost: false } => {
                 run.phase = phase;
                 run.place = Place::Left;
@@ -218,6 +223,7 @@ impl RunLoop {
         if let Some(host) = host {
             self.lanes.ended(&host).into_iter().for_each(|next| self.send(next));
         }
+        anew.into_iter().for_each(|fire| self.take(*fire));
     }
 
     fn stopped(&mut self, run_id: RunId, attempts: Vec<Attempt>) {
