@@ -130,7 +130,7 @@ impl Rooms {
         &self,
         held: Held,
         next: impl Fn(Timestamp) -> Revision,
-        request: &Box<RawValue>,
+        request: &RawValue,
     ) -> Result<u64, CatalogError> {
         let next = next(held.since);
         let identity = next.task.identity.clone();
@@ -138,7 +138,7 @@ impl Rooms {
         if next.task.is_one_shot && !next.names_any_after(held.since) {
             return Err(CatalogError::Passed);
         }
-        let record = change_record(RecordKind::Put, &identity, request, held.since);
+        let record = change_record(RecordKind::Put, &identity, &request, held.since);
         self.replace(held, &identity, next, record).await
     }
 
