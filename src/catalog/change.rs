@@ -9,8 +9,8 @@ use super::{Catalog, CatalogError, Rooms};
 use crate::dispatch::Cancelled;
 use crate::engine::{Held, Settlement};
 use crate::journal::change_record;
-use crate::model::{Identity, Record, RecordKind, Revision, Task, Timestamp};
-use crate::store::Change;
+use crate::model::{Identity, Record, RecordKind, Revision, Shard, Task, Timestamp};
+use crate::store::{Change, StoreError};
 
 /// A task to put.
 #[derive(Debug)]
@@ -63,12 +63,20 @@ impl Catalog {
 
     /// Deletes a task. One that is unknown is fine, too.
     pub async fn remove(&self, removal: Removal) -> Result<(), CatalogError> {
-        self.apart(move |rooms| async move { rooms.remove(removal).await }).await
+        self.apart(move |rooms| async move {
+            let is_free = removal.revision.is_none();
+            again_if(is_free, || rooms.remove(&removal)).await
+        })
+        .await
     }
 
     /// Switches a task on or off. Gives the number of the revision that is in force then.
     pub async fn switch(&self, switch: Switch) -> Result<u64, CatalogError> {
-        self.apart(move |rooms| async move { rooms.switch(switch).await }).await
+        self.apart(move |rooms| async move {
+            let is_free = switch.revision.is_none();
+            again_if(is_free, || rooms.switch(&switch)).await
+        })
+        .await
     }
 
     /// Whether the revision in force has this number; 0: whether there is none.
@@ -86,42 +94,73 @@ impl Catalog {
     }
 }
 
+/// Makes a change once more if what is stored was another state than this node knew: it knows it by then. Whoever said which
+/// revision it is about is told instead.
+async fn again_if<T, F>(is_free: bool, change: impl Fn() -> F) -> Result<T, CatalogError>
+where
+    F: Future<Output = Result<T, CatalogError>>,
+{
+    match change().await {
+        Err(CatalogError::Store(StoreError::Conflict { .. })) if is_free => change().await,
+        done => done,
+    }
+}
+
 impl Rooms {
     async fn put(&self, put: Put) -> Result<u64, CatalogError> {
-        let identity = put.task.identity.clone();
+        let Put { mut task, enabled, request, revision, by } = put;
+        let identity = task.identity.clone();
         let held = self.engine.hold(&identity).await?;
-        self.check(&identity, put.revision)?;
-        let mut task = put.task;
+        self.check(&identity, revision)?;
         if let Some(current) = self.get(&identity) {
             task.follow(&current.task);
         }
-        let next = Revision { enabled: put.enabled, by: put.by, ..Revision::new(task, held.since) };
+        let task = Arc::new(task);
+        let next = |since| Revision { enabled, by: by.clone(), ..Revision::new(task.clone(), since) };
+        match self.put_held(held, next, &request).await {
+            Err(CatalogError::Store(StoreError::Conflict { .. })) if revision.is_none() => {
+                let held = self.engine.hold(&identity).await?;
+                self.put_held(held, next, &request).await
+            }
+            done => done,
+        }
+    }
+
+    async fn put_held(
+        &self,
+        held: Held,
+        next: impl Fn(Timestamp) -> Revision,
+        request: &RawValue,
+    ) -> Result<u64, CatalogError> {
+        let next = next(held.since);
+        let identity = next.task.identity.clone();
         // Whoever asked looked before the hold, and a hold may take long. Stored, it would name nothing, and go without a record.
         if next.task.is_one_shot && !next.names_any_after(held.since) {
             return Err(CatalogError::Passed);
         }
-        let record = change_record(RecordKind::Put, &identity, &put.request, held.since);
+        let record = change_record(RecordKind::Put, &identity, &request, held.since);
         self.replace(held, &identity, next, record).await
     }
 
-    async fn switch(&self, switch: Switch) -> Result<u64, CatalogError> {
+    async fn switch(&self, switch: &Switch) -> Result<u64, CatalogError> {
         let Switch { identity, enabled, request, revision, by, note } = switch;
-        let held = self.engine.hold(&identity).await?;
-        let current = self.find(&identity)?.ok_or(CatalogError::Unknown)?;
-        self.check(&identity, revision)?;
-        let record = change_record(RecordKind::Running, &identity, &request, held.since);
+        let (enabled, by, note) = (*enabled, by.clone(), note.clone());
+        let held = self.engine.hold(identity).await?;
+        let current = self.find(identity)?.ok_or(CatalogError::Unknown)?;
+        self.check(identity, *revision)?;
+        let record = change_record(RecordKind::Running, identity, request, held.since);
         if current.enabled == enabled {
             self.store.note(record).await?;
             return Ok(current.number);
         }
         let next = Revision { enabled, in_force_from: held.since, by, note, ..Revision::clone(&current) };
-        self.replace(held, &identity, next, record).await
+        self.replace(held, identity, next, record).await
     }
 
-    async fn remove(&self, removal: Removal) -> Result<(), CatalogError> {
+    async fn remove(&self, removal: &Removal) -> Result<(), CatalogError> {
         let held = self.engine.hold(&removal.identity).await?;
         self.check(&removal.identity, removal.revision)?;
-        self.remove_held(held, &removal).await
+        self.remove_held(held, removal).await
     }
 
     pub(super) async fn remove_held(&self, held: Held, removal: &Removal) -> Result<(), CatalogError> {
@@ -130,7 +169,7 @@ impl Rooms {
         if self.find(identity)?.is_none() {
             return Ok(self.store.note(record).await?);
         }
-        self.write(&held, identity, None, record).await?;
+        let (held, _) = self.write(held, identity, None, record).await?;
         self.set(identity, None);
         Ok(self.engine.settle(held, Settlement::Ended(Cancelled::Deleted)).await?)
     }
@@ -151,25 +190,47 @@ impl Rooms {
         mut next: Revision,
         record: Record,
     ) -> Result<u64, CatalogError> {
-        let number = self.write(&held, identity, Some(next.clone()), record).await?;
+        let (held, number) = self.write(held, identity, Some(next.clone()), record).await?;
         next.number = number;
-        let next = Arc::new(next);
-        self.set(identity, Some(next.clone()));
-        let settlement = if next.enabled { Settlement::Replaced(next) } else { Settlement::Ended(Cancelled::Stopped) };
-        self.engine.settle(held, settlement).await?;
+        self.bring_into_force(held, identity, next).await?;
         Ok(number)
     }
 
+    pub(super) async fn bring_into_force(
+        &self,
+        held: Held,
+        identity: &Identity,
+        next: Revision,
+    ) -> Result<(), CatalogError> {
+        let next = Arc::new(next);
+        self.set(identity, Some(next.clone()));
+        let settlement = if next.enabled { Settlement::Replaced(next) } else { Settlement::Ended(Cancelled::Stopped) };
+        Ok(self.engine.settle(held, settlement).await?)
+    }
+
+    /// Makes a change durable, and gives the hold back: this node acts for the task still, so that it can bring the change into
+    /// force and answer. A hold that is not given back is over, and the task is as it was, or as it is stored.
     pub(super) async fn write(
         &self,
-        held: &Held,
+        held: Held,
         identity: &Identity,
         next: Option<Revision>,
         record: Record,
-    ) -> Result<u64, CatalogError> {
-        let replaces = self.get(identity).map(|current| current.number);
+    ) -> Result<(Held, u64), CatalogError> {
+        let (shard, replaces) = (Shard::of(identity), self.get(identity).map(|current| current.number));
+        let term = self.tenure.term(shard);
         let (epoch, at): (_, Timestamp) = (held.epoch, held.since);
         let change = Change { identity: identity.clone(), replaces, epoch, at, next, record };
-        Ok(self.store.change(change).await?)
+        match self.store.change(change).await {
+            // It may have taken long: another node may have loaded the task, before this change or after it. Where only a sign of
+            // life is missing nobody has.
+            Ok(number) if self.tenure.may_act(shard, term).await => Ok((held, number)),
+            Ok(_) => Err(CatalogError::BrokeOff),
+            Err(conflict @ StoreError::Conflict { .. }) => {
+                self.adopt_held(held, identity).await?;
+                Err(conflict.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

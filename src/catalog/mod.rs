@@ -1,6 +1,7 @@
 //! What tasks exist. Writes every change through the store, then brings it into force in the engine: an answer means
 //! durable and in force.
 
+mod adopting;
 mod change;
 mod dead_letters;
 mod one_shots;

@@ -124,7 +124,7 @@ impl Rooms {
         }
         let document = Finished { identity: identity.as_str(), reason: "finished" };
         let record = change_record(RecordKind::Delete, identity, &document, held.since);
-        self.write(&held, identity, None, record).await?;
+        let (held, _) = self.write(held, identity, None, record).await?;
         self.set(identity, None);
         self.engine.settle(held, Settlement::Finished).await?;
         Ok(true)

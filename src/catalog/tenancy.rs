@@ -28,13 +28,21 @@ pub struct Shards {
     owner: Box<str>,
     settings: engine::Settings,
     elsewhere: Mutex<Elsewhere>,
+    /// After how long it looks a second time at the tasks of shards that it has taken.
+    second_look_after: Option<Duration>,
 }
 
 impl Shards {
     /// Of this catalog.
     pub fn new(catalog: Catalog, owner: &str, settings: engine::Settings) -> Self {
         catalog.rooms.forget(ShardSet::ALL);
-        Self { catalog, owner: owner.into(), settings, elsewhere: Mutex::default() }
+        Self { catalog, owner: owner.into(), settings, elsewhere: Mutex::default(), second_look_after: None }
+    }
+
+    /// Looks a second time at the tasks of what it has taken, this long after: a write that its former owner has sent is stored by
+    /// then, or never will be.
+    pub fn looking_again_after(self, after: Duration) -> Self {
+        Self { second_look_after: Some(after), ..self }
     }
 
     fn rooms(&self) -> &Rooms {
@@ -62,6 +70,7 @@ impl Shards {
 #[async_trait]
 impl Holder for Shards {
     async fn take(&self, shards: ShardSet, lingering: ShardSet) -> Result<(), StoreError> {
+        let terms = self.rooms().terms(shards);
         let Rooms { store, journal, clock, engine, .. } = self.rooms();
         let leases = store.take(shards, &self.owner).await?;
         let take_over = TakeOver { leases: &leases, lingering };
@@ -77,6 +86,9 @@ impl Holder for Shards {
             match engine.take(recovered).await {
                 Err(EngineError::PausesChanged) => {}
                 taken => {
+                    if let Some(after) = self.second_look_after.filter(|_| taken.is_ok()) {
+                        tokio::spawn(self.catalog.rooms.clone().look_again(terms, after));
+                    }
                     let stopped = |error: EngineError| StoreError::Unavailable { doing: TAKING, source: error.into() };
                     taken.map_err(stopped)?;
                     break elsewhere;

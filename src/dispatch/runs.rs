@@ -207,10 +207,6 @@ impl Runs {
         self.by_id.len()
     }
 
-    pub(super) fn contains(&self, run_id: RunId) -> bool {
-        self.by_id.contains_key(&run_id)
-    }
-
     pub(super) fn get(&self, run_id: RunId) -> Option<&Run> {
         self.by_id.get(&run_id)
     }

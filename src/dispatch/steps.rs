@@ -30,7 +30,7 @@ impl RunLoop {
             // It has its record: the next owner goes on with it.
             return;
         }
-        if self.runs.contains(run_id) {
+        if self.runs.get(run_id).is_some() {
             // A planned run and what a crash left of it are one.
             debug!(run_id:%; "a run was handed over twice");
             return;

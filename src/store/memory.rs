@@ -5,8 +5,9 @@ mod results;
 mod transfer;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,6 +37,7 @@ struct Faults {
     loses_answers: AtomicBool,
     refuses_claims: AtomicBool,
     refuses: Mutex<Option<Identity>>,
+    changes_take_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +99,12 @@ impl MemoryStore {
     /// From now on every claim fails, and only claims, or none.
     pub fn fail_claims(&self, fail: bool) {
         self.faults.refuses_claims.store(fail, Ordering::SeqCst);
+    }
+
+    /// From now on a change of a task takes this long on its way, after it was looked whether its epoch is that of the lease: it
+    /// is made even if the lease is lost meanwhile, or whoever sent it does not wait.
+    pub fn delay_changes(&self, by: Duration) {
+        self.faults.changes_take_ms.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// All records, oldest first, also cleared ones.
@@ -165,9 +173,13 @@ impl Tables {
 #[async_trait]
 impl CatalogStore for MemoryStore {
     async fn change(&self, change: Change) -> Result<u64, StoreError> {
-        let mut tables = self.write()?;
         let Change { identity, replaces, epoch, at, next, record } = change;
-        tables.lease(Shard::of(&identity), epoch)?;
+        self.write()?.lease(Shard::of(&identity), epoch)?;
+        match self.faults.changes_take_ms.load(Ordering::SeqCst) {
+            0 => {}
+            delay_ms => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
+        }
+        let mut tables = self.read();
         let in_force = tables.in_force(&identity);
         if in_force != replaces {
             return Err(StoreError::Conflict { identity });

@@ -3,6 +3,7 @@
 mod asked;
 mod callbacks;
 mod dead_letters;
+mod late_changes;
 mod lingering;
 mod one_shots;
 mod options;

@@ -6,6 +6,8 @@ use crate::cluster::{Keeper, KeeperSettings, Tenure};
 use crate::model::{Delivery, Overlap, RetryPolicy, Shard};
 
 pub(super) const START: &str = "2026-03-29T00:00:00.500Z";
+/// Longer than any change takes here.
+pub(super) const SECOND_LOOK: Duration = Duration::from_secs(20);
 pub(super) const TASKS: u8 = 24;
 
 /// A node that takes part.
@@ -24,7 +26,7 @@ impl Sharing {
         let shared = (tenure.clone(), agreement.clone());
         let node = Node::start_of(ShardSet::EMPTY, shared, clock.clone(), beside, sink.clone()).await;
         let settings = engine::Settings { pause_reach: agreement.reach(), ..engine::Settings::default() };
-        let shards = Arc::new(Shards::new(node.catalog.clone(), "test", settings));
+        let shards = Arc::new(Shards::new(node.catalog.clone(), "test", settings).looking_again_after(SECOND_LOOK));
         let settings = KeeperSettings { ttl };
         let register = Arc::new(node.store.clone());
         let keeper = Keeper::start(member(number), register, shards, tenure.clone(), clock.clone(), settings);
