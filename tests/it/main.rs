@@ -2,6 +2,7 @@
 
 mod apply;
 mod bulk;
+mod chaos;
 mod command_line;
 mod crash;
 mod durability;
