@@ -222,8 +222,10 @@ impl Elasticsearch {
         let nodes = stats["nodes"].as_object().context("no nodes in their statistics")?;
         let routes = nodes.values().filter_map(|node| node["http"]["routes"].as_object()).flatten();
         let others = routes.filter(|(route, _)| !route.starts_with("/_nodes"));
-        let methods = others.filter_map(|(_, methods)| methods.as_object()).flatten();
-        Ok(methods.filter_map(|(_, counts)| counts["requests"]["count"].as_u64()).sum())
+        let counts = others.map(|(route, counts)| counts["requests"]["count"].as_u64().with_context(|| route.clone()));
+        let all = counts.sum::<Result<u64>>()?;
+        ensure!(all > 0, "Elasticsearch does not count its requests: {stats}");
+        Ok(all)
     }
 
     /// Ends every host.
