@@ -8,7 +8,6 @@ use flate2::read::MultiGzDecoder;
 use futures_util::{Stream, StreamExt};
 use warp::Filter;
 
-use super::Settings;
 use super::reply::ApiError;
 
 /// How much of a body that is too large is still read, in bytes, and for how long: a client that is still sending would
@@ -33,13 +32,12 @@ pub(super) fn head() -> impl Filter<Extract = (BodyHead,), Error = warp::Rejecti
         .map(|length, encoding, expect: Option<String>| BodyHead { length, encoding, expects_word: expect.is_some() })
 }
 
-/// Collects a body.
-pub(super) async fn collect<S, B>(stream: S, head: BodyHead, settings: &Settings) -> Result<Bytes, ApiError>
+/// Collects a body of at most `max` bytes.
+pub(super) async fn collect<S, B>(stream: S, head: BodyHead, max: usize, timeout: Duration) -> Result<Bytes, ApiError>
 where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
-    let max = settings.body_max;
     let mut stream = std::pin::pin!(stream);
     let is_announced_too_large = head.length.is_some_and(|length| length > max as u64);
     if is_announced_too_large && head.expects_word {
@@ -47,7 +45,7 @@ where
     }
     let gathered = match is_announced_too_large {
         true => Err(ApiError::TooLarge { max }),
-        false => within(settings.body_timeout, gather(&mut stream, max)).await,
+        false => within(timeout, gather(&mut stream, max)).await,
     };
     if let Err(ApiError::TooLarge { .. }) = gathered {
         discard(&mut stream).await;

@@ -1,12 +1,8 @@
 //! Who asks: the user that a trusted proxy names in a header, or nobody in particular.
 
-use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderName};
-use warp::Filter;
-
-use super::Api;
 
 /// The longest name of a user, in bytes. Whoever has a longer one is not named.
 const NAME_MAX: usize = 256;
@@ -20,6 +16,11 @@ impl Caller {
     pub(super) fn anonymous() -> Self {
         static ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
         Self(ANONYMOUS.clone())
+    }
+
+    /// Somebody with a name that another node has found good.
+    pub(super) fn named(name: &str) -> Self {
+        if is_name(name) { Self(name.into()) } else { Self::anonymous() }
     }
 
     /// Whether it is known by a name.
@@ -38,7 +39,7 @@ impl Caller {
     }
 
     /// Whom the header names. Two values are no name: one of them may be what the client itself sent.
-    fn of(headers: &HeaderMap, header: Option<&HeaderName>) -> Self {
+    pub(super) fn of(headers: &HeaderMap, header: Option<&HeaderName>) -> Self {
         let Some(header) = header else { return Self::anonymous() };
         let mut values = headers.get_all(header).iter();
         let (value, more) = (values.next(), values.next());
@@ -52,13 +53,6 @@ impl Caller {
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NAME_MAX && !text.contains(char::is_control)
-}
-
-/// Gives who asks to a handler.
-pub(super) fn caller(api: &Api) -> impl Filter<Extract = (Caller,), Error = Infallible> + Clone + use<> {
-    let header = api.settings.remote_user_header.clone();
-    let headers = warp::any().and(warp::header::headers_cloned());
-    headers.map(move |headers: HeaderMap| Caller::of(&headers, header.as_ref()))
 }
 
 #[cfg(test)]

@@ -7,13 +7,17 @@ use serde_json::{Value, json};
 use warp::Filter;
 use warp::reply::Response;
 
+use super::asked::{Asked, post};
 use super::caller::Caller;
+use super::dealing::{Deed, deal};
 use super::jobs::RunView;
 use super::jobs::dates::{self, Bound};
 use super::operations::name_of;
+use super::parts::Zones;
 use super::reply::{self, ApiError};
+use super::routing::{Belongs, place};
 use super::wire::{Understood, understand};
-use super::{Api, Services, post_at, post_by};
+use super::{Api, Services};
 use crate::catalog::{DEAD_LETTERS_MAX, Dealt, Letter};
 use crate::model::object::{Mistakes, Object, boolean, integer};
 use crate::model::{EntryName, Identity, RunId, TimeZone};
@@ -26,11 +30,20 @@ const LISTED: (usize, usize) = (100, 1_000);
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let of_letters = |path| warp::path("dead-letters").and(warp::path(path));
-    post_by("dead-letters", api, list)
-        .or(post_at(of_letters("rerun"), api, rerun))
+    post(warp::path("dead-letters"), api, place_of_list, list)
+        .or(post(of_letters("rerun"), api, place_of_deed, rerun))
         .unify()
-        .or(post_at(of_letters("discard"), api, discard))
+        .or(post(of_letters("discard"), api, place_of_deed, discard))
         .unify()
+}
+
+/// Dead letters of one task are with its owner, those of all with all.
+fn place_of_list(_services: &Services, asked: &mut Asked) -> Belongs {
+    place::named(&asked.body).map_or(Belongs::Everywhere, Belongs::Read)
+}
+
+fn place_of_deed(_services: &Services, asked: &mut Asked) -> Belongs {
+    place::named(&asked.body).map_or(Belongs::Everywhere, Belongs::Change)
 }
 
 /// Which dead letters are to be dealt with.
@@ -115,10 +128,11 @@ fn zone_of(services: &Services) -> impl Fn(&Identity) -> Option<TimeZone> {
 
 /// `/dead-letters`: runs that failed for good.
 async fn list(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
-    let zone_of = zone_of(&services);
-    let query = listing(&body, &zone_of)?.value;
+    let query = listing(&body, &zone_of(&services))?.value;
     let found = services.catalog.runs(query).await?;
-    let view = |record| RunView::new(record, zone_of(&record.identity).unwrap_or(TimeZone::UTC));
+    let zones = Zones::of_tasks(&services, found.records.iter().map(|record| &record.identity)).await?;
+    let zone_of = |identity: &Identity| zones.get(identity.as_str()).copied().unwrap_or(TimeZone::UTC);
+    let view = |record| RunView::new(record, zone_of(&record.identity));
     let runs: Vec<_> = found.records.iter().map(view).collect();
     let relation = if found.total_is_lower_bound { "gte" } else { "eq" };
     Ok(reply::data(json!({ "total": { "value": found.total, "relation": relation }, "runs": runs })))
@@ -127,7 +141,7 @@ async fn list(services: Services, body: Bytes, _caller: Caller) -> Result<Respon
 /// `/dead-letters/rerun`: runs one, those of a filter, or all again.
 async fn rerun(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let choice = choice(&body, &zone_of(&services))?.value;
-    let dealt = services.catalog.rerun_dead_letters(&letters(&services, &choice).await?, caller.name()).await;
+    let dealt = deal(&services, letters(&services, &choice).await?, Deed::Rerun, &caller).await;
     told(&choice, &dealt)?;
     let run = |(run, again): &(RunId, Option<RunId>)| json!({ "run_id": run.to_string(), "rerun_as": again.map(|again| again.to_string()) });
     let reruns: Vec<Value> = dealt.done.iter().map(run).collect();
@@ -137,7 +151,7 @@ async fn rerun(services: Services, body: Bytes, caller: Caller) -> Result<Respon
 /// `/dead-letters/discard`: takes them off the list; their records stay.
 async fn discard(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let choice = choice(&body, &zone_of(&services))?.value;
-    let dealt = services.catalog.discard_dead_letters(&letters(&services, &choice).await?, caller.name()).await;
+    let dealt = deal(&services, letters(&services, &choice).await?, Deed::Discard, &caller).await;
     told(&choice, &dealt)?;
     Ok(reply::data(json!({ "discarded": dealt.done.len(), "left": left(&dealt) })))
 }

@@ -1,18 +1,22 @@
 //! `/export`: all tasks as they would be put again, one in a line.
 
 use bytes::{BufMut, BytesMut};
+use log::warn;
+use serde::{Deserialize, Serialize};
 use warp::Filter;
 use warp::reply::Response;
 
 use super::ndjson::{self, CHUNK, Gone, Outlet};
+use super::parts::{Page, Question, Scan, page, scan};
 use super::reply::{ApiError, into_reply};
 use super::uri::{self, Query};
 use super::view::TaskView;
 use super::{Api, Services, with};
-use crate::model::Revision;
+use crate::model::{Revision, ShardSet};
 
-/// How many tasks are taken from the catalog at once. Each is as it is at that moment.
-const TASKS_AT_ONCE: usize = 100;
+/// How many tasks are taken from a node at once, and how many bytes of them. Each is as it is at that moment.
+const TASKS_AT_ONCE: usize = 500;
+const BYTES_AT_ONCE: usize = 2 * 1024 * 1024;
 
 /// The route of this file.
 pub(super) fn route(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
@@ -29,34 +33,83 @@ fn start(api: &Api, query: &str) -> Result<Response, ApiError> {
     let prefix = query.get("identity").unwrap_or_default().to_owned();
     let (outlet, reply) = ndjson::open();
     tokio::spawn(async move {
-        if write(&services, &prefix, has_revisions, &outlet).await.is_ok() {
-            outlet.end().await;
+        match write(&services, Lines { prefix, has_revisions, after: None }, &outlet).await {
+            Ok(()) => outlet.end().await,
+            Err(Broken::Gone) => {}
+            Err(Broken::Failed(error)) => warn!("an export broke off: {error}"),
         }
         drop(places);
     });
     Ok(reply)
 }
 
-async fn write(services: &Services, prefix: &str, has_revisions: bool, outlet: &Outlet) -> Result<(), Gone> {
-    let (mut chunk, mut after) = (BytesMut::new(), None);
+async fn write(services: &Services, mut wanted: Lines, outlet: &Outlet) -> Result<(), Broken> {
+    let mut chunk = BytesMut::new();
     loop {
-        let page = services.catalog.page(prefix, after.as_ref(), TASKS_AT_ONCE);
-        let Some(last) = page.last() else { break };
-        after = Some(last.task.identity.clone());
-        for revision in page.iter().filter(|revision| !revision.task.is_one_shot) {
-            put_line(&mut chunk, revision, has_revisions);
+        let Page { items, through } = page(services, &wanted).await?;
+        for (_, line) in items {
+            chunk.put(line.as_bytes());
+            chunk.put_u8(b'\n');
             if chunk.len() >= CHUNK {
                 outlet.send(chunk.split().freeze()).await?;
             }
         }
-        // Many pages may hold nothing that is shown.
-        tokio::task::yield_now().await;
+        if through.is_none() {
+            break;
+        }
+        wanted.after = through;
     }
-    if chunk.is_empty() { Ok(()) } else { outlet.send(chunk.freeze()).await }
+    if !chunk.is_empty() {
+        outlet.send(chunk.freeze()).await?;
+    }
+    Ok(())
 }
 
-fn put_line(chunk: &mut BytesMut, revision: &Revision, has_revisions: bool) {
+/// Why an export ends before it is whole.
+enum Broken {
+    Gone,
+    Failed(ApiError),
+}
+
+impl From<Gone> for Broken {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<ApiError> for Broken {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Tasks as they would be put again, a page of them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Lines {
+    prefix: String,
+    has_revisions: bool,
+    after: Option<String>,
+}
+
+impl Question for Lines {
+    const NAME: &'static str = "lines";
+    type Answer = Page<String>;
+
+    async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Self::Answer, ApiError> {
+        let (mut items, mut size) = (Vec::new(), 0);
+        let (prefix, after) = (self.prefix.as_str(), self.after.as_deref());
+        let through = scan(services, Scan { shards, prefix, after, tasks_max: TASKS_AT_ONCE }, |revision| {
+            let line = line(revision, self.has_revisions);
+            size += line.len();
+            items.push((revision.task.identity.as_str().to_owned(), line));
+            size < BYTES_AT_ONCE
+        });
+        let through = through.await?;
+        Ok(Page { items, through })
+    }
+}
+
+fn line(revision: &Revision, has_revisions: bool) -> String {
     let view = TaskView::for_put(&revision.task, revision.enabled, has_revisions.then_some(revision.number));
-    serde_json::to_writer(chunk.writer(), &view).expect("a task can be written as JSON");
-    chunk.put_u8(b'\n');
+    serde_json::to_string(&view).expect("a task can be written as JSON")
 }

@@ -4,11 +4,15 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Services;
 use super::openapi::words;
-use crate::model::{Entry, EntryState, Revision, Schedule, TimeZone, Timestamp};
+use super::parts::Question;
+use super::preview::apart;
+use super::reply::ApiError;
+use crate::model::{Entry, EntryState, Identity, Revision, Schedule, ShardSet, TimeZone, Timestamp};
 
 /// How far ahead days with a change of the clocks are looked for.
 const REMARKS_AHEAD: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -62,17 +66,19 @@ pub(super) struct Window {
     pub(super) to: Timestamp,
 }
 
+/// How many tasks are looked at without a pause for others.
+const TASKS_AT_ONCE: usize = 1_000;
 /// How many tasks are told by how often they fire. The others are only counted.
 const TASKS_MAX: usize = 1_000;
 
 /// One instant of one entry.
-struct Coming {
+struct Instant {
     at: Timestamp,
     revision: Arc<Revision>,
     entry: usize,
 }
 
-impl Coming {
+impl Instant {
     fn key(&self) -> (Timestamp, &str, usize) {
         (self.at, self.revision.task.identity.as_str(), self.entry)
     }
@@ -85,7 +91,7 @@ pub(super) struct Forecast {
     total: u64,
     tasks_firing: usize,
     most: Vec<(u64, Arc<Revision>)>,
-    first: Vec<Coming>,
+    first: Vec<Instant>,
     /// Nothing later than this is among the first.
     until: Timestamp,
 }
@@ -114,7 +120,7 @@ impl Forecast {
                     if at > self.until {
                         break;
                     }
-                    self.first.push(Coming { at, revision: revision.clone(), entry: index });
+                    self.first.push(Instant { at, revision: revision.clone(), entry: index });
                 }
                 self.keep_first();
             }
@@ -149,27 +155,101 @@ impl Forecast {
     }
 
     /// What it tells. Dates are written in `zone`.
-    pub(super) fn end(mut self, zone: Option<TimeZone>) -> ForecastView {
+    pub(super) fn end(mut self, zone: Option<TimeZone>) -> Told {
         self.keep_most();
         self.first.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
         self.first.truncate(self.limit);
         let fires = self.first.iter().map(|coming| {
             let task = &coming.revision.task;
-            ComingView {
-                fire_time: coming.at.rfc3339_exact_in(zone.unwrap_or(task.time_zone)),
+            ComingFire {
+                at: coming.at.millis(),
                 identity: task.identity.as_str().to_owned(),
+                place: coming.entry,
                 entry: task.entries[coming.entry].name.as_str().to_owned(),
+                fire_time: coming.at.rfc3339_exact_in(zone.unwrap_or(task.time_zone)),
             }
         });
-        let tasks = self
-            .most
+        let most = self.most.iter().map(|(count, revision)| (*count, revision.task.identity.as_str().to_owned()));
+        Told { total: self.total, tasks_firing: self.tasks_firing, most: most.collect(), fires: fires.collect() }
+    }
+}
+
+/// What the tasks of one node fire within a window.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Told {
+    total: u64,
+    tasks_firing: usize,
+    most: Vec<(u64, String)>,
+    fires: Vec<ComingFire>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct ComingFire {
+    at: i64,
+    identity: String,
+    /// The place of its entry among those of the task.
+    place: usize,
+    entry: String,
+    fire_time: String,
+}
+
+impl ForecastView {
+    /// Of all nodes together.
+    pub(super) fn of(told: Vec<Told>, limit: usize) -> Self {
+        let (total, tasks_firing) = told
             .iter()
-            .map(|(count, revision)| CountView { identity: revision.task.identity.as_str().to_owned(), count: *count });
-        ForecastView {
-            total: self.total,
-            tasks_firing: self.tasks_firing,
-            tasks: tasks.collect(),
-            fires: fires.collect(),
+            .fold((0, 0), |(total, tasks_firing), told| (total + told.total, tasks_firing + told.tasks_firing));
+        let (mut most, mut fires) = (Vec::new(), Vec::new());
+        for told in told {
+            most.extend(told.most);
+            fires.extend(told.fires);
+        }
+        most.sort_unstable_by(|one, other| (Reverse(one.0), &one.1).cmp(&(Reverse(other.0), &other.1)));
+        fires.sort_unstable();
+        let tasks = most.into_iter().take(TASKS_MAX).map(|(count, identity)| CountView { identity, count });
+        let fires = fires.into_iter().take(limit);
+        let fires =
+            fires.map(|ComingFire { identity, entry, fire_time, .. }| ComingView { fire_time, identity, entry });
+        Self { total, tasks_firing, tasks: tasks.collect(), fires: fires.collect() }
+    }
+}
+
+/// What all tasks fire within a window.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Coming {
+    /// In milliseconds of the epoch.
+    pub(super) from: i64,
+    pub(super) to: i64,
+    pub(super) limit: usize,
+    pub(super) prefix: String,
+    /// The zone of the dates, if it is not that of each task.
+    pub(super) zone: Option<String>,
+}
+
+impl Question for Coming {
+    const NAME: &'static str = "coming";
+    type Answer = Told;
+
+    async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Told, ApiError> {
+        let window = Window { from: Timestamp::from_millis(self.from), to: Timestamp::from_millis(self.to) };
+        let zone = self.zone.as_deref().and_then(|name| TimeZone::parse(name).ok());
+        let (mut forecast, mut after) = (Forecast::new(window, self.limit), None::<Identity>);
+        loop {
+            let slice =
+                services.catalog.page(shards, &self.prefix, after.as_ref().map(Identity::as_str), TASKS_AT_ONCE);
+            if slice.shards != shards {
+                return Err(ApiError::Elsewhere);
+            }
+            let tasks = slice.tasks;
+            forecast = apart(move || {
+                tasks.iter().for_each(|revision| forecast.add(revision));
+                forecast
+            })
+            .await?;
+            after = slice.through;
+            if after.is_none() {
+                return Ok(forecast.end(zone));
+            }
         }
     }
 }
@@ -212,7 +292,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{EntryName, Identity, Request, TargetUrl, Task};
+    use crate::model::{EntryName, Request, TargetUrl, Task};
 
     const NOON: i64 = 1_800_014_400;
 
@@ -233,7 +313,7 @@ mod tests {
     fn told(tasks: &[Arc<Revision>], window: Window, limit: usize) -> ForecastView {
         let mut forecast = Forecast::new(window, limit);
         tasks.iter().for_each(|task| forecast.add(task));
-        forecast.end(Some(TimeZone::UTC))
+        ForecastView::of(vec![forecast.end(Some(TimeZone::UTC))], limit)
     }
 
     #[test]
@@ -280,9 +360,16 @@ mod tests {
             all.sort_unstable();
 
             let (view, other) = (told(&tasks, window(seconds), limit), told(&backwards, window(seconds), limit));
+            let parts = tasks.chunks(3).map(|part| {
+                let mut forecast = Forecast::new(window(seconds), limit);
+                part.iter().for_each(|task| forecast.add(task));
+                forecast.end(Some(TimeZone::UTC))
+            });
+            let of_nodes = ForecastView::of(parts.collect(), limit);
 
             prop_assert_eq!(view.total, all.len() as u64);
             prop_assert_eq!(&view.fires, &other.fires);
+            prop_assert_eq!((&view.fires, view.total), (&of_nodes.fires, of_nodes.total));
             let first: Vec<String> = all.iter().take(limit).map(|&(_, index)| format!("t{index:02}")).collect();
             let told: Vec<String> = view.fires.iter().map(|fire| fire.identity.clone()).collect();
             prop_assert_eq!(told, first);

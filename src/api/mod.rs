@@ -1,10 +1,12 @@
 //! What clients ask: HTTP in, the model's words inside, HTTP out. Here stands the list of routes.
 
+mod asked;
 mod body;
 mod bulk;
 mod caller;
 mod changes;
 mod dead_letters;
+mod dealing;
 mod docs;
 mod draft;
 mod export;
@@ -19,13 +21,16 @@ mod nodes;
 mod one_shot;
 mod openapi;
 mod operations;
+mod parts;
+mod peer;
+mod peers;
 mod preview;
 mod problem;
 mod reply;
+mod routing;
 mod server;
 mod settings;
 mod tasks;
-mod under;
 mod uri;
 mod versions;
 mod view;
@@ -33,24 +38,21 @@ mod wire;
 mod wire_put;
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use futures_util::Stream;
 use http::Method;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use self::body::BodyHead;
-use self::caller::{Caller, caller};
+use self::asked::post;
 use self::reply::{ApiError, into_reply};
+use self::routing::place;
 use crate::catalog::Catalog;
-use crate::cluster::Keeper;
+use crate::cluster::{Keeper, Peers};
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::model::TimeZone;
@@ -79,6 +81,8 @@ pub struct Services {
     pub results_kept_for: Duration,
     /// The zone of dates that have no offset and belong to no task.
     pub default_time_zone: TimeZone,
+    /// Which node owns what, and how the others are asked.
+    pub peers: Peers,
 }
 
 /// The state of the API. Requests that need [`Services`] are answered 503 until [`Api::open`].
@@ -88,6 +92,7 @@ pub struct Api {
     waits_for: Arc<Mutex<Option<String>>>,
     is_draining: Arc<AtomicBool>,
     places: Arc<Semaphore>,
+    peer_places: Arc<Semaphore>,
     bulk_places: Arc<Semaphore>,
     settings: Arc<Settings>,
 }
@@ -100,6 +105,7 @@ impl Api {
             waits_for: Arc::default(),
             is_draining: Arc::new(AtomicBool::new(false)),
             places: Arc::new(Semaphore::new(settings.requests_max)),
+            peer_places: Arc::new(Semaphore::new(settings.requests_max)),
             bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
             settings: Arc::new(settings.clone()),
         }
@@ -137,6 +143,12 @@ impl Api {
         self.places.clone().try_acquire_owned().map_err(busy)
     }
 
+    /// The same for what other nodes ask. It does not wait behind clients that wait for other nodes themselves.
+    fn peer_place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let busy = |_| ApiError::Busy("too many requests of other nodes are being worked on".to_owned());
+        self.peer_places.clone().try_acquire_owned().map_err(busy)
+    }
+
     /// The right to be worked on for long.
     fn bulk_place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let busy = |_| ApiError::Busy(format!("{BULKS_MAX} long requests are being worked on"));
@@ -154,24 +166,25 @@ impl Api {
 /// How many requests are worked on that stream much. Further ones are answered 503.
 const BULKS_MAX: usize = 16;
 
-/// All routes. What each of them takes and answers stands in `openapi`; what does not stand there is not served.
+/// All routes. What each of them takes and answers stands in `openapi`; what does not stand there is served to nodes of the same
+/// cluster only, or not at all.
 pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
-    let tasks = post_by("put", &api, tasks::put)
-        .or(post("get", &api, tasks::get))
+    let tasks = post(warp::path("put"), &api, place::change, tasks::put)
+        .or(post(warp::path("get"), &api, place::read, tasks::get))
         .unify()
-        .or(post("lists", &api, tasks::lists))
+        .or(post(warp::path("lists"), &api, place::everywhere, tasks::lists))
         .unify()
-        .or(post("all", &api, tasks::all))
+        .or(post(warp::path("all"), &api, place::everywhere, tasks::all))
         .unify()
-        .or(post_by("running", &api, tasks::running))
+        .or(post(warp::path("running"), &api, place::change, tasks::running))
         .unify()
-        .or(post_by("delete", &api, tasks::delete))
+        .or(post(warp::path("delete"), &api, place::change, tasks::delete))
         .unify();
     let logs = warp::path("logs").and(warp::path("search"));
-    let history = post("search", &api, history::search)
-        .or(post("clear", &api, history::clear))
+    let history = post(warp::path("search"), &api, place::anywhere, history::search)
+        .or(post(warp::path("clear"), &api, place::change, history::clear))
         .unify()
-        .or(post_at(logs, &api, |services, body, _| history::search_logs(services, body)))
+        .or(post(logs, &api, place::anywhere, history::search_logs))
         .unify();
     let ping = warp::path!("ping").or(warp::path!("api" / "ping")).unify().and(warp::get()).map(health::ping);
     let healthz = warp::path!("healthz").and(warp::get()).map(health::healthz);
@@ -179,79 +192,16 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
     let health = ping.or(healthz).unify().or(readyz).unify();
     let declarative = versions::routes(&api).or(bulk::route(&api)).unify().or(export::route(&api)).unify();
     let declarative = declarative
-        .or(post("validate", &api, preview::validate))
+        .or(post(warp::path("validate"), &api, preview::place_of_validate, preview::validate))
         .unify()
-        .or(post("preview", &api, preview::preview))
+        .or(post(warp::path("preview"), &api, preview::place_of_preview, preview::preview))
         .unify();
     let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
     let runs = runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify();
     let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
     let served = ours.or(health).unify().or(docs::routes()).unify();
     let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));
-    openapi::listed().and(served).or(other).unify()
-}
-
-/// A route that takes a JSON body by POST.
-fn post<H, F>(
-    path: &'static str,
-    api: &Api,
-    handler: H,
-) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<H, F>
-where
-    H: Fn(Services, Bytes) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Response, ApiError>> + Send,
-{
-    post_at(warp::path(path), api, move |services, body, _| handler(services, body))
-}
-
-/// The same for a handler that wants to know who asks.
-fn post_by<H, F>(
-    path: &'static str,
-    api: &Api,
-    handler: H,
-) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<H, F>
-where
-    H: Fn(Services, Bytes, Caller) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Response, ApiError>> + Send,
-{
-    post_at(warp::path(path), api, handler)
-}
-
-/// The same for a path of any length.
-fn post_at<P, H, F>(
-    path: P,
-    api: &Api,
-    handler: H,
-) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<P, H, F>
-where
-    P: Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static,
-    H: Fn(Services, Bytes, Caller) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Response, ApiError>> + Send,
-{
-    path.and(warp::path::end())
-        .and(warp::post())
-        .and(with(api))
-        .and(caller(api))
-        .and(body::head())
-        .and(warp::body::stream())
-        .then(move |api, caller, head, stream| {
-            let handler = handler.clone();
-            let handler = move |services, body| handler(services, body, caller);
-            async move { into_reply(answer(api, head, stream, handler).await) }
-        })
-}
-
-async fn answer<S, B, H, F>(api: Api, head: BodyHead, stream: S, handler: H) -> Result<Response, ApiError>
-where
-    S: Stream<Item = Result<B, warp::Error>>,
-    B: Buf,
-    H: FnOnce(Services, Bytes) -> F,
-    F: Future<Output = Result<Response, ApiError>>,
-{
-    let services = api.services()?;
-    let _place = api.place()?;
-    let body = body::collect(stream, head, &api.settings).await?;
-    handler(services, body).await
+    peers::routes(&api).or(openapi::listed().and(served)).unify().or(other).unify()
 }
 
 async fn readyz(api: Api) -> Response {

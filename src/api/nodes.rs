@@ -8,9 +8,11 @@ use utoipa::ToSchema;
 use warp::Filter;
 use warp::reply::Response;
 
+use super::asked::post;
 use super::openapi::words;
 use super::operations::name_of;
 use super::reply::{self, ApiError, into_reply};
+use super::routing::place;
 use super::wire::{Understood, understand};
 use super::{Api, Services, with};
 use crate::cluster::{Change, End, Member, View};
@@ -23,8 +25,9 @@ const NODE_MAX: usize = 1_024;
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let status = warp::path!("cluster").and(warp::get()).and(with(api)).then(status);
-    let drain =
-        super::post_at(warp::path("cluster").and(warp::path("drain")), api, |services, body, _| drain(services, body));
+    let path = warp::path("cluster").and(warp::path("drain"));
+    // A node is drained by itself.
+    let drain = post(path, api, place::anywhere, |services, body, _| drain(services, body));
     status.or(drain).unify()
 }
 

@@ -1,5 +1,7 @@
 //! One request at one instant: the contract's second family.
 
+use std::sync::Arc;
+
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -10,10 +12,12 @@ use utoipa::ToSchema;
 use warp::Filter;
 use warp::reply::Response;
 
+use super::asked::{Asked, under};
 use super::caller::Caller;
 use super::jobs::dates;
 use super::openapi::words;
-use super::under::{Asked, under};
+use super::reply::ApiError;
+use super::routing::Belongs;
 use super::view::TaskView;
 use super::{Api, Services, reply};
 use crate::catalog::{CatalogError, Put, Removal};
@@ -32,10 +36,30 @@ const PASSED: &str = "The date and time must be in the future.";
 /// The routes of this family.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let prefix = warp::path("schedule").or(warp::path("api").and(warp::path("schedule"))).unify();
-    under(prefix, api, answer, |error| {
-        let (status, detail) = (error.status(), error.to_string());
-        Refusal::Detail(status, detail).into_reply(&Method::POST)
-    })
+    under(prefix, api, place, answer, |error| Refusal::from(error).into_reply(&Method::POST))
+}
+
+/// A one-shot is a task under its own name. That of a new one is chosen by whoever is asked, so that its owner is known.
+fn place(services: &Services, asked: &mut Asked) -> Belongs {
+    let identity = match asked.path.as_str() {
+        "" => {
+            asked.chosen = asked.chosen.or_else(|| choose(services, asked));
+            asked.chosen.and_then(|run| Identity::parse(&run.to_string()).ok())
+        }
+        id => named(id).map(|(_, identity)| identity),
+    };
+    match identity {
+        Some(identity) if asked.method == Method::GET => Belongs::Read(identity),
+        Some(identity) => Belongs::Change(identity),
+        None => Belongs::Anywhere,
+    }
+}
+
+/// The name of what is to be scheduled. `None`: every node refuses it alike.
+fn choose(services: &Services, asked: &Asked) -> Option<RunId> {
+    let fields = fields(asked.header("content-type"), &asked.body).ok()?;
+    let instant = instant(fields.get("date_time"), services.default_time_zone, services.catalog.now()).ok()?;
+    Some(RunId::asked(instant))
 }
 
 /// Whether a path belongs to one-shots.
@@ -49,7 +73,7 @@ pub(super) fn unserved(method: &Method, allow: Option<&'static str>) -> Response
     allow.map_or_else(Refusal::not_found, Refusal::Method).into_reply(method)
 }
 
-async fn answer(services: Services, asked: Asked) -> Response {
+async fn answer(services: Services, asked: Arc<Asked>) -> Response {
     let routed = match (asked.method.as_str(), asked.path.as_str()) {
         ("POST", "") => schedule(&services, &asked).await,
         ("GET", id) if !id.is_empty() => status(&services, id).await,
@@ -76,8 +100,7 @@ impl Refusal {
         if matches!(error, CatalogError::Passed) {
             return Self::Fields(Map::from_iter([("date_time".to_owned(), json!([PASSED]))]));
         }
-        let error = super::reply::ApiError::from(error);
-        Self::Detail(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        ApiError::from(error).into()
     }
 
     fn into_reply(self, method: &Method) -> Response {
@@ -97,6 +120,17 @@ impl Refusal {
                 reply
             }
         }
+    }
+}
+
+/// The errors that all endpoints share. What the envelope tells with 200 has a status here.
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        let status = match error.status() {
+            StatusCode::OK => StatusCode::SERVICE_UNAVAILABLE,
+            status => status,
+        };
+        Self::Detail(status, error.to_string())
     }
 }
 
@@ -127,11 +161,15 @@ pub(super) struct OneShotView<'a> {
 async fn schedule(services: &Services, asked: &Asked) -> Result<Response, Refusal> {
     let fields = fields(asked.header("content-type"), &asked.body)?;
     let mut mistakes = Map::new();
-    let instant = instant(fields.get("date_time"), services.default_time_zone, services.catalog.now());
+    let instant = match asked.chosen {
+        // Another node may read a date without an offset otherwise.
+        Some(chosen) => Ok(chosen.instant()),
+        None => instant(fields.get("date_time"), services.default_time_zone, services.catalog.now()),
+    };
     let instant = noted(instant, "date_time", &mut mistakes);
     let url = noted(url(fields.get("url")), "url", &mut mistakes);
     let (Some(instant), Some(url)) = (instant, url) else { return Err(Refusal::Fields(mistakes)) };
-    let id = RunId::asked(instant).to_string();
+    let id = asked.chosen.unwrap_or_else(|| RunId::asked(instant)).to_string();
     let put = put(&id, instant, url, services.default_time_zone, &asked.caller);
     let (date_time, url) = (instant.rfc3339_millis_in(services.default_time_zone), url_of(&put));
     services.catalog.put(put).await.map_err(Refusal::failed)?;

@@ -11,12 +11,14 @@ use utoipa::ToSchema;
 use warp::Filter;
 use warp::reply::Response;
 
+use super::asked::post;
 use super::caller::Caller;
 use super::jobs::dates::{self, Bound};
 use super::openapi::words;
 use super::reply::{self, ApiError, into_reply};
+use super::routing::place;
 use super::wire::{Understood, understand};
-use super::{Api, Services, post_by, with};
+use super::{Api, Services, with};
 use crate::catalog::{PauseScope, RunRefused, Switch};
 use crate::model::object::{Mistakes, Object, integer, string};
 use crate::model::{EntryName, Identity, Pause, TimeZone, Timestamp};
@@ -27,8 +29,12 @@ const NOTE_MAX: usize = 1_024;
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let pauses = warp::path!("pauses").and(warp::get()).and(with(api)).then(pauses);
-    let pausing = post_by("pause", api, pause).or(post_by("resume", api, resume)).unify().or(pauses).unify();
-    pausing.or(post_by("backfill", api, backfill)).unify()
+    let pausing = post(warp::path("pause"), api, place::change, pause)
+        .or(post(warp::path("resume"), api, place::change, resume))
+        .unify()
+        .or(pauses)
+        .unify();
+    pausing.or(post(warp::path("backfill"), api, place::change, backfill)).unify()
 }
 
 /// What is paused or resumed.

@@ -11,13 +11,17 @@ use utoipa::ToSchema;
 use warp::reply::Response;
 
 use super::Services;
-use super::forecast::{EntryForecast, Forecast, Window};
+use super::asked::Asked;
+use super::caller::Caller;
+use super::forecast::{Coming, EntryForecast, ForecastView, Window};
 use super::openapi::words;
+use super::parts::gather;
 use super::reply::{self, ApiError};
+use super::routing::{Belongs, place};
 use super::wire::{Misunderstood, Parsed, identity_of, understand};
 use super::wire_put;
 use crate::model::object::{Kind, Mistake, Mistakes, Object, integer, kind, shown, string};
-use crate::model::{Entry, EntryName, Identity, Revision, Task, TimeZone, Timestamp};
+use crate::model::{Entry, EntryName, Identity, Revision, ShardSet, Task, TimeZone, Timestamp};
 
 /// How many instants `/validate` shows of each entry.
 const VALIDATE_COUNT: usize = 5;
@@ -31,8 +35,6 @@ const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 10_000;
 /// The longest window.
 const WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
-/// How many tasks of a window are looked at without a pause for others.
-const TASKS_AT_ONCE: usize = 1_000;
 /// What a draft is called that has no name of its own.
 const DRAFT: &str = "draft";
 
@@ -65,8 +67,29 @@ struct MistakeView {
     text: String,
 }
 
+/// `/validate` looks at a task only where a revision of it is expected.
+pub(super) fn place_of_validate(_services: &Services, asked: &mut Asked) -> Belongs {
+    let expecting = place::with_body(&asked.body, |body, mistakes| {
+        body.get("revision")?;
+        identity_of(body, mistakes)
+    });
+    expecting.map_or(Belongs::Anywhere, Belongs::Read)
+}
+
+/// `/preview` looks at a task, at all of them, or at what is not put.
+pub(super) fn place_of_preview(_services: &Services, asked: &mut Asked) -> Belongs {
+    let place = place::with_body(&asked.body, |body, mistakes| {
+        let has = |key: &str| body.get(key).is_some();
+        if has("from") || has("to") {
+            return Some(Belongs::Everywhere);
+        }
+        if has("entries") { None } else { identity_of(body, mistakes).map(Belongs::Read) }
+    });
+    place.unwrap_or(Belongs::Anywhere)
+}
+
 /// `/validate`: what `/put` would say of a body.
-pub(super) async fn validate(services: Services, body: Bytes) -> Result<Response, ApiError> {
+pub(super) async fn validate(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
     let verdict = apart(move || {
         let now = services.catalog.now();
         let mut mistakes = Mistakes::default();
@@ -100,7 +123,7 @@ fn forecasts(revision: &Revision, after: Timestamp, count: usize) -> BTreeMap<St
 }
 
 /// Runs what may take long where nobody waits behind it.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| ApiError::Busy("the service is going down".to_owned()))
 }
@@ -125,9 +148,9 @@ enum Question {
 const EXAMPLE: &str = r#"{"cron_time":"0 30 2 * * *","time_zone":"Europe/Berlin","count":10}, {"identity":"backup"} or {"from":"2026-11-21T00:00:00Z","to":"2026-11-22T00:00:00Z"}"#;
 
 /// `/preview`: the next instants of a draft or of a task, or what fires within a window.
-pub(super) async fn preview(services: Services, body: Bytes) -> Result<Response, ApiError> {
-    let catalog = services.catalog.clone();
-    let read = apart(move || understand(|mistakes| question(&services, &body, mistakes))).await?;
+pub(super) async fn preview(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+    let (catalog, asked) = (services.catalog.clone(), services.clone());
+    let read = apart(move || understand(|mistakes| question(&asked, &body, mistakes))).await?;
     let Parsed { value, warnings } = read?;
     match value {
         Question::Next { revision, entry, after, count } => {
@@ -138,19 +161,12 @@ pub(super) async fn preview(services: Services, body: Bytes) -> Result<Response,
             Ok(reply::data(NextView { warnings, ..answer.await?? }))
         }
         Question::Window { window, limit, prefix, zone } => {
-            let (mut forecast, mut after) = (Forecast::new(window, limit), None);
-            loop {
-                let page = catalog.page(&prefix, after.as_ref(), TASKS_AT_ONCE);
-                let Some(last) = page.last() else { break };
-                after = Some(last.task.identity.clone());
-                forecast = apart(move || {
-                    page.iter().for_each(|revision| forecast.add(revision));
-                    forecast
-                })
-                .await?;
-            }
+            let zone = zone.map(|zone| zone.name().to_owned());
+            let (from, to) = (window.from.millis(), window.to.millis());
+            let coming = Coming { from, to, limit, prefix, zone };
+            let told = gather(&services, &coming, ShardSet::ALL).await?;
             let (from, to) = (window.from.to_string(), window.to.to_string());
-            Ok(reply::data(WindowView { from, to, forecast: forecast.end(zone) }))
+            Ok(reply::data(WindowView { from, to, forecast: ForecastView::of(told, limit) }))
         }
     }
 }
@@ -164,7 +180,7 @@ pub(super) struct WindowView {
     #[schema(value_type = words::UtcDate)]
     to: String,
     #[serde(flatten)]
-    forecast: super::forecast::ForecastView,
+    forecast: ForecastView,
 }
 
 /// The next instants of the entries of a task.

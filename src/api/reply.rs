@@ -53,6 +53,12 @@ pub(super) enum ApiError {
     /// The service cannot do it now.
     #[error("{0}")]
     Busy(String),
+    /// Another node owns the task, or will in a moment: nothing was done.
+    #[error("another node owns this task")]
+    Elsewhere,
+    /// Only nodes of this cluster may ask this.
+    #[error("this is for nodes of this cluster: they show the [cluster] key, which is the same on all of them")]
+    Stranger,
 }
 
 impl ApiError {
@@ -66,6 +72,8 @@ impl ApiError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Elsewhere => StatusCode::MISDIRECTED_REQUEST,
+            Self::Stranger => StatusCode::FORBIDDEN,
         }
     }
 
@@ -103,9 +111,11 @@ impl ApiError {
             CatalogError::Outdated { current, .. } => Self::Outdated { text: error.to_string(), current: *current },
             // The client's own: there was nothing to be changed.
             CatalogError::Store(cause @ StoreError::Cursor(_)) => Self::Refused(cause.to_string()),
-            CatalogError::Engine(EngineError::NotOwned) => Self::Busy(with_causes(&error)),
+            CatalogError::NotEverywhere => Self::Busy(error.to_string()),
+            CatalogError::Engine(EngineError::NotOwned) => Self::Elsewhere,
             CatalogError::Engine(EngineError::Stopped) => Self::Busy("the service is going down".to_owned()),
-            CatalogError::Store(_) | CatalogError::Engine(EngineError::CannotClaim | EngineError::NotKept) => {
+            CatalogError::Store(_)
+            | CatalogError::Engine(EngineError::CannotClaim | EngineError::NotKept | EngineError::PausesChanged) => {
                 Self::Failed(with_causes(&error))
             }
         }
@@ -182,6 +192,8 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             | ApiError::TooSlow { .. }
             | ApiError::Unreadable(_)
             | ApiError::Encoding(_)
+            | ApiError::Elsewhere
+            | ApiError::Stranger
             | ApiError::NotFound => {}
         }
         reply

@@ -1,21 +1,26 @@
 //! The task endpoints: plain functions from a body to an answer.
 
+use std::collections::{BTreeSet, HashMap};
+
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use warp::reply::Response;
 
 use super::caller::Caller;
-use super::{Services, changes};
-
+use super::parts::{Page, Question, Scan, gather, is_of, page, scan, shards_of};
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
 use super::wire::{self, Parsed};
 use super::wire_put;
+use super::{Services, changes};
 use crate::catalog::Put;
-use crate::model::{Identity, Revision};
+use crate::model::{Identity, Revision, ShardSet};
 
 /// How large the answer of one `/lists` may become, in bytes. Beyond it the client is told to ask for fewer.
 const LISTS_ANSWER_MAX: usize = 64 * 1024 * 1024;
+/// How many names a node gives at once.
+const NAMES_AT_ONCE: usize = 20_000;
 
 pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let Parsed { value, warnings } = wire_put::put(&body, services.catalog.now())?;
@@ -35,7 +40,7 @@ pub(super) async fn running(services: Services, body: Bytes, caller: Caller) -> 
     Ok(reply::done(&[]))
 }
 
-pub(super) async fn get(services: Services, body: Bytes) -> Result<Response, ApiError> {
+pub(super) async fn get(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
     let (identity, details) = wire::task(&body)?.value;
     match services.catalog.get(&identity) {
         Some(revision) => {
@@ -46,27 +51,93 @@ pub(super) async fn get(services: Services, body: Bytes) -> Result<Response, Api
     }
 }
 
-pub(super) async fn lists(services: Services, body: Bytes) -> Result<Response, ApiError> {
+pub(super) async fn lists(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
     let (identities, details) = wire::tasks(&body)?.value;
-    let (mut tasks, mut size) = (Vec::new(), 0);
-    for identity in &identities {
-        let Some(revision) = services.catalog.get(identity) else { continue };
-        let dates = dates(&services, &revision).await?;
-        let view = TaskView::for_client(&revision, &dates, details);
-        let task: Box<RawValue> = to_raw_value(&view).expect("a task can be written as JSON");
-        size += task.get().len();
-        if size > LISTS_ANSWER_MAX {
-            let text = format!("identity: the answer is larger than {LISTS_ANSWER_MAX} bytes, ask for fewer tasks");
-            return Err(ApiError::Refused(text));
-        }
-        tasks.push(task);
+    let views = Views { identities: identities.iter().map(|identity| identity.as_str().to_owned()).collect(), details };
+    let shards = shards_of(identities.iter().map(Identity::as_str));
+    let answers = gather(&services, &views, shards).await?;
+    let too_large = || {
+        ApiError::Refused(format!("identity: the answer is larger than {LISTS_ANSWER_MAX} bytes, ask for fewer tasks"))
+    };
+    let mut found = HashMap::new();
+    for answer in answers {
+        found.extend(answer.ok_or_else(too_large)?);
+    }
+    let tasks: Vec<&RawValue> =
+        identities.iter().filter_map(|identity| found.get(identity.as_str()).map(Box::as_ref)).collect();
+    if tasks.iter().map(|task| task.get().len()).sum::<usize>() > LISTS_ANSWER_MAX {
+        return Err(too_large());
     }
     Ok(reply::data(tasks))
 }
 
-pub(super) async fn all(services: Services, _body: Bytes) -> Result<Response, ApiError> {
-    let identities = services.catalog.identities();
-    Ok(reply::data(identities.iter().map(Identity::as_str).collect::<Vec<_>>()))
+/// Some tasks as clients see them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Views {
+    identities: BTreeSet<String>,
+    details: bool,
+}
+
+impl Question for Views {
+    const NAME: &'static str = "views";
+    /// By their names, those that there are. `None`: they are too large together.
+    type Answer = Option<Vec<(String, Box<RawValue>)>>;
+
+    async fn answer(&self, services: &Services, _shards: ShardSet) -> Result<Self::Answer, ApiError> {
+        let (mut tasks, mut size) = (Vec::new(), 0);
+        for name in &self.identities {
+            let identity = Identity::parse(name).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+            let Some(revision) = services.catalog.get(&identity) else { continue };
+            let dates = dates(services, &revision).await?;
+            let view = TaskView::for_client(&revision, &dates, self.details);
+            let task: Box<RawValue> = to_raw_value(&view).expect("a task can be written as JSON");
+            size += task.get().len();
+            if size > LISTS_ANSWER_MAX {
+                return Ok(None);
+            }
+            tasks.push((name.clone(), task));
+        }
+        Ok(Some(tasks))
+    }
+
+    fn of(&self, shards: ShardSet) -> Self {
+        let identities = self.identities.iter().filter(|identity| is_of(identity, shards)).cloned().collect();
+        Self { identities, ..*self }
+    }
+}
+
+pub(super) async fn all(services: Services, _body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+    let (mut names, mut question) = (Vec::new(), Names { after: None });
+    loop {
+        let Page { items, through } = page(&services, &question).await?;
+        names.extend(items.into_iter().map(|(name, ())| name));
+        if through.is_none() {
+            return Ok(reply::data(names));
+        }
+        question.after = through;
+    }
+}
+
+/// The names of all tasks, a page of them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Names {
+    after: Option<String>,
+}
+
+impl Question for Names {
+    const NAME: &'static str = "names";
+    type Answer = Page<()>;
+
+    async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Self::Answer, ApiError> {
+        let mut items = Vec::new();
+        let place = Scan { shards, prefix: "", after: self.after.as_deref(), tasks_max: NAMES_AT_ONCE };
+        let through = scan(services, place, |revision| {
+            items.push((revision.task.identity.as_str().to_owned(), ()));
+            true
+        });
+        let through = through.await?;
+        Ok(Page { items, through })
+    }
 }
 
 async fn dates(services: &Services, revision: &Revision) -> Result<Vec<Dates>, ApiError> {

@@ -1,23 +1,23 @@
 //! `/history/{identity}`: the versions that a task went through, and putting one of them again.
 
-use bytes::{Buf, Bytes};
-use futures_util::Stream;
-use http::Method;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 use warp::Filter;
-use warp::path::Tail;
 use warp::reply::Response;
 
-use super::body::{self, BodyHead};
-use super::caller::{Caller, caller};
+use super::asked::{Asked, under};
+use super::caller::Caller;
 use super::openapi::words;
 use super::reply::{self, ApiError, into_reply};
+use super::routing::Belongs;
 use super::uri::{self, Query};
 use super::view::TaskView;
 use super::wire::{Parsed, understand};
-use super::{Api, Services, with};
+use super::{Api, Services};
 use crate::catalog::Put;
 use crate::model::object::{Object, integer};
 use crate::model::{Entry, Identity, Revision, Timestamp};
@@ -34,55 +34,43 @@ const ANSWER_MAX: usize = 16 * 1024 * 1024;
 
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
-    warp::path("history")
-        .and(warp::path::tail())
-        .and(warp::method())
-        .and(uri::query())
-        .and(with(api))
-        .and(caller(api))
-        .and(body::head())
-        .and(warp::body::stream())
-        .then(|tail: Tail, method, query: String, api, caller, head, stream| async move {
-            into_reply(answer(tail.as_str(), &method, &query, &api, caller, head, stream).await)
-        })
+    let answer = |services, asked| async move { into_reply(answer(&services, asked).await) };
+    under(warp::path("history"), api, place, answer, |error| into_reply(Err(error)))
 }
 
-async fn answer<S, B>(
-    path: &str,
-    method: &Method,
-    query: &str,
-    api: &Api,
-    caller: Caller,
-    head: BodyHead,
-    stream: S,
-) -> Result<Response, ApiError>
-where
-    S: Stream<Item = Result<B, warp::Error>>,
-    B: Buf,
-{
-    let path = path.strip_suffix('/').unwrap_or(path);
+/// The versions are in the store; what puts one of them again is a put.
+fn place(_services: &Services, asked: &mut Asked) -> Belongs {
+    match named(&asked.path) {
+        Ok((identity, true)) => Belongs::Change(identity),
+        Ok((_, false)) | Err(_) => Belongs::Anywhere,
+    }
+}
+
+/// The task that a path names, and whether one of its versions is to be put again.
+fn named(path: &str) -> Result<(Identity, bool), ApiError> {
     let (segment, is_restore) = match path.split_once('/') {
         None if !path.is_empty() => (path, false),
         Some((segment, "restore")) if !segment.is_empty() => (segment, true),
         None | Some(_) => return Err(ApiError::NotFound),
     };
-    match (method, is_restore) {
-        (&Method::GET, false) | (&Method::POST, true) => {}
-        (_, false) => return Err(ApiError::Method { allow: "GET" }),
-        (_, true) => return Err(ApiError::Method { allow: "POST" }),
-    }
     let identity = uri::decode("identity", segment)?;
     let identity = Identity::parse(&identity).map_err(|error| ApiError::Unclear(format!("identity: {error}")))?;
-    let services = api.services()?;
-    let _place = api.place()?;
-    if is_restore {
-        let body = body::collect(stream, head, &api.settings).await?;
-        return restore(&services, &identity, &body, &caller).await;
+    Ok((identity, is_restore))
+}
+
+async fn answer(services: &Services, asked: Arc<Asked>) -> Result<Response, ApiError> {
+    let (identity, is_restore) = named(&asked.path)?;
+    match (asked.method.as_str(), is_restore) {
+        ("GET", false) => {
+            let query = Query::read(&asked.query, &["before", "limit"])?;
+            let before = query.number("before", 1..=NUMBER_MAX)?;
+            let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
+            versions(services, &identity, before, usize::try_from(limit).unwrap_or_default()).await
+        }
+        ("POST", true) => restore(services, &identity, &asked.body, &asked.caller).await,
+        (_, false) => Err(ApiError::Method { allow: "GET" }),
+        (_, true) => Err(ApiError::Method { allow: "POST" }),
     }
-    let query = Query::read(query, &["before", "limit"])?;
-    let before = query.number("before", 1..=NUMBER_MAX)?;
-    let limit = query.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
-    versions(&services, &identity, before, usize::try_from(limit).unwrap_or_default()).await
 }
 
 /// A page of the versions of a task, newest first.

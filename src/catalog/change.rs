@@ -107,7 +107,7 @@ impl Rooms {
     async fn switch(&self, switch: Switch) -> Result<u64, CatalogError> {
         let Switch { identity, enabled, request, revision, by, note } = switch;
         let held = self.engine.hold(&identity).await?;
-        let current = self.get(&identity).ok_or(CatalogError::Unknown)?;
+        let current = self.find(&identity)?.ok_or(CatalogError::Unknown)?;
         self.check(&identity, revision)?;
         let record = change_record(RecordKind::Running, &identity, &request, held.since);
         if current.enabled == enabled {
@@ -127,7 +127,7 @@ impl Rooms {
     pub(super) async fn remove_held(&self, held: Held, removal: &Removal) -> Result<(), CatalogError> {
         let identity = &removal.identity;
         let record = change_record(RecordKind::Delete, identity, &removal.request, held.since);
-        if self.get(identity).is_none() {
+        if self.find(identity)?.is_none() {
             return Ok(self.store.note(record).await?);
         }
         self.write(&held, identity, None, record).await?;
@@ -137,7 +137,7 @@ impl Rooms {
 
     /// Whether the revision in force is the one that the caller knows. Asked while the task is held, so that it stays so.
     fn check(&self, identity: &Identity, known: Option<u64>) -> Result<(), CatalogError> {
-        let current = self.get(identity).map_or(0, |revision| revision.number);
+        let current = self.find(identity)?.map_or(0, |revision| revision.number);
         match known.filter(|&known| known != current) {
             Some(known) => Err(CatalogError::Outdated { known, current }),
             None => Ok(()),

@@ -12,18 +12,20 @@ mod tenancy;
 pub mod verify;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::dead_letters::InHand;
 use crate::clock::Clock;
+use crate::cluster::{Agreement, Tenure};
 use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineError};
 use crate::journal::Journal;
-use crate::model::{Identity, Revision};
+use crate::model::{Identity, Revision, Shard, ShardSet};
 use crate::store::{Store, StoreError};
 
 pub use self::change::{Put, Removal, Switch};
 pub use self::dead_letters::{DEAD_LETTERS_MAX, Dealt, Letter};
+pub use self::query::Slice;
 pub use self::runs::{BACKFILL_MAX, RunRefused};
 pub use self::tenancy::Shards;
 pub use crate::model::PauseScope;
@@ -54,6 +56,9 @@ pub enum CatalogError {
     /// The change broke off. It is either done whole or not at all; read it back.
     #[error("the change broke off, read the task back")]
     BrokeOff,
+    /// What is paused was changed, but a node that takes part does not follow: it may fire still, or not yet. Ask again.
+    #[error("it is stored, but not every node follows yet: ask again")]
+    NotEverywhere,
 }
 
 fn outdated(current: u64) -> String {
@@ -82,6 +87,10 @@ pub struct Means {
     pub journal: Journal,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Says what this node may act for.
+    pub tenure: Tenure,
+    /// Tells whether the other nodes follow.
+    pub agreement: Agreement,
 }
 
 struct Rooms {
@@ -91,6 +100,8 @@ struct Rooms {
     dispatch: Dispatch,
     journal: Journal,
     clock: Arc<dyn Clock>,
+    tenure: Tenure,
+    agreement: Agreement,
     in_hand: InHand,
 }
 
@@ -100,6 +111,8 @@ struct Tasks {
     all: BTreeMap<Identity, Arc<Revision>>,
     /// How many of them are one-shots.
     one_shots: usize,
+    /// Of which shards these are all there are.
+    shards: ShardSet,
 }
 
 impl Tasks {
@@ -119,11 +132,11 @@ impl Tasks {
 impl Catalog {
     /// A catalog of the revisions in force.
     pub fn new(revisions: Vec<Arc<Revision>>, means: Means) -> Self {
-        let mut tasks = Tasks::default();
+        let mut tasks = Tasks { shards: ShardSet::ALL, ..Tasks::default() };
         revisions.into_iter().for_each(|revision| tasks.put(revision));
-        let Means { store, engine, dispatch, journal, clock } = means;
+        let Means { store, engine, dispatch, journal, clock, tenure, agreement } = means;
         let (tasks, in_hand) = (RwLock::new(tasks), InHand::default());
-        Self { rooms: Arc::new(Rooms { tasks, store, engine, dispatch, journal, clock, in_hand }) }
+        Self { rooms: Arc::new(Rooms { tasks, store, engine, dispatch, journal, clock, tenure, agreement, in_hand }) }
     }
 }
 
@@ -132,12 +145,24 @@ impl Rooms {
         self.tasks.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn tasks_mut(&self) -> RwLockWriteGuard<'_, Tasks> {
+        self.tasks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, identity: &Identity) -> Option<Arc<Revision>> {
         self.tasks().all.get(identity).cloned()
     }
 
+    /// The same for a change: a task of a shard that has just gone is not unknown, but another node's.
+    fn find(&self, identity: &Identity) -> Result<Option<Arc<Revision>>, EngineError> {
+        let tasks = self.tasks();
+        let found = tasks.all.get(identity).cloned();
+        let is_ours = tasks.shards.contains(Shard::of(identity));
+        if found.is_none() && !is_ours { Err(EngineError::NotOwned) } else { Ok(found) }
+    }
+
     fn set(&self, identity: &Identity, revision: Option<Arc<Revision>>) {
-        let mut tasks = self.tasks.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks_mut();
         match revision {
             Some(revision) => tasks.put(revision),
             None => tasks.remove(identity),

@@ -62,7 +62,7 @@ impl Catalog {
 impl Rooms {
     async fn cancel_one_shot(&self, removal: Removal) -> Result<bool, CatalogError> {
         let held = self.engine.hold(&removal.identity).await?;
-        let current = self.get(&removal.identity).filter(|current| current.task.is_one_shot);
+        let current = self.find(&removal.identity)?.filter(|current| current.task.is_one_shot);
         let current = current.ok_or(CatalogError::Unknown)?;
         // While it is held nothing of it is handed out: what is to come stays so.
         let is_free = current.names_any_after(held.since) || self.take_back(&current).await?;

@@ -5,8 +5,18 @@ use std::sync::Arc;
 
 use super::{Catalog, CatalogError};
 use crate::engine::EngineError;
-use crate::model::{Entry, EntryName, Identity, Revision, Timestamp};
+use crate::model::{Entry, EntryName, Identity, Revision, ShardSet, Timestamp};
 use crate::store::{Found, LogCursor, LogPage, LogQuery, Search, StoreError};
+
+/// Tasks that stand beside each other.
+pub struct Slice {
+    /// Of which shards they are.
+    pub shards: ShardSet,
+    /// In the order of their identities.
+    pub tasks: Vec<Arc<Revision>>,
+    /// Up to here there are no others of these shards; `None`: to the end.
+    pub through: Option<Identity>,
+}
 
 impl Catalog {
     /// The task as it is now.
@@ -19,23 +29,27 @@ impl Catalog {
         self.rooms.clock.now()
     }
 
-    /// All identities, in order, without those of one-shots.
-    pub fn identities(&self) -> Vec<Identity> {
-        let tasks = self.rooms.tasks();
-        let listed = tasks.all.values().filter(|revision| !revision.task.is_one_shot);
-        listed.map(|revision| revision.task.identity.clone()).collect()
+    /// Of which shards this node has all tasks.
+    pub fn shards(&self) -> ShardSet {
+        self.rooms.tasks().shards
     }
 
-    /// Tasks and one-shots in the order of their identities, those that begin with `prefix` and stand after `after`, at most `max`.
-    pub fn page(&self, prefix: &str, after: Option<&Identity>, max: usize) -> Vec<Arc<Revision>> {
+    /// Looks at up to `max` tasks and one-shots of some shards in the order of their identities: those that begin with `prefix` and
+    /// stand after `after`.
+    pub fn page(&self, shards: ShardSet, prefix: &str, after: Option<&str>, max: usize) -> Slice {
         let from = match after {
-            Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
+            Some(after) if after >= prefix => Bound::Excluded(after),
             Some(_) | None => Bound::Included(prefix),
         };
         let tasks = self.rooms.tasks();
+        let shards: ShardSet = shards.iter().filter(|shard| tasks.shards.contains(*shard)).collect();
         let from = tasks.all.range::<str, _>((from, Bound::Unbounded));
         let with_prefix = from.take_while(|(identity, _)| identity.as_str().starts_with(prefix));
-        with_prefix.take(max).map(|(_, revision)| revision.clone()).collect()
+        let seen: Vec<&Arc<Revision>> = with_prefix.take(max).map(|(_, revision)| revision).collect();
+        let last = seen.last().filter(|_| seen.len() == max);
+        let through = last.map(|revision| revision.task.identity.clone());
+        let is_wanted = |revision: &&&Arc<Revision>| shards == ShardSet::ALL || shards.contains(revision.shard());
+        Slice { shards, tasks: seen.iter().filter(is_wanted).map(|revision| (*revision).clone()).collect(), through }
     }
 
     /// How many tasks there are, without one-shots.

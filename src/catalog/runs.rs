@@ -121,8 +121,8 @@ fn asked_by(by: &str, now: Timestamp) -> Asked {
 }
 
 impl Rooms {
-    fn find(&self, identity: &Identity, entry: &EntryName) -> Result<(Arc<Revision>, usize), RunRefused> {
-        let revision = self.get(identity).ok_or(RunRefused::Unknown)?;
+    fn find_entry(&self, identity: &Identity, entry: &EntryName) -> Result<(Arc<Revision>, usize), RunRefused> {
+        let revision = self.find(identity).map_err(CatalogError::from)?.ok_or(RunRefused::Unknown)?;
         let entry = revision.entry(entry).ok_or(RunRefused::Unknown)?;
         Ok((revision, entry))
     }
@@ -134,7 +134,7 @@ impl Rooms {
         fire_time: Timestamp,
         asked: Asked,
     ) -> Result<Fire, RunRefused> {
-        let (revision, entry) = self.find(identity, entry)?;
+        let (revision, entry) = self.find_entry(identity, entry)?;
         Ok(Fire { asked: Some(Arc::new(asked)), ..Fire::planned(revision, entry, fire_time, Trigger::Manual) })
     }
 
@@ -161,7 +161,7 @@ impl Rooms {
         backfill: Backfill,
         asked: Asked,
     ) -> Result<Vec<Fire>, RunRefused> {
-        let (revision, entry) = self.find(identity, entry)?;
+        let (revision, entry) = self.find_entry(identity, entry)?;
         let ticks = revision.instants(&revision.task.entries[entry]);
         let before = Timestamp::from_millis(from.millis() - 1);
         let count = ticks.count(before, to);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{Catalog, Rooms};
 use crate::cluster::Holder;
 use crate::dispatch::Letting;
-use crate::engine;
+use crate::engine::{self, EngineError};
 use crate::model::{Shard, ShardSet};
 use crate::observe::with_causes;
 use crate::store::StoreError;
@@ -19,6 +19,7 @@ use crate::store::StoreError;
 const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 /// About how many tasks are given away at once, were they spread over all shards: the next owner loads them in a part of a second.
 const GIVEN_AT_ONCE: usize = 10_000;
+const TAKING: &str = "taking shards";
 /// How often is looked whether they have ended.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -33,6 +34,7 @@ pub struct Shards {
 impl Shards {
     /// Of this catalog.
     pub fn new(catalog: Catalog, owner: &str, settings: engine::Settings) -> Self {
+        catalog.rooms.forget(ShardSet::ALL);
         Self { catalog, owner: owner.into(), settings }
     }
 
@@ -64,15 +66,25 @@ impl Holder for Shards {
     async fn take(&self, shards: ShardSet) -> Result<(), StoreError> {
         let Rooms { store, journal, clock, engine, .. } = self.rooms();
         let leases = store.take(shards, &self.owner).await?;
-        let mut recovered = engine::recover(store.as_ref(), journal, &leases, clock.now(), &self.settings).await?;
-        // Before anything of them fires: who asks then finds the task.
-        for revision in std::mem::take(&mut recovered.revisions) {
-            let identity = revision.task.identity.clone();
-            self.rooms().set(&identity, Some(revision));
+        loop {
+            let mut recovered = engine::recover(store.as_ref(), journal, &leases, clock.now(), &self.settings).await?;
+            // Before anything of them fires: who asks then finds the task.
+            for revision in std::mem::take(&mut recovered.revisions) {
+                let identity = revision.task.identity.clone();
+                self.rooms().set(&identity, Some(revision));
+            }
+            match engine.take(recovered).await {
+                Err(EngineError::PausesChanged) => {}
+                taken => {
+                    let stopped = |error: EngineError| StoreError::Unavailable { doing: TAKING, source: error.into() };
+                    taken.map_err(stopped)?;
+                    break;
+                }
+            }
         }
-        let stopped =
-            |error: engine::EngineError| StoreError::Unavailable { doing: "taking shards", source: error.into() };
-        engine.take(recovered).await.map_err(stopped)
+        // From now on who does not find a task knows that there is none.
+        shards.iter().for_each(|shard| self.rooms().tasks_mut().shards.insert(shard));
+        Ok(())
     }
 
     async fn stop(&self, shards: ShardSet) {
@@ -104,12 +116,17 @@ impl Holder for Shards {
         let _ = dispatch.let_go(ShardSet::ALL, Letting::Lost).await;
         journal.unsettled().forget(ShardSet::ALL);
     }
+
+    async fn follow_pauses(&self) -> Result<u64, StoreError> {
+        self.rooms().follow_pauses().await
+    }
 }
 
 impl Rooms {
     /// The tasks of these shards are another node's.
     fn forget(&self, shards: ShardSet) {
-        let mut tasks = self.tasks.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tasks = self.tasks_mut();
+        shards.iter().for_each(|shard| tasks.shards.remove(shard));
         let gone: Vec<_> = tasks.all.values().filter(|revision| shards.contains(revision.shard())).cloned().collect();
         gone.iter().for_each(|revision| tasks.remove(&revision.task.identity));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use log::{error, info, warn};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use xxhash_rust::xxh64::xxh64;
 
@@ -44,6 +44,9 @@ pub trait Holder: Send + Sync + 'static {
     fn stops_at_once(&self) -> usize {
         Shard::COUNT
     }
+
+    /// Looks what is paused, and brings into force what is new. Gives the version that is in force then.
+    async fn follow_pauses(&self) -> Result<u64, StoreError>;
 }
 
 /// How a node takes part.
@@ -72,6 +75,8 @@ enum Word {
     Leave(oneshot::Sender<()>),
     Taken(MemberId, ShardSet),
     Stopped(MemberId, ShardSet),
+    /// This version of what is paused is in force here.
+    Pauses(u64),
 }
 
 impl Keeper {
@@ -95,6 +100,7 @@ impl Keeper {
             left: None,
             told: String::new(),
             work: JoinSet::new(),
+            pauses_look: None,
             words: words.clone(),
             shown,
             store,
@@ -154,6 +160,8 @@ struct Keeping {
     /// What was said of the store, so that it is said once.
     told: String,
     work: JoinSet<()>,
+    /// The newest look at what is paused.
+    pauses_look: Option<AbortHandle>,
     words: mpsc::Sender<Word>,
     shown: watch::Sender<Arc<View>>,
     store: Arc<dyn RegisterStore>,
@@ -256,6 +264,8 @@ impl Keeping {
                 }
                 false
             }
+            // The others wait for it.
+            Word::Pauses(version) => std::mem::replace(&mut self.me.pauses, version) != version,
             Word::Stopped(life, shards) => {
                 let of_this_life = shards.iter().filter(|_| life == self.me.id);
                 of_this_life.filter(|shard| self.holding.stopped(*shard)).for_each(|shard| self.tenure.close(shard));
@@ -291,6 +301,7 @@ impl Keeping {
         self.tenure.extend(rules::deadline(begun, self.ttl));
         self.follow(&next);
         self.show(Some(next));
+        self.look_at_pauses();
         Ok(Turn::Taken)
     }
 
@@ -305,6 +316,22 @@ impl Keeping {
                 view.follow(membership, now, elapsed);
             }
         });
+    }
+
+    /// Apart: a sign of life does not wait for it. What it finds is written with the next one, at once. Not before the others have
+    /// taken a sign of life: whoever was taken out must not record anything of what it had.
+    fn look_at_pauses(&mut self) {
+        if self.pauses_look.as_ref().is_some_and(|look| !look.is_finished()) {
+            return;
+        }
+        let (holder, words, patience) = (self.holder.clone(), self.words.clone(), self.ttl);
+        self.pauses_look = Some(self.work.spawn(async move {
+            // Otherwise the next turn looks again: until then this node stands there with the version before.
+            if let Ok(Ok(version)) = timeout(patience, holder.follow_pauses()).await {
+                // The keeper may have ended.
+                let _ = words.send(Word::Pauses(version)).await;
+            }
+        }));
     }
 
     fn next(&self, now: &Membership, silent: &BTreeSet<MemberId>) -> Result<Membership, rules::TakenOut> {

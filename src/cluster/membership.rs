@@ -51,13 +51,22 @@ pub struct Member {
     /// It gives away what it owns and takes nothing more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_leaving: bool,
+    /// The version of what is paused that it has in force.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pauses: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Member {
     /// A node that is about to join. Its name is chosen when it does.
     pub fn new(home: Uuid, url: &str, joined: Timestamp) -> Self {
         let joined = joined.millis();
-        Self { id: MemberId(Uuid::nil()), home, url: url.into(), beat: 0, clock: joined, joined, is_leaving: false }
+        let id = MemberId(Uuid::nil());
+        Self { id, home, url: url.into(), beat: 0, clock: joined, joined, pauses: 0, is_leaving: false }
     }
 
     /// What its clock showed at its last sign of life.

@@ -5,10 +5,13 @@
 //! says. The [`rules`] are pure functions; [`Keeper`] carries them out. [`Tenure`] tells the other rooms whether this node may act
 //! for a shard, right before they do.
 
+mod agreement;
 pub mod dealing;
 mod holding;
 mod keeper;
+mod key;
 mod membership;
+mod peers;
 pub mod rules;
 mod signs;
 mod tenure;
@@ -19,9 +22,14 @@ pub(crate) mod played;
 #[cfg(test)]
 mod tests;
 
+pub use self::agreement::{Agreement, Wake};
 pub use self::holding::{Duty, Hold, Holding};
 pub use self::keeper::{Holder, Keeper, KeeperSettings};
+pub use self::key::ClusterKey;
 pub use self::membership::{Member, MemberId, Membership, MembershipError};
+pub use self::peers::{
+    AskError, KEY_HEADER, LOOK_PATH, Overdue, Owner, PeerAnswer, PeerRequest, Peers, Search, header_text, peer_client,
+};
 pub use self::signs::Signs;
 pub use self::tenure::Tenure;
 pub use self::view::{Change, End, Reason, View};

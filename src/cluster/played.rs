@@ -38,5 +38,6 @@ pub(crate) fn member(number: u8) -> Member {
         clock: 0,
         joined: 0,
         is_leaving: false,
+        pauses: 0,
     }
 }

@@ -67,6 +67,7 @@ impl NodeSettings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),
                 catch_up_per_s: u32::try_from(reader.number("engine", "catch_up_per_s")).unwrap_or(u32::MAX),
+                ..engine::Settings::default()
             },
             dispatch,
             journal: reader.journal(),

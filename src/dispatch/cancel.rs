@@ -18,13 +18,18 @@ enum Fate {
     Ended,
     /// An attempt under way is its last one.
     LastAttempt,
+    /// An attempt that has not gone yet never goes; one that has gone goes on.
+    CalledOff,
 }
 
 impl Fate {
     fn of(run: &Run, scope: &Scope) -> Self {
         let is_planned = run.fire.is_planned();
         let is_unsent = is_planned && run.is_fresh() && run.is_waiting();
+        let is_leaving = is_planned && run.is_fresh() && matches!(run.place, Place::InFlight(_));
         match scope {
+            Scope::All if is_leaving => Self::CalledOff,
+            Scope::Tag(tag) if is_leaving && run.fire.entry().options().has_tag(tag) => Self::CalledOff,
             Scope::All if is_unsent => Self::Skipped,
             Scope::Tag(tag) if is_unsent && run.fire.entry().options().has_tag(tag) => Self::Skipped,
             Scope::Task(identity) if is_planned => Self::of_task(run, identity, is_unsent),
@@ -71,6 +76,7 @@ impl RunLoop {
             Fate::Skipped => self.skip(run_id, why),
             Fate::Ended => self.stop(run_id, LastWord { why: why.to_owned(), asker: None }),
             Fate::LastAttempt => self.allow_no_further(run_id, why),
+            Fate::CalledOff => drop(self.call_off(run_id, why)),
         }
     }
 
@@ -78,7 +84,7 @@ impl RunLoop {
     pub(super) fn take_back(&mut self, run_id: RunId, why: &str) -> TakenBack {
         let Some(run) = self.runs.get(run_id) else { return TakenBack::Unknown };
         match Fate::of(run, &Scope::Deleted(run.fire.identity().clone())) {
-            Fate::None | Fate::LastAttempt => TakenBack::TooLate,
+            Fate::None | Fate::LastAttempt | Fate::CalledOff => TakenBack::TooLate,
             fate @ (Fate::Skipped | Fate::Ended) => {
                 self.give_up(run_id, fate, why);
                 TakenBack::Yes
@@ -87,16 +93,26 @@ impl RunLoop {
     }
 
     fn allow_no_further(&mut self, run_id: RunId, why: &str) {
+        let is_called_off = self.call_off(run_id, why);
         if let Some(run) = self.runs.get_mut(run_id) {
             run.last_word.get_or_insert_with(|| Box::new(LastWord { why: why.to_owned(), asker: None }));
             // What must not be sent twice writes its record first: meanwhile nothing was sent, and nothing is to be.
-            if run.departure.as_ref().is_some_and(|departure| departure.call_off())
-                && let Place::InFlight(stop) = &mut run.place
-            {
+            if is_called_off && let Place::InFlight(stop) = &mut run.place {
                 // Where it has just ended there is nobody to tell.
                 let _ = stop.take().map(|stop| stop.send(()));
             }
         }
+    }
+
+    /// From now on an attempt that has not gone never goes; `false`: it has. Its sender ends it when it comes to where it would
+    /// have gone, and only if this node may act for the task still.
+    fn call_off(&mut self, run_id: RunId, why: &str) -> bool {
+        let Some(run) = self.runs.get_mut(run_id) else { return false };
+        let is_called_off = run.departure.as_ref().is_some_and(|departure| departure.call_off());
+        if is_called_off {
+            run.last_word.get_or_insert_with(|| Box::new(LastWord { why: why.to_owned(), asker: None }));
+        }
+        is_called_off
     }
 
     /// Ends a run, wherever it stands. Who asks is told when its outcome is with the journal.

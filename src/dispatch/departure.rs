@@ -26,6 +26,11 @@ impl Departure {
         self.0.load(Ordering::Acquire) == GONE
     }
 
+    /// Whether it never goes.
+    pub(super) fn is_called_off(&self) -> bool {
+        self.0.load(Ordering::Acquire) == CALLED_OFF
+    }
+
     fn step(&self, to: u8) -> bool {
         let stepped = self.0.compare_exchange(WAITS, to, Ordering::AcqRel, Ordering::Acquire);
         stepped.is_ok() || stepped == Err(to)
@@ -42,5 +47,6 @@ mod tests {
 
         assert!(gone.go() && !gone.call_off() && gone.go());
         assert!(called_off.call_off() && !called_off.go() && called_off.call_off());
+        assert!(called_off.is_called_off() && !gone.is_called_off());
     }
 }

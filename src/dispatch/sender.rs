@@ -119,6 +119,9 @@ impl Sender {
         };
         let Some(tried) = tried else {
             let is_lost = self.tenure.is_over(mission.fire.revision.shard(), mission.term);
+            if mission.departure.is_called_off() && !is_lost {
+                return Ended::Stopped { attempts: mission.attempts };
+            }
             return Ended::Unsent { phase: mission.phase, is_lost };
         };
         let number = tried.attempt.number;
@@ -130,7 +133,7 @@ impl Sender {
         }
     }
 
-    /// `None`: nothing was sent, as the node goes down, or another one acts for the task.
+    /// `None`: nothing was sent, as the node goes down, another one acts for the task, or it was called off.
     async fn try_once(&self, mission: &mut Mission, sent_at: &mut Option<Timestamp>) -> Option<Tried> {
         let is_announced = mission.is_at_most_once();
         if is_announced && !self.announce(mission).await {
@@ -149,8 +152,7 @@ impl Sender {
             return None;
         }
         if !mission.departure.go() {
-            // Whoever called it off is about to end this.
-            return std::future::pending().await;
+            return None;
         }
         let started_at = self.clock.now();
         *sent_at = Some(started_at);

@@ -14,7 +14,7 @@ use super::run_loop::RunLoop;
 use super::runs::{LastWord, Place, Run};
 use super::sender::Ended;
 use crate::journal::{FireOutcome, skipped_record};
-use crate::model::{Attempt, Fire, Overlap, RunId, Stretch};
+use crate::model::{Attempt, Delivery, Fire, Overlap, RunId, Stretch};
 
 /// What stands in the record of a run that a newer one ends.
 const REPLACED: &str = "cancelled: a newer fire took its place (overlap cancel_running)";
@@ -224,6 +224,12 @@ impl RunLoop {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         run.attempts = attempts;
         let why = run.last_word.as_ref().map_or(BROKE_OFF, |word| &word.why).to_owned();
+        let is_announced = run.fire.entry().options().delivery == Delivery::AtMostOnce;
+        let is_called_off = run.departure.as_ref().is_some_and(|departure| departure.is_called_off());
+        if run.fire.is_planned() && run.is_fresh() && is_called_off && !is_announced {
+            // Nothing of it was sent, and no record says that it was begun.
+            return self.skip(run_id, &why);
+        }
         if let Some(last) = run.attempts.last_mut().filter(|last| last.error.is_none()) {
             last.error = Some(why.as_str().into());
         }

@@ -50,6 +50,11 @@ pub(super) struct Passed {
 }
 
 impl Passed {
+    /// Its place on the agenda.
+    pub(super) fn slot(&self) -> SlotId {
+        self.slot
+    }
+
     /// Its place in the task.
     pub(super) fn index(&self) -> usize {
         self.entry as usize

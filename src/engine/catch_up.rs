@@ -137,9 +137,9 @@ impl CatchUp {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// Takes out all that is left of the entries that are chosen by their options.
-    pub(super) fn take_where(&mut self, is_chosen: impl Fn(&EntryOptions) -> bool) -> Vec<Backlog> {
-        let chosen = self.backlogs.iter().filter(|(_, backlog)| is_chosen(backlog.options()));
+    /// Takes out all that is chosen.
+    pub(super) fn take_where(&mut self, is_chosen: impl Fn(&Backlog) -> bool) -> Vec<Backlog> {
+        let chosen = self.backlogs.iter().filter(|(_, backlog)| is_chosen(backlog));
         let ids: Vec<BacklogId> = chosen.map(|(&id, _)| id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }

@@ -12,7 +12,7 @@ use super::planning;
 use super::recovery::CHANGED_SINCE;
 use super::run_loop::RunLoop;
 use crate::journal::{missed_record, skipped_record};
-use crate::model::{Epoch, Identity, PauseScope, Record, Revision, Shard, Timestamp};
+use crate::model::{Epoch, Identity, Record, Revision, Shard, Timestamp};
 
 /// Who asked to hold a task.
 pub(super) type HoldAnswer = oneshot::Sender<Result<(Timestamp, Epoch), EngineError>>;
@@ -33,9 +33,9 @@ impl HeldTask {
         oldest.min().map_or(self.since, |oldest| oldest.min(self.since))
     }
 
-    /// Takes out what a pause keeps from being caught up.
-    pub(super) fn take_covered(&mut self, scope: &PauseScope) -> Vec<Backlog> {
-        self.backlogs.extract_if(.., |backlog| scope.covers(backlog.options())).collect()
+    /// Takes out what is chosen of what was still to be caught up.
+    pub(super) fn take_where(&mut self, is_chosen: impl Fn(&Backlog) -> bool) -> Vec<Backlog> {
+        self.backlogs.extract_if(.., |backlog| is_chosen(backlog)).collect()
     }
 }
 
@@ -62,6 +62,7 @@ impl RunLoop {
                 }
             }
             Order::Pause(order) => self.pauses_waiting.push_back(order),
+            Order::Follow(follow) => self.follows.push_back(*follow),
             Order::Take(recovered, done) => self.tenancy.takes.push_back((recovered, done)),
             Order::Give(shards, done) => self.tenancy.gives.push_back((shards, done)),
             Order::Lose(shards, done) => {
@@ -186,7 +187,7 @@ impl RunLoop {
                 self.holds_waiting.push_back((identity, answer));
             } else if !self.agenda.is_open(&identity, self.latest) {
                 self.hold(identity, answer);
-            } else if !self.status.is_claiming.load(Ordering::Relaxed) {
+            } else if self.cannot_claim() {
                 // The caller may have gone: then nobody needs the answer.
                 let _ = answer.send(Err(EngineError::CannotClaim));
             } else {

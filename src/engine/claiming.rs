@@ -7,7 +7,7 @@ use std::time::Duration;
 use log::{error, warn};
 use tokio::sync::oneshot;
 
-use super::agenda::Passed;
+use super::agenda::{Passed, SlotId};
 use super::catch_up::Backlog;
 use super::pausing::{PAUSED_AT_ONCE, Pausing, RECORD_PAUSED_EVERY};
 use super::planning::{self, Moved, Plan, Planned};
@@ -96,17 +96,24 @@ impl RunLoop {
         plan
     }
 
-    /// Paused entries whose instants have waited for their record long enough, or for whose record someone waits.
-    fn paused_without_record(&self, now: Timestamp) -> Vec<Passed> {
+    /// Paused entries whose instants have waited for their record long enough, or for whose record someone waits, each with the
+    /// moment up to which it gets them.
+    fn paused_without_record(&self, now: Timestamp) -> Vec<(Passed, Timestamp)> {
         let until = match &self.pausing {
             Pausing::Waiting(order, until) if order.pause.is_none() => *until,
-            Pausing::Idle | Pausing::Waiting(..) | Pausing::Writing { .. } => now.minus(RECORD_PAUSED_EVERY),
+            _ => now.minus(RECORD_PAUSED_EVERY),
         };
-        let mut paused = self.agenda.paused(until, PAUSED_AT_ONCE);
+        let up_to_now = |passed: Passed| (passed, now);
+        let mut paused = match self.ending(PAUSED_AT_ONCE) {
+            Some(ending) if !ending.is_empty() => ending,
+            Some(_) | None => self.agenda.paused(until, PAUSED_AT_ONCE).into_iter().map(up_to_now).collect(),
+        };
+        // Two records of the same instants would make two outcomes.
+        let listed: BTreeSet<SlotId> = paused.iter().map(|(passed, _)| passed.slot()).collect();
         let held: BTreeSet<&Identity> = self.holds_waiting.iter().map(|(identity, _)| identity).collect();
         for identity in held {
-            // One that stands here already is older than what is looked for.
-            paused.extend(self.agenda.paused_of(identity, now).into_iter().filter(|passed| passed.oldest > until));
+            let of_task = self.agenda.paused_of(identity, now).into_iter();
+            paused.extend(of_task.filter(|passed| !listed.contains(&passed.slot())).map(up_to_now));
         }
         paused
     }
@@ -151,6 +158,12 @@ impl RunLoop {
         if is_claimed && let Some(backlog) = Backlog::new(passed.revision.clone(), passed.index(), caught_up, false) {
             self.agenda.catch_up.add(backlog);
         }
+    }
+
+    /// Whether the store has just refused a claim. One that did so earlier is asked again: where everything is paused nobody
+    /// else asks it for long.
+    pub(super) fn cannot_claim(&self) -> bool {
+        !self.status.is_claiming.load(Ordering::Relaxed) && self.latest < self.plan_not_before
     }
 
     pub(super) fn planning_takes_too_long(&self) -> bool {

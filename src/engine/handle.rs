@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::Recovered;
 use super::agenda::{Agenda, ShardAgenda};
 use super::finished::Finished;
+use super::following::{Asker, Follow};
 use super::pausing::PauseOrder;
 use crate::dispatch::{Cancelled, Dispatch};
 use crate::journal::{Journal, Unsettled};
@@ -29,6 +30,9 @@ pub enum EngineError {
     /// The store did not take what is to be paused. Nothing was changed; try again later.
     #[error("the store did not take the change of what is paused")]
     NotKept,
+    /// What is paused has changed since the shards were recovered: recover them again.
+    #[error("what is paused has changed since")]
+    PausesChanged,
 }
 
 /// Orders to the run loop.
@@ -38,11 +42,15 @@ pub(super) enum Order {
     Settle(Identity, Settlement, oneshot::Sender<Vec<Record>>),
     Release(Identity),
     Pause(PauseOrder),
-    Take(Box<Recovered>, oneshot::Sender<()>),
+    Follow(Box<Follow>),
+    Take(Box<Recovered>, TakeAnswer),
     Give(ShardSet, oneshot::Sender<Stopped>),
     Lose(ShardSet, oneshot::Sender<()>),
     Stop(oneshot::Sender<Stopped>),
 }
+
+/// Who gave shards to act for.
+pub(super) type TakeAnswer = oneshot::Sender<Result<(), EngineError>>;
 
 /// What the engine shows of itself.
 #[derive(Debug, Default)]
@@ -201,6 +209,20 @@ impl Engine {
         changed.await.map_err(|_| EngineError::Stopped)?
     }
 
+    /// Brings into force what another node has paused or lifted, if it is newer. Gives the version that is in force then: nothing
+    /// that a pause covers is handed out any more, what waited for a limit is given up, and everything that a pause which was
+    /// lifted kept from firing has its record.
+    pub async fn follow_pauses(&self, stored: Pauses) -> Result<u64, EngineError> {
+        let version = self.pauses().version;
+        if stored.version <= version {
+            return Ok(version);
+        }
+        let (answer, in_force) = oneshot::channel();
+        let order = Order::Follow(Box::new(Follow { stored, asker: Asker::Look(answer) }));
+        self.orders.send(order).await.map_err(|_| EngineError::Stopped)?;
+        in_force.await.map_err(|_| EngineError::Stopped)
+    }
+
     /// What is paused.
     pub fn pauses(&self) -> Arc<Pauses> {
         self.pauses.borrow().clone()
@@ -216,11 +238,12 @@ impl Engine {
         self.finished.add(finished);
     }
 
-    /// Acts for shards from now on: on what [`super::recover`] found of them.
+    /// Acts for shards from now on: on what [`super::recover`] found of them. What is paused by then comes into force first; if
+    /// something newer is in force already, nothing is taken ([`EngineError::PausesChanged`]).
     pub async fn take(&self, recovered: Recovered) -> Result<(), EngineError> {
         let (done, taken) = oneshot::channel();
         self.orders.send(Order::Take(Box::new(recovered), done)).await.map_err(|_| EngineError::Stopped)?;
-        taken.await.map_err(|_| EngineError::Stopped)
+        taken.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Hands out nothing more of these shards, and lets go of them when the changes under way are written. Returns how far it

@@ -16,8 +16,8 @@ use crate::store::{BoxError, Store, StoreError};
 pub(super) struct Plan {
     /// Entries whose oldest unfired instant is a misfire.
     pub(super) misfired: Vec<Passed>,
-    /// Entries that did not fire as they are paused.
-    pub(super) paused: Vec<Passed>,
+    /// Entries that did not fire as they are paused, each with the moment up to which this is recorded.
+    pub(super) paused: Vec<(Passed, Timestamp)>,
     /// By what they are paused.
     pub(super) pauses: Pauses,
     pub(super) claims: Vec<Claim>,
@@ -80,7 +80,7 @@ fn unavailable(error: impl Into<BoxError>) -> StoreError {
 
 struct Decider {
     misfired: Vec<Passed>,
-    paused: Vec<Passed>,
+    paused: Vec<(Passed, Timestamp)>,
     pauses: Pauses,
     now: Timestamp,
     settings: Settings,
@@ -90,11 +90,11 @@ impl Decider {
     fn decide(mut self) -> Vec<(Moved, Vec<Record>)> {
         let (misfired, paused) = (std::mem::take(&mut self.misfired), std::mem::take(&mut self.paused));
         let misfired = misfired.into_iter().map(|passed| misfire(passed, self.now, &self.settings));
-        let paused = paused.into_iter().map(|passed| self.pause(passed));
+        let paused = paused.into_iter().map(|(passed, until)| self.pause(passed, until));
         misfired.chain(paused).collect()
     }
 
-    fn pause(&self, passed: Passed) -> (Moved, Vec<Record>) {
+    fn pause(&self, passed: Passed, until: Timestamp) -> (Moved, Vec<Record>) {
         let (entry, now) = (passed.entry(), self.now);
         let Some(pause) = self.pauses.of(entry.options()) else {
             // The pauses of a plan are those that its entries were looked up by.
@@ -102,9 +102,9 @@ impl Decider {
             return (Moved { passed, next, caught_up: None }, Vec::new());
         };
         let ticks = passed.revision.instants(entry);
-        let stretch = misfire::stretch(ticks, before(passed.oldest), now);
+        let stretch = misfire::stretch(ticks, before(passed.oldest), until);
         let record = |stretch| paused_record(&passed.revision.task.identity, &entry.name, stretch, pause, now);
-        let (records, next) = (stretch.map(record).into_iter().collect(), ticks.next(now));
+        let (records, next) = (stretch.map(record).into_iter().collect(), ticks.next(until));
         (Moved { passed, next, caught_up: None }, records)
     }
 }

@@ -15,11 +15,11 @@ use super::Settings;
 use super::agenda::Agenda;
 use super::catch_up::Backlog;
 use super::pausing::unfired;
-use super::standing::{Reach, Standing, instants_of, open_stretches};
-use crate::journal::{Journal, JournalStopped, missed_record};
+use super::standing::{Lull, Reach, Standing, instants_of, open_stretches};
+use crate::journal::{Journal, JournalStopped, missed_record, paused_record};
 use crate::model::{
-    Delivery, Entry, EntryName, Fire, Identity, Lease, Misfire, Record, Revision, RunId, ShardSet, Stretch, Timestamp,
-    Trigger,
+    Delivery, Entry, EntryName, EntryOptions, Fire, Identity, Lease, Lifted, Misfire, Pause, Pauses, Record, Revision,
+    RunId, ShardSet, Stretch, Timestamp, Trigger,
 };
 use crate::store::{Outcome, Store, StoreError};
 
@@ -145,7 +145,7 @@ impl Recovery<'_> {
         Reach {
             settled_through: self.settled_through(revision),
             claimed_through: self.lease(revision).claimed_through,
-            paused_since: pause.map(|(_, pause)| pause.since),
+            paused_since: pause.map(|(_, pause)| pause.since.plus(self.settings.pause_reach)),
             now: self.now,
         }
     }
@@ -188,7 +188,8 @@ impl Recovery<'_> {
                 starts.push(revision.instants(entry).next(after).filter(|_| revision.enabled));
                 continue;
             };
-            let standing = Standing::of(revision, entry, self.reach(revision, entry), outcomes);
+            let mut standing = Standing::of(revision, entry, self.reach(revision, entry), outcomes);
+            self.settle_lulled(revision, index, &mut standing).await?;
             for stretch in standing.unrecorded {
                 self.miss(revision, entry, stretch, UNRECORDED).await?;
             }
@@ -196,6 +197,36 @@ impl Recovery<'_> {
             starts.push(standing.start);
         }
         self.agenda.put_at(revision, starts);
+        Ok(())
+    }
+
+    /// What a pause kept from firing, of which whoever acted for the task has left no record: it went down before, and somebody
+    /// else has lifted the pause.
+    async fn settle_lulled(
+        &mut self,
+        revision: &Arc<Revision>,
+        index: usize,
+        standing: &mut Standing,
+    ) -> Result<(), StoreError> {
+        let entry = &revision.task.entries[index];
+        let lifted = self.agenda.pauses().lifted.iter().filter(|lifted| lifted.scope.covers(entry.options()));
+        let mut lifted: Vec<Lifted> = lifted.cloned().collect();
+        if lifted.is_empty() {
+            return Ok(());
+        }
+        lifted.sort_unstable_by_key(|lifted| lifted.pause.since);
+        let reach = self.settings.pause_reach;
+        let lulls = lifted.iter().map(|lifted| {
+            let since = lifted.pause.since;
+            Lull { since, known_since: since.plus(reach), until: lifted.until.min(self.now) }
+        });
+        let lulled = standing.take_lulled(revision, entry, &lulls.collect::<Vec<_>>());
+        for (place, stretch) in lulled.kept {
+            let cover = (lifted[place].tag(), &lifted[place].pause);
+            self.record(paused_record(&revision.task.identity, &entry.name, stretch, cover, self.now)).await?;
+        }
+        // A record that it was begun may say more of them.
+        self.take_up_uncertain(revision, index, lulled.uncertain);
         Ok(())
     }
 
@@ -239,16 +270,19 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Nothing is caught up for an entry that is paused, and nothing of it is sent again.
+    /// Nothing is caught up for an entry that is paused, and nothing of it is sent again, nor of what came while it was.
     async fn give_up_paused(&mut self) -> Result<(), StoreError> {
         let pauses = self.agenda.pauses().clone();
-        let covered = self.uncertain.extract_if(|_, fire| pauses.cover(fire.entry().options()));
+        let is_covered = |options: &EntryOptions, instant| cover_of(&pauses, options, instant).is_some();
+        let covered = self.uncertain.extract_if(|_, fire| is_covered(fire.entry().options(), fire.fire_time));
         let uncertain = covered.filter_map(|(_, fire)| {
             Backlog::new(fire.revision, fire.entry, [Stretch::one(fire.fire_time)], fire.redelivered)
         });
         let uncertain: Vec<Backlog> = uncertain.collect();
-        for backlog in self.agenda.catch_up.take_where(|options| pauses.cover(options)).into_iter().chain(uncertain) {
-            let Some(cover) = pauses.of(backlog.options()) else { continue };
+        // What came while a pause held that was lifted since stands apart from the rest.
+        let caught_up = self.agenda.catch_up.take_where(|backlog| is_covered(backlog.options(), backlog.oldest()));
+        for backlog in caught_up.into_iter().chain(uncertain) {
+            let Some(cover) = cover_of(&pauses, backlog.options(), backlog.oldest()) else { continue };
             for record in unfired(&backlog, cover, self.now) {
                 self.record(record).await?;
             }
@@ -268,6 +302,16 @@ impl Recovery<'_> {
         }
         Recovered { agenda, uncertain, unfinished, latest: now, revisions: in_force }
     }
+}
+
+/// The pause that keeps an open instant of an entry from being sent, or has kept it.
+fn cover_of<'a>(
+    pauses: &'a Pauses,
+    options: &EntryOptions,
+    instant: Timestamp,
+) -> Option<(Option<&'a str>, &'a Pause)> {
+    let lifted = || pauses.lifted.iter().find(|lifted| lifted.covers(options, instant));
+    pauses.of(options).or_else(|| lifted().map(|lifted| (lifted.tag(), &lifted.pause)))
 }
 
 fn outcomes_of<'a>(outcomes: &'a Outcomes, revision: &Revision, entry: &Entry) -> Option<&'a [Outcome]> {

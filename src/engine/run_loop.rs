@@ -13,6 +13,7 @@ use super::catch_up::{Outstanding, Pace};
 use super::changes::{HeldTask, HoldAnswer};
 use super::claiming::planned;
 use super::finished::Finished;
+use super::following::Follow;
 use super::handle::{Engine, EngineError, Order, Status, Stopped};
 use super::pausing::{PausesWaiting, Pausing};
 use super::planning::Planned;
@@ -63,6 +64,7 @@ pub fn start(
         holds_waiting: VecDeque::new(),
         pausing: Pausing::Idle,
         pauses_waiting: PausesWaiting::new(),
+        follows: VecDeque::new(),
         pauses_shown,
         pace: Pace::new(settings.catch_up_per_s),
         outstanding: Outstanding::new(settings.catch_up_per_s),
@@ -93,6 +95,8 @@ pub(super) struct RunLoop {
     pub(super) holds_waiting: VecDeque<(Identity, HoldAnswer)>,
     pub(super) pausing: Pausing,
     pub(super) pauses_waiting: PausesWaiting,
+    /// What others have paused or lifted, as it was read.
+    pub(super) follows: VecDeque<Follow>,
     pub(super) pauses_shown: watch::Sender<Arc<Pauses>>,
     pace: Pace,
     outstanding: Outstanding,
@@ -137,13 +141,15 @@ impl RunLoop {
             self.finished.add(self.agenda.take_finished());
             self.give_shards();
             self.answer_holds();
-            self.change_pauses();
+            if self.change_pauses() {
+                continue;
+            }
             self.plan_if_due();
             let wake_at = self.wake_at();
             tokio::select! {
                 biased;
                 planned = planned(&mut self.planning) => self.note_planned(planned),
-                kept = self.pausing.kept(), if self.planning.is_none() => self.note_kept(kept),
+                came = self.pausing.came(), if self.planning.is_none() => self.note_came(came),
                 order = inbox.recv() => match self.obey_all(order, &mut inbox) {
                     Next::GoOn => {}
                     Next::Stop(done) => return self.stop(done).await,

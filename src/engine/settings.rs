@@ -9,6 +9,9 @@ pub struct Settings {
     pub catch_up_window: Duration,
     /// How many misfires a second are caught up at most, of all entries that fire each of theirs.
     pub catch_up_per_s: u32,
+    /// How long another node may go on firing what a pause covers, until it knows of it: twice the time to live. Zero: there
+    /// is no other.
+    pub pause_reach: Duration,
 }
 
 impl Default for Settings {
@@ -17,6 +20,7 @@ impl Default for Settings {
             misfire_grace: Duration::from_secs(30),
             catch_up_window: Duration::from_secs(60 * 60),
             catch_up_per_s: 100,
+            pause_reach: Duration::ZERO,
         }
     }
 }

@@ -13,9 +13,27 @@ pub(super) struct Reach {
     pub(super) settled_through: Timestamp,
     /// Nothing later was sent.
     pub(super) claimed_through: Timestamp,
-    /// Since when the entry is paused: nothing later was sent either.
+    /// Since when everybody knows that the entry is paused: nothing later was sent either.
     pub(super) paused_since: Option<Timestamp>,
     pub(super) now: Timestamp,
+}
+
+/// A pause of an entry that was lifted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lull {
+    pub(super) since: Timestamp,
+    /// When everybody knew of it: nothing later was sent, up to its end.
+    pub(super) known_since: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// What lulls leave of an entry that nobody acted for when they ended, or who did not know of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lulled {
+    /// Surely not sent, each with the place of its lull.
+    pub(super) kept: Vec<(usize, Stretch)>,
+    /// They may have been sent by someone who did not know of a lull yet.
+    pub(super) uncertain: Vec<Stretch>,
 }
 
 /// Where an entry stands.
@@ -41,6 +59,31 @@ impl Standing {
             unrecorded: open_stretches(revision, entry, sent_until, settled_last, outcomes),
             start: revision.instants(entry).next(sent_until.max(settled_last)),
         }
+    }
+
+    /// Takes out what lulls kept from being sent, those in the order of their beginnings. What was not claimed is theirs only if
+    /// they come first: what nobody acted for before goes by its misfire policy, and what came later with it.
+    pub(super) fn take_lulled(&mut self, revision: &Revision, entry: &Entry, lulls: &[Lull]) -> Lulled {
+        let ticks = revision.instants(entry);
+        let before = |instant: Timestamp| Timestamp::from_millis(instant.millis() - 1);
+        let cut = |whole: Stretch, after: Timestamp, until: Timestamp| {
+            stretch(ticks, before(whole.first).max(after), whole.last.min(until))
+        };
+        let mut lulled = Lulled::default();
+        for (place, &Lull { since, known_since, until }) in lulls.iter().enumerate() {
+            let known_since = known_since.min(until);
+            for whole in std::mem::take(&mut self.uncertain) {
+                lulled.uncertain.extend(cut(whole, since, known_since));
+                lulled.kept.extend(cut(whole, known_since, until).map(|kept| (place, kept)));
+                self.uncertain.extend(cut(whole, before(whole.first), since));
+                self.uncertain.extend(cut(whole, until, whole.last));
+            }
+            if let Some(start) = self.start.filter(|&start| since < start && start <= until) {
+                lulled.kept.extend(stretch(ticks, before(start), until).map(|kept| (place, kept)));
+                self.start = ticks.next(until);
+            }
+        }
+        lulled
     }
 }
 
@@ -219,6 +262,32 @@ mod tests {
             let decided = [0, 400, 401, 969].map(|due_at| of(policy, due_at));
             assert_eq!(decided, [Unsent::Missed, Unsent::Missed, Unsent::CaughtUp, Unsent::CaughtUp]);
         }
+    }
+
+    #[test]
+    fn what_a_pause_kept_from_firing_is_not_sent_once_it_is_lifted() {
+        let revision = revision();
+        let entry = &revision.task.entries[0];
+        let of = |claimed: i64, lulls: &[(i64, i64, i64)]| {
+            let mut standing = Standing::of(&revision, entry, reach(0, claimed, None, 200), &[]);
+            let lull = |&(since, known_since, until)| Lull {
+                since: at(since),
+                known_since: at(known_since),
+                until: at(until),
+            };
+            let lulls: Vec<Lull> = lulls.iter().map(lull).collect();
+            let lulled = standing.take_lulled(&revision, entry, &lulls);
+            let kept: Vec<Stretch> = lulled.kept.iter().map(|(_, kept)| *kept).collect();
+            let start = standing.start.map(|start| start.secs() - at(0).secs());
+            (seconds(&standing.uncertain), seconds(&lulled.uncertain), seconds(&kept), start)
+        };
+
+        assert_eq!(of(100, &[(25, 45, 75)]), (vec![(10, 20), (80, 100)], vec![(30, 40)], vec![(50, 70)], Some(110)));
+        assert_eq!(of(55, &[(25, 25, 75)]), (vec![(10, 20)], vec![], vec![(30, 50), (60, 70)], Some(80)));
+        assert_eq!(of(25, &[(35, 35, 75)]), (vec![(10, 20)], vec![], vec![], Some(30)), "nobody acted before it");
+        let two = of(100, &[(15, 25, 45), (35, 35, 65)]);
+        assert_eq!(two, (vec![(10, 10), (70, 100)], vec![(20, 20)], vec![(30, 40), (50, 60)], Some(110)));
+        assert_eq!(of(100, &[(25, 90, 55)]), (vec![(10, 20), (60, 100)], vec![(30, 50)], vec![], Some(110)));
     }
 
     proptest! {

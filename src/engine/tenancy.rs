@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use super::Recovered;
 use super::agenda::{Agenda, ShardAgenda};
-use super::handle::{EngineError, Stopped};
+use super::following::{Asker, Follow};
+use super::handle::{EngineError, Stopped, TakeAnswer};
 use super::pausing::Pausing;
 use super::run_loop::RunLoop;
 use crate::model::{Epoch, Identity, Revision, Shard, ShardSet, Timestamp};
@@ -17,7 +18,7 @@ use crate::model::{Epoch, Identity, Revision, Shard, ShardSet, Timestamp};
 /// Shards that are to come or to go.
 #[derive(Default)]
 pub(super) struct Tenancy {
-    pub(super) takes: VecDeque<(Box<Recovered>, oneshot::Sender<()>)>,
+    pub(super) takes: VecDeque<(Box<Recovered>, TakeAnswer)>,
     pub(super) gives: VecDeque<(ShardSet, oneshot::Sender<Stopped>)>,
 }
 
@@ -30,17 +31,32 @@ impl RunLoop {
 
     /// Acts for what was recovered.
     pub(super) async fn take_shards(&mut self) -> Result<(), EngineError> {
-        // A planning under way knows nothing of them.
+        // A planning under way knows nothing of them, and nor does a change of pauses.
         while self.planning.is_none()
+            && self.pausing.is_settled()
             && let Some((recovered, done)) = self.tenancy.takes.pop_front()
         {
+            let stored = recovered.agenda.pauses();
+            match stored.version.cmp(&self.agenda.pauses().version) {
+                std::cmp::Ordering::Equal => {}
+                std::cmp::Ordering::Less => {
+                    // What was recovered may name what is paused by now. The caller may have gone: then nobody tries again.
+                    let _ = done.send(Err(EngineError::PausesChanged));
+                    continue;
+                }
+                std::cmp::Ordering::Greater => {
+                    self.follows.push_front(Follow { stored: stored.clone(), asker: Asker::Nobody });
+                    self.tenancy.takes.push_front((recovered, done));
+                    break;
+                }
+            }
             let Recovered { agenda, uncertain, unfinished, latest, revisions: _ } = *recovered;
             self.latest = self.latest.max(latest);
             self.status.is_fenced.store(false, Ordering::Relaxed);
             self.agenda.absorb(agenda);
             self.take_up(unfinished, uncertain).await?;
             // The caller may have gone: the shards are this node's all the same.
-            let _ = done.send(());
+            let _ = done.send(Ok(()));
         }
         Ok(())
     }
@@ -70,6 +86,7 @@ impl RunLoop {
     }
 
     fn let_go(&mut self, shards: ShardSet) {
+        self.pausing.forget(shards);
         self.agenda.give_up(shards);
         self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
     }

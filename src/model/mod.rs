@@ -32,7 +32,7 @@ pub use self::options::{
     Backoff, Callback, Delivery, EntryOptions, Failure, Misfire, Overlap, RetryPolicy, SuccessRule, jitter_delay,
     parse_retry_after,
 };
-pub use self::pause::{Pause, PauseScope, Pauses};
+pub use self::pause::{Lifted, Pause, PauseScope, Pauses};
 pub use self::record::{Record, RecordId, RecordKind, RunState, Settled, Stretch};
 pub use self::request::{Header, JsonText, MASK, Request, RequestError, TargetUrl};
 pub use self::schedule::{Exclude, Schedule, ScheduleError};

@@ -1,8 +1,14 @@
 //! Pauses: firing that somebody stopped, for all entries or for those with a tag.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{EntryOptions, Timestamp};
+
+/// How many pauses that were lifted are remembered. Of more, the oldest are forgotten.
+const LIFTED_MAX: usize = 64;
+/// How long they are: who takes over a task later than that takes what a pause kept from firing for late.
+const LIFTED_KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why something does not fire at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +49,32 @@ impl std::fmt::Display for PauseScope {
     }
 }
 
+/// A pause that was lifted. Whoever did not know of its end in time, or takes over from someone who did not, finds it here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifted {
+    /// What it covered.
+    pub scope: PauseScope,
+    /// As it was in the end.
+    pub pause: Pause,
+    /// Instants later than this one are fired again.
+    pub until: Timestamp,
+}
+
+impl Lifted {
+    /// Whether it kept this instant of an entry with these options from firing.
+    pub fn covers(&self, options: &EntryOptions, instant: Timestamp) -> bool {
+        self.pause.since < instant && instant <= self.until && self.scope.covers(options)
+    }
+
+    /// Its tag; without one it was that of all firing.
+    pub fn tag(&self) -> Option<&str> {
+        match &self.scope {
+            PauseScope::All => None,
+            PauseScope::Tag(tag) => Some(tag),
+        }
+    }
+}
+
 /// All pauses in force. Tasks that are paused one by one are switched off instead: they name nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pauses {
@@ -52,6 +84,8 @@ pub struct Pauses {
     pub all: Option<Pause>,
     /// Of entries with a tag.
     pub tags: BTreeMap<Box<str>, Pause>,
+    /// Those that were lifted of late, in that order.
+    pub lifted: Vec<Lifted>,
 }
 
 impl Pauses {
@@ -68,15 +102,47 @@ impl Pauses {
         }
     }
 
-    /// The next version, in which a scope is paused, or is not.
-    pub fn with(&self, scope: &PauseScope, pause: Option<Pause>) -> Self {
+    /// What is paused.
+    pub fn scopes(&self) -> impl Iterator<Item = PauseScope> {
+        let all = self.all.iter().map(|_| PauseScope::All);
+        all.chain(self.tags.keys().cloned().map(PauseScope::Tag))
+    }
+
+    /// The next version, in which a scope is paused.
+    pub fn with(&self, scope: &PauseScope, pause: Pause) -> Self {
         let mut next = Self { version: self.version + 1, ..self.clone() };
-        match (scope, pause) {
-            (PauseScope::All, pause) => next.all = pause,
-            (PauseScope::Tag(tag), Some(pause)) => drop(next.tags.insert(tag.clone(), pause)),
-            (PauseScope::Tag(tag), None) => drop(next.tags.remove(tag)),
-        }
+        next.insert(scope, pause);
         next
+    }
+
+    /// The same version, in which a scope is paused as well.
+    pub fn insert(&mut self, scope: &PauseScope, pause: Pause) {
+        match scope {
+            PauseScope::All => self.all = Some(pause),
+            PauseScope::Tag(tag) => drop(self.tags.insert(tag.clone(), pause)),
+        }
+    }
+
+    /// The next version, in which a scope is not paused: instants later than `until` are fired again.
+    pub fn without(&self, scope: &PauseScope, until: Timestamp) -> Self {
+        let mut next = Self { version: self.version + 1, ..self.clone() };
+        let lifted = match scope {
+            PauseScope::All => next.all.take(),
+            PauseScope::Tag(tag) => next.tags.remove(tag),
+        };
+        next.lifted.retain(|lifted| until.since(lifted.until) < LIFTED_KEPT_FOR);
+        if let Some(pause) = lifted {
+            let until = until.max(pause.since);
+            next.lifted.push(Lifted { scope: scope.clone(), pause, until });
+        }
+        let too_many = next.lifted.len().saturating_sub(LIFTED_MAX);
+        next.lifted.drain(..too_many);
+        next
+    }
+
+    /// When the newest pause of this scope that was lifted ended.
+    pub fn lifted_at(&self, scope: &PauseScope) -> Option<Timestamp> {
+        self.lifted.iter().rfind(|lifted| lifted.scope == *scope).map(|lifted| lifted.until)
     }
 
     /// Whether a pause covers an entry with these options.
@@ -97,8 +163,8 @@ impl Pauses {
 mod tests {
     use super::*;
 
-    fn pause(second: i64) -> Option<Pause> {
-        Some(Pause { since: Timestamp::from_secs(second), by: "operator".into(), note: None })
+    fn pause(second: i64) -> Pause {
+        Pause { since: Timestamp::from_secs(second), by: "operator".into(), note: None }
     }
 
     fn tagged(tags: &[&str]) -> EntryOptions {
@@ -120,11 +186,29 @@ mod tests {
         assert_eq!((of(&pauses, &none), of(&pauses, &tagged)), (None, Some((Some("one".to_owned()), 10))));
         let pauses = pauses.with(&all, pause(20));
         assert_eq!((of(&pauses, &none), of(&pauses, &tagged)), (Some((None, 20)), Some((Some("one".to_owned()), 10))));
-        let pauses = pauses.with(&one, None);
+        let pauses = pauses.without(&one, Timestamp::from_secs(30));
         assert_eq!(of(&pauses, &tagged), Some((None, 20)));
-        let pauses = pauses.with(&all, None);
+        let pauses = pauses.without(&all, Timestamp::from_secs(40));
         assert!(pauses.is_empty());
         assert_eq!((of(&pauses, &tagged), pauses.version), (None, 4));
+    }
+
+    #[test]
+    fn what_was_lifted_of_late_is_remembered_with_what_it_kept_from_firing() {
+        let tag = |number: i64| PauseScope::Tag(format!("tag-{number}").into());
+        let pauses = Pauses::default().with(&tag(1), pause(10)).without(&tag(1), Timestamp::from_secs(20));
+        let covers = |options: &EntryOptions, second| pauses.lifted[0].covers(options, Timestamp::from_secs(second));
+
+        assert_eq!([10, 11, 20, 21].map(|second| covers(&tagged(&["tag-1"]), second)), [false, true, true, false]);
+        assert!(!covers(&tagged(&["tag-2"]), 15));
+        assert_eq!((pauses.lifted_at(&tag(1)), pauses.lifted_at(&tag(2))), (Some(Timestamp::from_secs(20)), None));
+
+        let more = (1..=99).fold(pauses, |pauses, number| {
+            pauses.with(&tag(number), pause(30)).without(&tag(number), Timestamp::from_secs(30 + number))
+        });
+        assert_eq!((more.lifted.len(), more.lifted_at(&tag(1)), more.version), (LIFTED_MAX, None, 200));
+        let later = more.with(&tag(0), pause(100)).without(&tag(0), Timestamp::from_secs(200_000));
+        assert_eq!(later.lifted.len(), 1);
     }
 
     #[test]

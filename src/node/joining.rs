@@ -13,8 +13,9 @@ use super::waiting::patiently;
 use crate::api::Api;
 use crate::catalog::{Catalog, Shards};
 use crate::clock::Clock;
-use crate::cluster::{Keeper, KeeperSettings, Member, Membership, Tenure};
+use crate::cluster::{ClusterKey, Keeper, KeeperSettings, Member, Membership, Peers, Tenure, peer_client};
 use crate::config::Sharing;
+use crate::dispatch::build_client;
 use crate::engine;
 use crate::store::{RegisterStore, Registered, Store};
 
@@ -74,6 +75,17 @@ pub(super) async fn leave(keeper: &Keeper, tenure: &Tenure, grace: Duration) {
         },
         () = is_out => warn!("no sign of life could be given, so no shards can be given away: the others take them"),
     }
+}
+
+/// How requests find the node that they belong to.
+pub(super) fn peers(keeper: Option<Keeper>, tenure: &Tenure, sharing: &Sharing) -> anyhow::Result<Peers> {
+    let Some(keeper) = keeper else { return Ok(Peers::alone(tenure.clone())) };
+    let client = build_client(peer_client).context("cannot build the HTTP client for other nodes")?;
+    let key = sharing.key.as_deref().map(ClusterKey::new);
+    if key.is_none() {
+        warn!("[cluster] key is not set: this node answers for its own tasks, and cannot ask other nodes for theirs");
+    }
+    Ok(Peers::new(keeper, tenure.clone(), client, key, sharing.ttl))
 }
 
 /// Where the others reach this node.

@@ -21,7 +21,7 @@ use self::waiting::{patiently, write_left_overs};
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
-use crate::cluster::{Keeper, Tenure};
+use crate::cluster::{Agreement, Keeper, Peers, Tenure};
 use crate::config::NodeSettings;
 use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner};
@@ -85,6 +85,7 @@ pub struct Node {
     tenure: Tenure,
     /// Among others; `None`: alone on the embedded store.
     keeper: Option<Keeper>,
+    peers: Peers,
     shutdown_grace: Duration,
 }
 
@@ -104,10 +105,11 @@ impl Node {
         let server = Server::start(api.clone(), &settings.api)?;
         info!(address:% = server.address(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
-        let tenure = match home {
-            Some(_) => Tenure::shared(clock.clone()),
-            None => Tenure::alone(clock.clone()),
+        let (tenure, agreement) = match home {
+            Some(_) => (Tenure::shared(clock.clone()), Agreement::shared(settings.sharing.ttl)),
+            None => (Tenure::alone(clock.clone()), Agreement::alone()),
         };
+        let for_engine = engine::Settings { pause_reach: agreement.reach(), ..settings.engine };
 
         let journal = journal::start(store.clone(), &settings.journal, spill);
         let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure)?;
@@ -116,18 +118,20 @@ impl Node {
         let shards = if home.is_some() { ShardSet::EMPTY } else { ShardSet::ALL };
         let recover = || async {
             let leases = store.take(shards, ALONE).await?;
-            engine::recover(store.as_ref(), &journal, &leases, clock.now(), &settings.engine).await
+            engine::recover(store.as_ref(), &journal, &leases, clock.now(), &for_engine).await
         };
         let mut recovered = patiently(&api, "cannot load the tasks", recover).await?;
         let revisions = std::mem::take(&mut recovered.revisions);
-        let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
-        let engine = engine::start(recovered, store.clone(), for_engine, for_dispatch, clock.clone(), &settings.engine);
+        let engine =
+            engine::start(recovered, store.clone(), journal.clone(), dispatch.clone(), clock.clone(), &for_engine);
         let means = catalog::Means {
             store: store.clone(),
             engine: engine.clone(),
             dispatch: dispatch.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
+            tenure: tenure.clone(),
+            agreement: agreement.clone(),
         };
         let catalog = Catalog::new(revisions, means);
         let keeper = match home {
@@ -135,10 +139,15 @@ impl Node {
             Some(home) => {
                 let url = joining::advertised(&settings.sharing, server.address())?;
                 let (store, catalog, tenure) = (store.clone(), catalog.clone(), tenure.clone());
-                let (clock, ttl, engine) = (clock.clone(), settings.sharing.ttl, settings.engine);
-                Some(Joining { api: &api, store, catalog, tenure, clock, home, url, ttl, engine }.join().await?)
+                let (clock, ttl, engine) = (clock.clone(), settings.sharing.ttl, for_engine);
+                let joining = Joining { api: &api, store, catalog, tenure, clock, home, url, ttl, engine };
+                Some(joining.join().await?)
             }
         };
+        let peers = joining::peers(keeper.clone(), &tenure, &settings.sharing)?;
+        if let Some(keeper) = &keeper {
+            agreement.join(keeper.clone(), peers.wake());
+        }
         // Nothing is awaited between the first fire and this: one to the service itself finds it open.
         api.open(Services {
             catalog: catalog.clone(),
@@ -149,6 +158,7 @@ impl Node {
             index_name: settings.api.index_name.as_str().into(),
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
+            peers: peers.clone(),
         });
         let planner = Planner::start(recurring::jobs(recurring::Means {
             catalog: catalog.clone(),
@@ -166,7 +176,7 @@ impl Node {
         }
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
-        Ok(Self { api, server, planner, engine, dispatch, journal, store, tenure, keeper, shutdown_grace })
+        Ok(Self { api, server, planner, engine, dispatch, journal, store, tenure, keeper, peers, shutdown_grace })
     }
 
     /// Where it listens.
@@ -181,6 +191,8 @@ impl Node {
         if let Some(keeper) = &self.keeper {
             // Requests are answered meanwhile, and those of what others own by now go there.
             joining::leave(keeper, &self.tenure, left()).await;
+            // So that they send nothing more to this node when it closes its connections.
+            self.peers.poke().await;
         }
         self.api.drain();
         self.server.stop(left()).await;

@@ -3,6 +3,7 @@
 mod apply;
 mod bulk;
 mod chaos;
+mod cluster_requests;
 mod command_line;
 mod crash;
 mod durability;

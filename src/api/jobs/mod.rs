@@ -2,6 +2,7 @@
 
 pub(super) mod dates;
 mod job_id;
+mod listing;
 mod query;
 mod range;
 mod result_file;
@@ -9,18 +10,20 @@ mod view;
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use serde::Serialize;
-use utoipa::ToSchema;
+use http::{Method, StatusCode};
 use warp::Filter;
 use warp::reply::Response;
 
+pub(super) use self::listing::{Count, JobViews, JobsCounted, JobsNamed};
+use self::listing::{count, list};
 use self::query::{Page, Parameters};
 use self::view::JobState;
 pub(super) use self::view::{JobView, RunView};
+use super::asked::{Asked, under};
 use super::caller::Caller;
 use super::problem::Problem;
-use super::under::{Asked, under};
+use super::reply::ApiError;
+use super::routing::Belongs;
 use super::{Api, Services, reply};
 use crate::catalog::RunRefused;
 use crate::model::object::{Mistakes, Object, string};
@@ -31,8 +34,6 @@ use crate::store::RunQuery;
 const HAS_ENDED: &str = "a run that has ended, and that nobody deals with";
 /// The longest `args`, in bytes.
 const ARGS_MAX: usize = 8 * 1024;
-/// How many tasks are looked through without a pause for others.
-const TASKS_AT_ONCE: usize = 1_000;
 
 /// What is expected of a job's id that is well written.
 const EXPECTED_JOB: &str = "the id of a job, as the listing gives it";
@@ -43,7 +44,22 @@ type Answered = Result<Response, Problem>;
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let longer = warp::path("rest").and(warp::path("ng")).and(warp::path("scheduled-jobs"));
     let prefix = warp::path("scheduled-jobs").or(longer).unify();
-    under(prefix, api, answer, |error| Problem::from(error).into_reply())
+    under(prefix, api, place, answer, |error| Problem::from(error).into_reply())
+}
+
+/// Lists are made of what all nodes know, results are in the store; of all else the owner of the task knows.
+fn place(_services: &Services, asked: &mut Asked) -> Belongs {
+    let segments: Vec<&str> = asked.path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let (job, is_result) = match segments.as_slice() {
+        [] | ["count"] => return Belongs::Everywhere,
+        [job, rest @ ..] => (job, matches!(rest, ["runs", _, "result-file"])),
+    };
+    match job_id::read(job).map_err(drop) {
+        Ok(_) if is_result => Belongs::Anywhere,
+        Ok((identity, _)) if asked.method == Method::GET => Belongs::Read(identity),
+        Ok((identity, _)) => Belongs::Change(identity),
+        Err(()) => Belongs::Anywhere,
+    }
 }
 
 /// Whether a path belongs to jobs.
@@ -57,7 +73,7 @@ pub(super) fn unserved(allow: Option<&'static str>) -> Response {
     allow.map_or_else(Problem::no_path, Problem::method).into_reply()
 }
 
-async fn answer(services: Services, asked: Asked) -> Response {
+async fn answer(services: Services, asked: Arc<Asked>) -> Response {
     routed(&services, &asked).await.unwrap_or_else(Problem::into_reply)
 }
 
@@ -131,80 +147,16 @@ impl Job {
 }
 
 fn unavailable(error: crate::catalog::CatalogError) -> Problem {
-    super::reply::ApiError::from(error).into()
-}
-
-async fn list(services: &Services, parameters: &Parameters) -> Answered {
-    let (Page { skip, limit }, text) = (parameters.page()?, parameters.text()?);
-    let mut found = Vec::new();
-    let mut seen = 0;
-    through_all(services, text.as_deref(), |revision, entry| {
-        seen += 1;
-        if seen > skip {
-            found.push((revision.clone(), entry));
-        }
-        found.len() < limit
-    })
-    .await;
-    let states = states(services, &found).await?;
-    let views = found.iter().zip(&states).map(|((revision, entry), state)| {
-        let entry = &revision.task.entries[*entry];
-        JobView::new(revision, entry, state)
-    });
-    Ok(reply::json(StatusCode::OK, &views.collect::<Vec<_>>()))
-}
-
-/// How many jobs there are.
-#[derive(Serialize, ToSchema)]
-#[schema(as = JobCount)]
-pub(super) struct Count {
-    count: usize,
-}
-
-async fn count(services: &Services, parameters: &Parameters) -> Answered {
-    let text = parameters.text()?;
-    let mut count = 0;
-    through_all(services, text.as_deref(), |_, _| {
-        count += 1;
-        true
-    })
-    .await;
-    Ok(reply::json(StatusCode::OK, &Count { count }))
-}
-
-/// Gives all jobs that hold a text, in order, until `take` wants no more.
-async fn through_all(services: &Services, text: Option<&str>, mut take: impl FnMut(&Arc<Revision>, usize) -> bool) {
-    let mut after = None;
-    loop {
-        let page = services.catalog.page("", after.as_ref(), TASKS_AT_ONCE);
-        let Some(last) = page.last() else { return };
-        after = Some(last.task.identity.clone());
-        for revision in page.iter().filter(|revision| !revision.task.is_one_shot) {
-            for (index, entry) in revision.task.entries.iter().enumerate() {
-                if holds(revision, entry, text) && !take(revision, index) {
-                    return;
-                }
-            }
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-fn holds(revision: &Revision, entry: &crate::model::Entry, text: Option<&str>) -> bool {
-    let Some(text) = text else { return true };
-    let options = entry.options();
-    let names = [revision.task.identity.as_str(), entry.name.as_str()];
-    let words = options.tags.iter().map(|tag| &**tag).chain(options.description.as_deref());
-    names.into_iter().chain(words).any(|held| held.to_lowercase().contains(text))
+    ApiError::from(error).into()
 }
 
 /// What is known of jobs beside their definitions.
-async fn states(services: &Services, jobs: &[(Arc<Revision>, usize)]) -> Result<Vec<JobState>, Problem> {
+async fn states(services: &Services, jobs: &[(Arc<Revision>, usize)]) -> Result<Vec<JobState>, ApiError> {
     let names: Vec<(Identity, EntryName)> = jobs
         .iter()
         .map(|(revision, entry)| (revision.task.identity.clone(), revision.task.entries[*entry].name.clone()))
         .collect();
-    let newest = services.catalog.newest_runs(&names).await.map_err(unavailable)?;
+    let newest = services.catalog.newest_runs(&names).await?;
     let mut states = Vec::with_capacity(jobs.len());
     for (((revision, entry), (identity, name)), newest) in jobs.iter().zip(&names).zip(newest) {
         let next = services.catalog.next_fire(revision, &revision.task.entries[*entry]);

@@ -6,6 +6,7 @@ mod dead_letters;
 mod one_shots;
 mod options;
 mod promise;
+mod shared_pauses;
 mod stops;
 mod tenancy;
 
@@ -102,27 +103,27 @@ struct Node {
 impl Node {
     async fn start(clock: Arc<SimClock>, store: MemoryStore, sink: Sink) -> Self {
         let tenure = crate::cluster::Tenure::alone(clock.clone());
-        Self::start_of(ShardSet::ALL, tenure, clock, store, sink).await
+        Self::start_of(ShardSet::ALL, (tenure, Agreement::alone()), clock, store, sink).await
     }
 
     /// Acts for some shards only, as long as it may.
     async fn start_of(
         shards: ShardSet,
-        tenure: crate::cluster::Tenure,
+        (tenure, agreement): (crate::cluster::Tenure, Agreement),
         clock: Arc<SimClock>,
         store: MemoryStore,
         sink: Sink,
     ) -> Self {
         let shared: Arc<dyn Store> = Arc::new(store.clone());
         let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
-        let settings = engine::Settings::default();
+        let settings = engine::Settings { pause_reach: agreement.reach(), ..engine::Settings::default() };
         let dispatch_means = dispatch::Means {
             transport: Arc::new(sink.clone()),
             journal: journal.clone(),
             history: shared.clone(),
             results: shared.clone(),
             clock: clock.clone(),
-            tenure,
+            tenure: tenure.clone(),
         };
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };
@@ -132,7 +133,7 @@ impl Node {
         let revisions = std::mem::take(&mut recovered.revisions);
         let (for_engine, for_dispatch) = (journal.clone(), dispatch.clone());
         let engine = engine::start(recovered, shared.clone(), for_engine, for_dispatch, clock.clone(), &settings);
-        let means = Means { store: shared, engine, dispatch, journal, clock: clock.clone() };
+        let means = Means { store: shared, engine, dispatch, journal, clock: clock.clone(), tenure, agreement };
         let catalog = Catalog::new(revisions, means.clone());
         Self { clock, store, means, catalog, sink }
     }

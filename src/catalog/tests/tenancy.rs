@@ -5,26 +5,30 @@ use crate::cluster::played::{Dice, member};
 use crate::cluster::{Keeper, KeeperSettings, Tenure};
 use crate::model::{Delivery, Shard};
 
-const START: &str = "2026-03-29T00:00:00.500Z";
-const TASKS: u8 = 24;
+pub(super) const START: &str = "2026-03-29T00:00:00.500Z";
+pub(super) const TASKS: u8 = 24;
 
 /// A node that takes part.
-struct Sharing {
-    number: u8,
-    node: Node,
-    keeper: Keeper,
-    tenure: Tenure,
+pub(super) struct Sharing {
+    pub(super) number: u8,
+    pub(super) node: Node,
+    pub(super) keeper: Keeper,
+    pub(super) tenure: Tenure,
 }
 
 impl Sharing {
-    async fn join(number: u8, clock: &Arc<SimClock>, store: &MemoryStore, sink: &Sink) -> Self {
+    pub(super) async fn join(number: u8, clock: &Arc<SimClock>, store: &MemoryStore, sink: &Sink) -> Self {
         let tenure = Tenure::shared(clock.clone());
-        let beside = store.beside();
-        let node = Node::start_of(ShardSet::EMPTY, tenure.clone(), clock.clone(), beside, sink.clone()).await;
-        let shards = Arc::new(Shards::new(node.catalog.clone(), "test", engine::Settings::default()));
-        let settings = KeeperSettings { ttl: Duration::from_secs(3) };
+        let (beside, ttl) = (store.beside(), Duration::from_secs(3));
+        let agreement = Agreement::shared(ttl);
+        let shared = (tenure.clone(), agreement.clone());
+        let node = Node::start_of(ShardSet::EMPTY, shared, clock.clone(), beside, sink.clone()).await;
+        let settings = engine::Settings { pause_reach: agreement.reach(), ..engine::Settings::default() };
+        let shards = Arc::new(Shards::new(node.catalog.clone(), "test", settings));
+        let settings = KeeperSettings { ttl };
         let register = Arc::new(node.store.clone());
         let keeper = Keeper::start(member(number), register, shards, tenure.clone(), clock.clone(), settings);
+        agreement.join(keeper.clone(), Arc::new(|| {}));
         let engine = node.means.engine.clone();
         tokio::spawn(async move {
             // As the planning job does each second.
@@ -36,7 +40,7 @@ impl Sharing {
         Self { number, node, keeper, tenure }
     }
 
-    fn owns(&self) -> usize {
+    pub(super) fn owns(&self) -> usize {
         Shard::all().filter(|shard| self.tenure.holds(*shard)).count()
     }
 }
@@ -57,7 +61,7 @@ async fn put_all(nodes: &[&Sharing]) {
 }
 
 /// Each instant has one outcome, and was sent once, unless its run may be sent again.
-async fn prove(nodes: &[&Sharing], sink: &Sink, resent_max: usize) {
+pub(super) async fn prove(nodes: &[&Sharing], sink: &Sink, resent_max: usize) {
     for sharing in nodes {
         // One that is cut off writes what it has when it can.
         sharing.node.means.journal.flush().await.unwrap();
@@ -80,7 +84,7 @@ async fn prove(nodes: &[&Sharing], sink: &Sink, resent_max: usize) {
     assert!(resent <= resent_max, "{resent} were sent again");
 }
 
-async fn pass(seconds: u64) {
+pub(super) async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 

@@ -1,5 +1,6 @@
 //! Keepers on one store in memory, each with faults of its own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const TTL: Duration = Duration::from_secs(3);
 struct Told {
     acts_for: Mutex<ShardSet>,
     lost: Mutex<usize>,
+    pauses: AtomicU64,
 }
 
 #[async_trait]
@@ -43,6 +45,11 @@ impl Holder for Told {
     async fn lose(&self) {
         *self.acts_for.lock().unwrap() = ShardSet::EMPTY;
         *self.lost.lock().unwrap() += 1;
+    }
+
+    async fn follow_pauses(&self) -> Result<u64, StoreError> {
+        sleep(Duration::from_millis(10)).await;
+        Ok(self.pauses.load(Ordering::SeqCst))
     }
 }
 

@@ -4,6 +4,7 @@ use super::played::member;
 use super::{Member, Membership, MembershipError};
 
 mod keeping;
+mod peers;
 mod simulation;
 
 #[test]

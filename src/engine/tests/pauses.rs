@@ -244,7 +244,7 @@ async fn a_crash_amid_catching_up_and_a_pause_leave_nothing_open() {
 
     // The pause is durable, and a crash comes before anything is recorded of what was caught up.
     let pause = crate::model::Pause { since: at("2026-03-29T00:10:01.500Z"), by: "ada".into(), note: None };
-    let paused = rooms.engine.pauses().with(&tag("red"), Some(pause));
+    let paused = rooms.engine.pauses().with(&tag("red"), pause);
     assert!(rooms.store.set_pauses(&paused).await.unwrap());
     let sent = rooms.sink.total();
     let rooms = rooms.restart("2026-03-29T00:10:05.500Z").await;

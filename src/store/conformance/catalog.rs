@@ -169,7 +169,7 @@ pub(crate) async fn pauses_are_replaced_by_their_next_version_only(store: &impl 
     let pause =
         |second: i64, note: Option<&str>| Pause { since: at(second), by: "é".into(), note: note.map(Into::into) };
     let tags = [("tag \"1\"".into(), pause(2, None)), ("\u{0}".into(), pause(3, Some("")))];
-    let first = Pauses { version: 1, all: Some(pause(1, Some("why"))), tags: tags.into() };
+    let first = Pauses { version: 1, all: Some(pause(1, Some("why"))), tags: tags.into(), lifted: Vec::new() };
     let second = Pauses { version: 2, all: None, ..first.clone() };
     assert_eq!(store.pauses().await.unwrap(), Pauses::default());
 

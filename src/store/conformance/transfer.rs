@@ -67,7 +67,7 @@ async fn fill_rest(store: &MemoryStore) {
         store.put_piece(piece_run(), number, bytes).await.unwrap();
     }
     let pause = Pause { since: at(1), by: "who".into(), note: Some("why".into()) };
-    let pauses = Pauses { version: 1, all: None, tags: [("tag".into(), pause)].into() };
+    let pauses = Pauses { version: 1, all: None, tags: [("tag".into(), pause)].into(), lifted: Vec::new() };
     assert!(store.set_pauses(&pauses).await.unwrap());
     assert!(store.set_pauses(&Pauses { version: 2, ..pauses }).await.unwrap());
 }

@@ -69,7 +69,7 @@ async fn fill_runs(store: &Embedded) {
     }
     store.append(vec![run, dead]).await.unwrap();
     let pause = Pause { since: at(60_103), by: "a test".into(), note: Some("why".into()) };
-    let pauses = Pauses { version: 1, all: None, tags: [("no entry has it".into(), pause)].into() };
+    let pauses = Pauses { version: 1, all: None, tags: [("no entry has it".into(), pause)].into(), lifted: Vec::new() };
     assert!(store.set_pauses(&pauses).await.unwrap());
 }
 

@@ -1,5 +1,9 @@
 //! No body makes the readers panic, and whatever they refuse is told in lines with a place.
 
+mod broken;
+mod node;
+mod nodes;
+
 use proptest::prelude::*;
 
 use super::caller::Caller;

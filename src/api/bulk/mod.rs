@@ -2,7 +2,10 @@
 //!
 //! One loop reads lines, has some of them worked on at once, and sends their answers in the order of the lines. It reads no
 //! further while there is too much in work, and takes no more answers while the client reads none: so memory stays bounded
-//! however long the body is.
+//! however long the body is. Lines of tasks that other nodes own go on to those.
+
+mod relay;
+mod wish;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,6 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, Stream, StreamExt};
+use http::HeaderMap;
 use log::error;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -19,18 +23,18 @@ use utoipa::ToSchema;
 use warp::reply::Response;
 use warp::{Buf, Filter};
 
+use self::relay::Relay;
+use self::wish::Wish;
 use super::body::{self, BodyHead};
-use super::caller::{Caller, caller};
+use super::caller::Caller;
 use super::lines::{Line, Lines};
 use super::ndjson::{self, CHUNK, Gone, NOT_READ_MAX, Outlet};
 use super::openapi::words::ZeroOrOne;
 use super::reply::{ApiError, into_reply};
-use super::wire::{Misunderstood, understand};
-use super::wire_put;
-use super::{Api, Services, changes, with};
-use crate::catalog::{CatalogError, Put, Removal, Switch};
-use crate::model::object::Object;
-use crate::model::{Identity, Timestamp};
+use super::{Api, Services, with};
+use crate::model::Identity;
+
+pub(super) use self::relay::lines_of_peers;
 
 /// How many lines are in work at once, and how many bytes of lines. Further ones wait to be read.
 const LINES_MAX: usize = 512;
@@ -40,18 +44,19 @@ const ANSWERS_MAX: usize = 4 * CHUNK;
 /// How often a loop that waits looks whether the service is going down.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-const EXAMPLE: &str = r#"{"put":{"identity":"backup",…}}, {"delete":{"identity":"backup"}} or {"running":{"identity":"backup","running":true}}"#;
-
 /// The route of this file.
 pub(super) fn route(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     warp::path("bulk")
         .and(warp::path::end())
         .and(warp::post())
         .and(with(api))
-        .and(caller(api))
+        .and(warp::header::headers_cloned())
         .and(body::head())
         .and(warp::body::stream())
-        .map(|api: Api, caller, head, stream| into_reply(start(&api, caller, &head, stream)))
+        .map(|api: Api, headers: HeaderMap, head, stream| {
+            let caller = Caller::of(&headers, api.settings.remote_user_header.as_ref());
+            into_reply(start(&api, caller, &head, stream))
+        })
 }
 
 fn start<S, B>(api: &Api, caller: Caller, head: &BodyHead, stream: S) -> Result<Response, ApiError>
@@ -65,58 +70,6 @@ where
     let (outlet, reply) = ndjson::open();
     tokio::spawn(Bulk::new(api.clone(), services, caller).run(lines, outlet, places));
     Ok(reply)
-}
-
-/// What a line wants.
-#[derive(Debug)]
-enum Wish {
-    Put(Box<Put>, Vec<String>),
-    Remove(Removal),
-    Switch(Switch),
-}
-
-impl Wish {
-    fn read(line: &[u8], caller: &Caller, now: Timestamp) -> Result<Self, Misunderstood> {
-        let members = understand(|mistakes| {
-            let members = Object::read_body(line, EXAMPLE, mistakes)?.into_members();
-            if members.len() != 1 {
-                mistakes.add("body", format_args!("has {} members, expected one, such as {EXAMPLE}", members.len()));
-            }
-            Some(members)
-        })?;
-        let Some((word, raw)) = members.value.into_iter().next() else { unreachable!("there is one member") };
-        let inner = raw.get().as_bytes();
-        match word.as_str() {
-            "put" => wire_put::put(inner, now).map(|parsed| {
-                let put = Put { by: Some(caller.shared()), ..parsed.value };
-                Self::Put(Box::new(put), parsed.warnings)
-            }),
-            "delete" => changes::removal(inner, caller).map(|parsed| Self::Remove(parsed.value)),
-            "running" => changes::switch(inner, caller).map(|parsed| Self::Switch(parsed.value)),
-            other => {
-                let shown: String = other.chars().take(32).flat_map(char::escape_debug).collect();
-                Err(Misunderstood(format!("{shown}: is not known, expected one of put, delete, running")))
-            }
-        }
-    }
-
-    fn identity(&self) -> &Identity {
-        match self {
-            Self::Put(put, _) => &put.task.identity,
-            Self::Remove(removal) => &removal.identity,
-            Self::Switch(switch) => &switch.identity,
-        }
-    }
-
-    /// Gives the revision that is in force then, if there is one.
-    async fn carry_out(self, services: &Services) -> (Result<Option<u64>, CatalogError>, Vec<String>) {
-        let catalog = &services.catalog;
-        match self {
-            Self::Put(put, warnings) => (catalog.put(*put).await.map(Some), warnings),
-            Self::Remove(removal) => (catalog.remove(removal).await.map(|()| None), Vec::new()),
-            Self::Switch(switch) => (catalog.switch(switch).await.map(Some), Vec::new()),
-        }
-    }
 }
 
 /// A line that was worked on.
@@ -171,6 +124,7 @@ struct Bulk {
     api: Api,
     services: Services,
     caller: Caller,
+    relay: Relay,
     in_work: FuturesOrdered<BoxFuture<'static, Done>>,
     bytes_in_work: usize,
     tails: HashMap<Identity, Tail>,
@@ -186,6 +140,7 @@ struct Bulk {
 impl Bulk {
     fn new(api: Api, services: Services, caller: Caller) -> Self {
         Self {
+            relay: Relay::new(services.clone(), caller.clone()),
             api,
             services,
             caller,
@@ -267,13 +222,16 @@ impl Bulk {
         };
         let number = line.number;
         let wish = match &line.text {
-            Some(text) => Wish::read(text, &self.caller, self.services.catalog.now()).map_err(ApiError::from),
+            Some(text) => {
+                let wish = Wish::read(text, &self.caller, self.services.catalog.now()).map_err(ApiError::from);
+                wish.map(|wish| (wish, text.clone()))
+            }
             None => Err(ApiError::LineTooLong { max: self.api.settings.body_max }),
         };
         let bytes = line.text.map_or(0, |text| text.len());
         self.bytes_in_work += bytes;
         match wish {
-            Ok(wish) => self.begin(number, bytes, wish),
+            Ok((wish, text)) => self.begin(number, bytes, wish, text),
             Err(error) => {
                 let done = Done { number, bytes, identity: None, result: Err(error), warnings: Vec::new() };
                 self.in_work.push_back(std::future::ready(done).boxed());
@@ -286,19 +244,18 @@ impl Bulk {
         self.stopped = Some(reason);
     }
 
-    fn begin(&mut self, number: u64, bytes: usize, wish: Wish) {
+    fn begin(&mut self, number: u64, bytes: usize, wish: Wish, text: Bytes) {
         let (end, ended) = oneshot::channel();
         let identity = wish.identity().clone();
         let before = self.tails.insert(identity.clone(), Tail { number, ended });
-        let services = self.services.clone();
+        let relay = self.relay.clone();
         let work = async move {
             if let Some(before) = before {
                 // It says nothing: it is dropped at its end.
                 let _ = before.ended.await;
             }
-            let (result, warnings) = wish.carry_out(&services).await;
+            let (result, warnings) = relay.carry_out(wish, text).await;
             drop(end);
-            let result = result.map_err(ApiError::quietly);
             Done { number, bytes, identity: Some(identity), result, warnings }
         };
         self.in_work.push_back(work.boxed());
