@@ -3,7 +3,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev &
 WORKDIR /build
 # The dependencies first: they change less often than the source, and stay in the cache.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches/service && echo 'fn main() {}' | tee src/main.rs benches/service/main.rs > src/lib.rs \
+RUN mkdir -p src benches/service benches/chaos && echo 'fn main() {}' | tee src/main.rs benches/service/main.rs benches/chaos/main.rs > src/lib.rs \
     && cargo build --locked --release --bin schedule-service && rm -r src
 COPY src src
 RUN touch src/main.rs src/lib.rs && cargo build --locked --release --bin schedule-service

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bulk;
+mod chaos;
 mod cluster_requests;
 mod command_line;
 mod crash;
