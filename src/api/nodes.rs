@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use warp::Filter;
 use warp::reply::Response;
@@ -15,12 +18,13 @@ use super::reply::{self, ApiError, into_reply};
 use super::routing::place;
 use super::wire::{Understood, understand};
 use super::{Api, Services, with};
-use crate::cluster::{Change, End, Member, View};
+use crate::cluster::{AskError, Change, End, Member, PeerRequest, Peers, View};
 use crate::model::object::Object;
 use crate::model::{Lease, Shard, ShardSet, Timestamp};
 
 /// The longest name of a node, in bytes.
 const NODE_MAX: usize = 1_024;
+const DRAIN_PATH: &str = "/cluster/drain";
 
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
@@ -207,8 +211,20 @@ async fn drain(services: Services, body: Bytes) -> Result<Response, ApiError> {
         keeper.drain(is_drained).await;
         return Ok(reply::done(&[]));
     }
-    let url = &member.url;
-    Err(ApiError::Refused(format!("node: is another one than this, ask that one: POST {url}/cluster/drain")))
+    // By its id, so that it is surely meant itself.
+    let wish = json!({ "node": member.id.to_string(), "drained": is_drained });
+    tell(&services.peers, member, wish.to_string().into()).await
+}
+
+/// Has a node do it that is meant.
+async fn tell(peers: &Peers, member: &Member, body: Bytes) -> Result<Response, ApiError> {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let request = PeerRequest { method: Method::POST, path: DRAIN_PATH.to_owned(), headers, body };
+    let failed = |error: AskError| ApiError::Busy(format!("node: {} does not answer: {error}", member.url));
+    let answer = peers.ask(member, request).await.map_err(failed)?;
+    let mut reply = reply::done(&[]);
+    *reply.status_mut() = answer.status;
+    Ok(reply)
 }
 
 fn find<'a>(view: &'a View, node: &str) -> Result<&'a Member, ApiError> {

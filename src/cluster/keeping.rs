@@ -194,7 +194,7 @@ impl Keeping {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         self.shown.send_modify(|view| {
             let view = Arc::make_mut(view);
-            (view.me, view.acting) = (self.me.id, acting);
+            view.note(self.me.id, acting);
             if let Some(membership) = written {
                 view.follow(membership, now, elapsed);
             }

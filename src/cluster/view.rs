@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
+use super::dealing::deal;
 use super::membership::{Member, MemberId, Membership};
 use super::signs::Signs;
 use crate::model::{Shard, ShardSet, Timestamp};
@@ -25,8 +26,12 @@ pub struct View {
     pub acting: ShardSet,
     /// The signs of life that it has seen.
     pub signs: Signs,
+    /// It acted for everything that was dealt to it, since it takes part under this name.
+    pub has_settled: bool,
     /// How many shards this node has handed over to others since it started.
     pub handed_over: u64,
+    /// Grows when this node has written something that others wait for: shards that they own now, or may take.
+    pub news: u64,
     /// The newest changes of owners, the oldest first.
     pub changes: Arc<VecDeque<Change>>,
 }
@@ -34,7 +39,7 @@ pub struct View {
 impl View {
     pub(super) fn new(me: MemberId) -> Self {
         let (membership, acting, changes, signs) = Default::default();
-        Self { me, membership, acting, signs, handed_over: 0, changes }
+        Self { me, membership, acting, signs, has_settled: false, handed_over: 0, news: 0, changes }
     }
 
     /// Whether a member is this node.
@@ -47,10 +52,11 @@ impl View {
         self.membership.members().iter().filter(|member| !self.is_me(member))
     }
 
-    /// Whether this node takes part, and acts for all that it owns.
-    pub fn is_settled(&self) -> bool {
-        let mut owned = self.membership.owned_by(self.me);
-        self.membership.member(self.me).is_some() && owned.all(|shard| self.acting.contains(shard))
+    /// Whether this node takes part, and acts for all that is dealt to it.
+    fn is_settled(&self) -> bool {
+        let dealt = deal(self.membership.members());
+        let mut mine = Shard::all().filter(|shard| dealt[shard.index()] == Some(self.me));
+        self.membership.member(self.me).is_some() && mine.all(|shard| self.acting.contains(shard))
     }
 
     /// Why this node cannot do its part, if it cannot.
@@ -58,9 +64,16 @@ impl View {
         match self.membership.member(self.me) {
             None => Some("this node does not take part yet"),
             Some(me) if me.is_leaving => Some("this node gives its shards to the others"),
-            Some(_) if self.acting.is_empty() && !self.is_settled() => Some("the shards of this node are being loaded"),
+            Some(_) if !self.has_settled => Some("the shards of this node are being loaded"),
             Some(_) => None,
         }
+    }
+
+    /// For what this node acts at present, and under which name.
+    pub(super) fn note(&mut self, me: MemberId, acting: ShardSet) {
+        self.has_settled &= self.me == me;
+        (self.me, self.acting) = (me, acting);
+        self.has_settled |= self.is_settled();
     }
 
     /// What this node sees next, and tells of.
@@ -75,7 +88,9 @@ impl View {
             change.tell(self.me);
             if change.from.as_ref().is_some_and(|from| from.id == self.me) && change.to.is_some() {
                 self.handed_over += change.shards.len() as u64;
+                self.news += 1;
             }
+            self.news += u64::from(change.to.is_none());
         }
         if !seen.is_empty() {
             let changes = Arc::make_mut(&mut self.changes);
@@ -83,6 +98,7 @@ impl View {
             changes.drain(..changes.len().saturating_sub(CHANGES_MAX));
         }
         self.membership = membership;
+        self.has_settled |= self.is_settled();
     }
 }
 
@@ -237,17 +253,34 @@ mod tests {
     fn a_node_counts_what_it_handed_over_and_is_settled_when_it_acts_for_what_it_owns() {
         let [one, two] = [1, 2].map(member);
         let mut view = View::new(one.id);
-        assert_eq!((view.is_settled(), view.problem()), (false, Some("this node does not take part yet")));
+        assert_eq!((view.has_settled, view.problem()), (false, Some("this node does not take part yet")));
 
         let mut first = owned(std::slice::from_ref(&one), |_| Some(1));
         first.version = 1;
         view.follow(first, Timestamp::EPOCH, Duration::ZERO);
-        assert_eq!((view.is_settled(), view.problem()), (false, Some("the shards of this node are being loaded")));
-        view.acting = ShardSet::ALL;
-        assert_eq!((view.is_settled(), view.problem()), (true, None));
+        assert_eq!((view.has_settled, view.problem()), (false, Some("the shards of this node are being loaded")));
+        view.note(one.id, ShardSet::ALL);
+        assert_eq!((view.has_settled, view.problem()), (true, None));
         view.follow(owned(&[one, two], |index| Some(if index < 32 { 1 } else { 2 })), Timestamp::EPOCH, Duration::ZERO);
 
-        assert_eq!((view.handed_over, view.changes.len()), (32, 2));
+        // What it takes later does not take its readiness.
+        assert_eq!((view.handed_over, view.news, view.changes.len(), view.problem()), (32, 1, 2, None));
+    }
+
+    #[test]
+    fn a_node_that_comes_is_ready_when_it_acts_for_its_share() {
+        let [one, two] = [1, 2].map(member);
+        let all = owned(&[one.clone(), two.clone()], |_| Some(1));
+        let mut view = View::new(two.id);
+        view.follow(all, Timestamp::EPOCH, Duration::ZERO);
+        assert_eq!(view.problem(), Some("the shards of this node are being loaded"));
+
+        let dealt = deal(view.membership.members());
+        view.note(two.id, Shard::all().filter(|shard| dealt[shard.index()] == Some(two.id)).collect());
+        assert_eq!(view.problem(), None);
+        // The others took it out.
+        view.note(member(3).id, ShardSet::EMPTY);
+        assert!(!view.has_settled);
     }
 
     #[test]

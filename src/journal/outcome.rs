@@ -167,7 +167,10 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
         result_error: answer.and_then(|answer| answer.result_error.as_deref()),
     };
     let settled = || Settled { entry: entry.name.clone(), stretch: Stretch::one(fire.fire_time) };
-    let run = || RunState { is_dead_letter: outcome.is_dead_letter, ..RunState::ended(entry.name.clone()) };
+    let ended = RunState::ended(entry.name.clone());
+    // The record of a node that was cut off may come later than that of the one that sent again: that it was sent again must stay.
+    let phase = ended.phase + u32::from(fire.redelivered);
+    let run = || RunState { is_dead_letter: outcome.is_dead_letter, phase, ..ended };
     Record {
         id: run_id.into(),
         identity: fire.identity().clone(),

@@ -13,7 +13,7 @@ use super::waiting::patiently;
 use crate::api::Api;
 use crate::catalog::{Catalog, Shards};
 use crate::clock::Clock;
-use crate::cluster::{ClusterKey, Keeper, KeeperSettings, Member, Membership, Peers, Tenure, peer_client};
+use crate::cluster::{ClusterKey, Keeper, KeeperSettings, Member, Membership, Peers, Tenure, Wake, peer_client};
 use crate::config::Sharing;
 use crate::dispatch::build_client;
 use crate::engine;
@@ -32,13 +32,15 @@ pub(super) struct Joining<'a> {
     pub(super) home: Uuid,
     pub(super) url: Url,
     pub(super) ttl: Duration,
+    /// The longest time that a write of another node can be on its way.
+    pub(super) write_max: Duration,
     pub(super) engine: engine::Settings,
 }
 
 impl Joining<'_> {
     /// Begins to take part. A cluster of a newer version is refused.
     pub(super) async fn join(self) -> anyhow::Result<Keeper> {
-        let Self { api, store, catalog, tenure, clock, home, url, ttl, engine } = self;
+        let Self { api, store, catalog, tenure, clock, home, url, ttl, write_max, engine } = self;
         let stored = patiently(api, "cannot read the cluster document", || store.register()).await?;
         if let Some(Registered { version, text }) = stored {
             Membership::read(version, &text).context("cannot take part in this cluster")?;
@@ -47,17 +49,28 @@ impl Joining<'_> {
         patiently(api, "cannot read the leases", || store.leases()).await?;
         let url = url.as_str().trim_end_matches('/');
         info!(url, ttl_ms = ttl.as_millis(); "joins the nodes that share this store");
-        let holder = Arc::new(Shards::new(catalog, url, engine));
+        let holder = Arc::new(Shards::new(catalog, url, engine).looking_again_after(write_max));
         let me = Member::new(home, url, clock.now());
         let register: Arc<dyn RegisterStore> = store;
         Ok(Keeper::start(me, register, holder, tenure, clock, KeeperSettings { ttl }))
     }
 }
 
-/// Waits until this node takes part, and acts for all that it owns by then.
+/// Waits until this node takes part, and acts for its share.
 pub(super) async fn settled(keeper: &Keeper) {
     // An error: it has ended already.
-    let _ = keeper.view().wait_for(|view| view.is_settled()).await;
+    let _ = keeper.view().wait_for(|view| view.has_settled).await;
+}
+
+/// Has the others look whenever this node has written something that they wait for.
+pub(super) fn spread_news(keeper: &Keeper, wake: Wake) {
+    let (mut view, mut told) = (keeper.view(), 0);
+    tokio::spawn(async move {
+        while let Ok(seen) = view.wait_for(|view| view.news != told).await.map(|view| view.news) {
+            told = seen;
+            wake();
+        }
+    });
 }
 
 /// Gives everything away, as long as the others count on this node: else they take it anyway.

@@ -140,13 +140,16 @@ impl Node {
                 let url = joining::advertised(&settings.sharing, server.address())?;
                 let (store, catalog, tenure) = (store.clone(), catalog.clone(), tenure.clone());
                 let (clock, ttl, engine) = (clock.clone(), settings.sharing.ttl, for_engine);
-                let joining = Joining { api: &api, store, catalog, tenure, clock, home, url, ttl, engine };
+                let timeout = settings.elasticsearch.as_ref().map_or(Duration::ZERO, |cluster| cluster.timeout);
+                let write_max = 2 * timeout;
+                let joining = Joining { api: &api, store, catalog, tenure, clock, home, url, ttl, write_max, engine };
                 Some(joining.join().await?)
             }
         };
         let peers = joining::peers(keeper.clone(), &tenure, &settings.sharing)?;
         if let Some(keeper) = &keeper {
             agreement.join(keeper.clone(), peers.wake());
+            joining::spread_news(keeper, peers.wake());
         }
         // Nothing is awaited between the first fire and this: one to the service itself finds it open.
         api.open(Services {

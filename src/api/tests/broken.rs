@@ -41,7 +41,7 @@ async fn a_change_that_broke_off_is_told_and_never_done_twice_and_what_is_read_i
     let store = MemoryStore::new();
     let node = Node::start(&store, Some(KEY)).await;
     let (keeper, asked) = breaking(&store).await;
-    let view = keeper.view().wait_for(|view| view.is_settled() && view.acting.len() == 32).await.unwrap().clone();
+    let view = keeper.view().wait_for(|view| view.has_settled && view.acting.len() == 32).await.unwrap().clone();
     node.keeper.view().wait_for(|seen| seen.membership.owned_by(view.me).count() == 32).await.unwrap();
     let name = names().into_iter().find(|name| {
         let owner = view.membership.owner(Shard::of(&Identity::parse(name).unwrap()));

@@ -159,10 +159,10 @@ async fn each_shard_has_one_owner_and_everybody_knows_it() {
     let (node, other, member) = beside("http://127.0.0.1:9").await;
     node.keeper
         .view()
-        .wait_for(|view| view.is_settled() && view.membership.owned_by(member.id).count() == 32)
+        .wait_for(|view| view.has_settled && view.membership.owned_by(member.id).count() == 32)
         .await
         .unwrap();
-    other.keeper.view().wait_for(|view| view.is_settled() && view.acting.len() == 32).await.unwrap();
+    other.keeper.view().wait_for(|view| view.has_settled && view.acting.len() == 32).await.unwrap();
 
     let here: ShardSet = Shard::all().filter(|shard| node.peers.owner(*shard) == Owner::Here).collect();
     assert_eq!((here.len(), here), (32, node.peers.held(ShardSet::ALL)));
