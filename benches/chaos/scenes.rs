@@ -152,7 +152,11 @@ impl Scene {
         let long = |seconds: u64, short: u64| Duration::from_secs(if is_short { short } else { seconds });
         let fault = now();
         let hit = match self {
-            Self::Kill => kill(stage, node, long(10, 4)).await.map(|()| hit),
+            Self::Kill => {
+                // The new process may fire at once what is due by then: it has sent nothing before.
+                let relief = kill(stage, node, long(10, 4)).await?;
+                return Ok(Deed { fault, relief, hit });
+            }
             Self::Pause => pause(stage, node, long(30, 8)).await.map(|()| hit),
             Self::CutStore | Self::OneWay | Self::CutNodes => {
                 self.cut(stage, node).await?;
@@ -183,11 +187,14 @@ impl Scene {
     }
 }
 
-async fn kill(stage: &mut Stage, node: usize, away: Duration) -> Result<()> {
+/// Gives when it is started again.
+async fn kill(stage: &mut Stage, node: usize, away: Duration) -> Result<i64> {
     stage.asked.set_down(node, true);
     stage.nodes[node].kill().await?;
     tokio::time::sleep(away).await;
-    start(stage, node).await
+    let started = now();
+    start(stage, node).await?;
+    Ok(started)
 }
 
 async fn start(stage: &mut Stage, node: usize) -> Result<()> {

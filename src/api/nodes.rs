@@ -66,9 +66,12 @@ struct NodeView<'a> {
     /// How long ago the node that answers saw its newest sign of life, in milliseconds.
     #[schema(required)]
     silent_ms: Option<u64>,
-    /// How far its clock is ahead of that of the node that answers, in milliseconds, as far as can be seen.
+    /// How far its clock is ahead of that of the node that answers, in milliseconds.
     #[schema(required)]
     clock_ahead_ms: Option<i64>,
+    /// Within how much that is known, in milliseconds.
+    #[schema(required)]
+    clock_ahead_within_ms: Option<u64>,
     /// How many shards it owns.
     shards: usize,
 }
@@ -108,6 +111,7 @@ struct ChangeView<'a> {
 impl<'a> NodeView<'a> {
     fn new(member: &'a Member, view: &View, elapsed: Duration) -> Self {
         let age = view.signs.age(member.id, elapsed);
+        let ahead = if view.is_me(member) { Some((0, 0)) } else { view.signs.ahead_ms(member.id) };
         Self {
             id: member.id.to_string(),
             url: &member.url,
@@ -115,7 +119,8 @@ impl<'a> NodeView<'a> {
             is_leaving: member.is_leaving,
             joined: Timestamp::from_millis(member.joined).to_string(),
             silent_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-            clock_ahead_ms: if view.is_me(member) { Some(0) } else { view.signs.ahead_ms(member.id) },
+            clock_ahead_ms: ahead.map(|(ahead, _)| ahead),
+            clock_ahead_within_ms: ahead.map(|(_, within)| within),
             shards: view.membership.owned_by(member.id).count(),
         }
     }

@@ -126,11 +126,7 @@ impl Refusal {
 /// The errors that all endpoints share. What the envelope tells with 200 has a status here.
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
-        let status = match error.status() {
-            StatusCode::OK => StatusCode::SERVICE_UNAVAILABLE,
-            status => status,
-        };
-        Self::Detail(status, error.to_string())
+        Self::Detail(error.own_status(), error.to_string())
     }
 }
 

@@ -130,11 +130,7 @@ impl Problem {
 /// The errors that all endpoints share. What the envelope tells with 200 has a status here.
 impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Self {
-        let status = match error.status() {
-            StatusCode::OK => StatusCode::SERVICE_UNAVAILABLE,
-            status => status,
-        };
-        Self::new(status, error.to_string())
+        Self::new(error.own_status(), error.to_string())
     }
 }
 

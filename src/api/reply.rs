@@ -23,6 +23,9 @@ pub(super) enum ApiError {
     /// The service could not do it. Answered the same.
     #[error("{0}")]
     Failed(String),
+    /// It may be done or not. Answered the same.
+    #[error("{0}")]
+    BrokeOff(String),
     /// The task has another revision than the client says. Answered 200 with `error: 1` and the number.
     #[error("{text}")]
     Outdated { text: String, current: u64 },
@@ -64,7 +67,11 @@ pub(super) enum ApiError {
 impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Refused(_) | Self::Failed(_) | Self::Outdated { .. } | Self::LineTooLong { .. } => StatusCode::OK,
+            Self::Refused(_)
+            | Self::Failed(_)
+            | Self::BrokeOff(_)
+            | Self::Outdated { .. }
+            | Self::LineTooLong { .. } => StatusCode::OK,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Unreadable(_) | Self::Unclear(_) => StatusCode::BAD_REQUEST,
@@ -74,6 +81,16 @@ impl ApiError {
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere => StatusCode::MISDIRECTED_REQUEST,
             Self::Stranger => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// For clients that know no envelope: what it tells with 200 has a status of its own. Who is answered 503 asks again, which must
+    /// do no harm.
+    pub(super) fn own_status(&self) -> StatusCode {
+        match (self, self.status()) {
+            (Self::BrokeOff(_), _) => StatusCode::INTERNAL_SERVER_ERROR,
+            (_, StatusCode::OK) => StatusCode::SERVICE_UNAVAILABLE,
+            (_, status) => status,
         }
     }
 
@@ -104,10 +121,10 @@ impl ApiError {
     /// The same without a line in the log: who asks for very much tells of it once.
     pub(super) fn quietly(error: CatalogError) -> Self {
         match &error {
-            CatalogError::Unknown
-            | CatalogError::Passed
-            | CatalogError::BrokeOff
-            | CatalogError::Store(StoreError::Conflict { .. }) => Self::Refused(with_causes(&error)),
+            CatalogError::Unknown | CatalogError::Passed | CatalogError::Store(StoreError::Conflict { .. }) => {
+                Self::Refused(with_causes(&error))
+            }
+            CatalogError::BrokeOff => Self::BrokeOff(error.to_string()),
             CatalogError::Outdated { current, .. } => Self::Outdated { text: error.to_string(), current: *current },
             // The client's own: there was nothing to be changed.
             CatalogError::Store(cause @ StoreError::Cursor(_)) => Self::Refused(cause.to_string()),
@@ -185,6 +202,7 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             ApiError::Busy(_) => drop(reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"))),
             ApiError::Refused(_)
             | ApiError::Failed(_)
+            | ApiError::BrokeOff(_)
             | ApiError::LineTooLong { .. }
             | ApiError::Outdated { .. }
             | ApiError::Unclear(_)

@@ -68,6 +68,7 @@ struct Node {
     joined: String,
     silent_ms: Option<u64>,
     clock_ahead_ms: Option<i64>,
+    clock_ahead_within_ms: Option<u64>,
     shards: usize,
 }
 
@@ -145,17 +146,17 @@ fn write_status(cluster: &Cluster, output: &mut impl Write) -> std::io::Result<(
         return writeln!(output, "alone on the embedded store: this service owns all {} shards", cluster.shards.len());
     };
     let width = cluster.nodes.iter().map(|node| node.url.len()).max().unwrap_or(0).max("NODE".len());
-    writeln!(output, "{:width$}  SHARDS  STATE    LAST SIGN  CLOCK     JOINED", "NODE")?;
+    writeln!(output, "{:width$}  SHARDS  STATE    LAST SIGN  {:23}  JOINED", "NODE", "CLOCK")?;
     for node in &cluster.nodes {
         let Node { url, shards, joined, .. } = node;
         let state = if node.is_leaving { "leaving" } else { "live" };
         let sign = node.silent_ms.map_or("-".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1_000.0));
-        let clock = match node.clock_ahead_ms {
-            Some(_) if node.is_me => "answers".to_owned(),
-            Some(ms) => format!("{ms:+} ms"),
-            None => "-".to_owned(),
+        let clock = match (node.clock_ahead_ms, node.clock_ahead_within_ms) {
+            (Some(_), _) if node.is_me => "answers".to_owned(),
+            (Some(ms), Some(within)) => format!("{ms:+} ms, within {within}"),
+            (Some(_) | None, _) => "-".to_owned(),
         };
-        writeln!(output, "{url:width$}  {shards:>6}  {state:7}  {sign:>9}  {clock:8}  {joined}")?;
+        writeln!(output, "{url:width$}  {shards:>6}  {state:7}  {sign:>9}  {clock:23}  {joined}")?;
     }
     let owned = cluster.shards.iter().filter(|shard| shard.owner.is_some()).count();
     let epoch = cluster.shards.iter().filter_map(|shard| shard.epoch).max().unwrap_or(0);
@@ -187,17 +188,17 @@ mod tests {
         let text = shown(
             r#"{"ttl_ms":3000,"nodes":[
                 {"id":"a","url":"http://10.0.0.7:3000","is_me":true,"is_leaving":false,"joined":"2026-11-21T06:15:30.123Z",
-                 "silent_ms":310,"clock_ahead_ms":0,"shards":1},
+                 "silent_ms":310,"clock_ahead_ms":0,"clock_ahead_within_ms":0,"shards":1},
                 {"id":"b","url":"http://10.0.0.8:3000","is_me":false,"is_leaving":true,"joined":"2026-11-21T06:16:00.000Z",
-                 "silent_ms":null,"clock_ahead_ms":-12,"shards":0}],
+                 "silent_ms":null,"clock_ahead_ms":-12,"clock_ahead_within_ms":40,"shards":0}],
               "shards":[{"shard":0,"owner":"http://10.0.0.7:3000","epoch":3},{"shard":1,"owner":null,"epoch":null}],
               "changes":[{"at":"2026-11-21T06:16:01.000Z","from":null,"to":"http://10.0.0.7:3000","reason":"free","shards":[0]}]}"#,
         );
 
         let expected = "\
-NODE                  SHARDS  STATE    LAST SIGN  CLOCK     JOINED
-http://10.0.0.7:3000       1  live         0.3 s  answers   2026-11-21T06:15:30.123Z
-http://10.0.0.8:3000       0  leaving          -  -12 ms    2026-11-21T06:16:00.000Z
+NODE                  SHARDS  STATE    LAST SIGN  CLOCK                    JOINED
+http://10.0.0.7:3000       1  live         0.3 s  answers                  2026-11-21T06:15:30.123Z
+http://10.0.0.8:3000       0  leaving          -  -12 ms, within 40        2026-11-21T06:16:00.000Z
 
 1 of 2 shards have an owner; highest epoch 3; time to live 3 s
 

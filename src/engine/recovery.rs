@@ -27,6 +27,8 @@ use crate::store::{Outcome, Store, StoreError};
 /// Why an instant that was not claimed, and lies before one that has its outcome, is not sent.
 const UNRECORDED: &str = "a crash came before its record, and a newer instant has its outcome";
 
+/// From how many revisions on outcomes are asked for: pages may be small, and each question takes its time.
+const SETTLED_AT_ONCE: usize = 200;
 /// How many entries' outcomes are asked for at once.
 pub(super) const ASKED_AT_ONCE: usize = 1_000;
 
@@ -77,9 +79,10 @@ pub async fn take_over(
     settings: &Settings,
 ) -> Result<Recovered, StoreError> {
     let ended_after = leases.iter().map(|lease| lease.settled_through).min().unwrap_or(Timestamp::EPOCH);
-    let pauses = store.pauses().await?;
     let shards: ShardSet = leases.iter().map(|lease| lease.shard).collect();
-    let started = super::unfinished::started_instants(store, shards).await?;
+    // Nobody fires meanwhile: what can be read at once is.
+    let mut pages = store.revisions(shards, ended_after);
+    let (pauses, started) = tokio::try_join!(store.pauses(), super::unfinished::started_instants(store, shards))?;
     let mut recovery = Recovery {
         store,
         journal,
@@ -95,20 +98,14 @@ pub async fn take_over(
         started,
         in_force: Vec::new(),
     };
-    let mut pages = store.revisions(shards, ended_after);
+    let mut together: Vec<Arc<Revision>> = Vec::new();
     while let Some(page) = pages.recv().await {
-        let page: Vec<Arc<Revision>> = page?.into_iter().map(Arc::new).collect();
-        let outcomes = recovery.outcomes(&page).await?;
-        recovery.now = newest(&outcomes).fold(recovery.now, Timestamp::max);
-        for revision in page {
-            if revision.in_force_until.is_some() {
-                recovery.settle_ended(&revision, &outcomes).await?;
-            } else {
-                recovery.settle_in_force(&revision, &outcomes).await?;
-                recovery.in_force.push(revision);
-            }
+        together.extend(page?.into_iter().map(Arc::new));
+        if together.len() >= SETTLED_AT_ONCE {
+            recovery.settle(std::mem::take(&mut together)).await?;
         }
     }
+    recovery.settle(together).await?;
     // What has its outcome by now counts as ended.
     journal.flush().await.map_err(stopped)?;
     recovery.take_up_unfinished().await?;
@@ -204,6 +201,20 @@ impl Recovery<'_> {
             outcomes.extend(asked.iter().cloned().zip(found));
         }
         Ok(outcomes)
+    }
+
+    async fn settle(&mut self, revisions: Vec<Arc<Revision>>) -> Result<(), StoreError> {
+        let outcomes = self.outcomes(&revisions).await?;
+        self.now = newest(&outcomes).fold(self.now, Timestamp::max);
+        for revision in revisions {
+            if revision.in_force_until.is_some() {
+                self.settle_ended(&revision, &outcomes).await?;
+            } else {
+                self.settle_in_force(&revision, &outcomes).await?;
+                self.in_force.push(revision);
+            }
+        }
+        Ok(())
     }
 
     /// A task in force: uncertain instants are sent again, the others go on the agenda.

@@ -19,13 +19,14 @@ use crate::api::jobs::{Count, JobView, RunView};
 const TAG: &str = "jobs";
 const PROBLEM: &str = "application/problem+json";
 /// What goes wrong at any of these paths.
-const FAILURES: [(u16, &str); 7] = [
+const FAILURES: [(u16, &str); 8] = [
     (400, "JobBad"),
     (404, "JobUnknown"),
     (405, "JobOtherMethod"),
     (408, "JobTooSlow"),
     (413, "JobTooLarge"),
     (415, "JobUnknownEncoding"),
+    (500, "JobBrokeOff"),
     (503, "JobBusy"),
 ];
 
@@ -104,6 +105,7 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
         ("JobTooSlow", response("The body did not come in time (`[server] body_timeout_s`)").build()),
         ("JobTooLarge", response("The body is larger than `[server] max_body`").build()),
         ("JobUnknownEncoding", response("The `Content-Encoding` is neither `gzip` nor `identity`").build()),
+        ("JobBrokeOff", response("It may be done or not: read it back before asking again").build()),
         ("JobBusy", response("Overloaded, loading or going down").header("Retry-After", Header::new(seconds)).build()),
     ]
 }

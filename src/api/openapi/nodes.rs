@@ -36,7 +36,8 @@ struct DrainRequest {
 pub(super) fn operations() -> Vec<Operation> {
     let node = json!({
         "id": "0b5e7a3c-52a1-4d0f-9a55-2f6f0e1f7a11", "url": "http://10.0.0.7:3000", "is_me": true, "is_leaving": false,
-        "joined": "2026-11-21T06:15:30.123Z", "silent_ms": 310, "clock_ahead_ms": 0, "shards": 64,
+        "joined": "2026-11-21T06:15:30.123Z", "silent_ms": 310, "clock_ahead_ms": 0,
+        "clock_ahead_within_ms": 0, "shards": 64,
     });
     let shard = json!({
         "shard": 0, "owner": "http://10.0.0.7:3000", "epoch": 3, "claimed_through": "2026-11-21T06:20:02.000Z",

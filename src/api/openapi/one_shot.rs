@@ -17,11 +17,12 @@ use crate::api::one_shot::OneShotView;
 const TAG: &str = "one-shots";
 const FORM: &str = "application/x-www-form-urlencoded";
 /// What goes wrong at any of these paths.
-const FAILURES: [(u16, &str); 5] = [
+const FAILURES: [(u16, &str); 6] = [
     (405, "OneShotOtherMethod"),
     (408, "OneShotTooSlow"),
     (413, "OneShotTooLarge"),
     (415, "OneShotUnknownType"),
+    (500, "OneShotBrokeOff"),
     (503, "OneShotBusy"),
 ];
 
@@ -78,6 +79,7 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
         ("OneShotTooSlow", response("The body did not come in time (`[server] body_timeout_s`)").build()),
         ("OneShotTooLarge", response("The body is larger than `[server] max_body`").build()),
         ("OneShotUnknownType", response("The type or the encoding of the body is not known").build()),
+        ("OneShotBrokeOff", response("It may be done or not: read it back before asking again").build()),
         (
             "OneShotBusy",
             response("Overloaded, loading or going down").header("Retry-After", Header::new(seconds)).build(),

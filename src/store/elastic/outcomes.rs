@@ -44,13 +44,16 @@ impl Inner {
                 Ok(found) => found,
                 Err(error) => break Err(error),
             };
-            let Some(last) = found.last() else { break Ok(()) };
-            after = Some(last.sort.clone());
+            let is_last = found.len() < WINDOW_MAX;
+            after = found.last().map(|last| last.sort.clone());
             for hit in found {
                 let outcome = hit.outcome();
                 if let Some(outcomes) = hit.into_entry().and_then(|key| of_entry.get_mut(&key)) {
                     outcomes.extend(outcome);
                 }
+            }
+            if is_last {
+                break Ok(());
             }
         };
         self.close_snapshot(&snapshot).await;

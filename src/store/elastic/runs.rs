@@ -193,7 +193,8 @@ impl Inner {
             let mut page: Vec<Record> = hits.iter().map(read).collect::<Result<_, _>>()?;
             let bytes: usize = page.iter().map(|record| record.source.len()).sum();
             page.retain(|record| shards.contains(Shard::of(&record.identity)));
-            if !page.is_empty() && pages.send(Ok(page)).await.is_err() {
+            let is_last = hits.len() < size;
+            if !page.is_empty() && pages.send(Ok(page)).await.is_err() || is_last {
                 return Ok(());
             }
             size = (PAGE_BYTES / (bytes / hits.len()).max(1)).clamp(1, PAGE_MAX).min(size * 4);
