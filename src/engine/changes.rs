@@ -51,9 +51,10 @@ impl RunLoop {
             }
             Order::Hold(identity, answer) => self.holds_waiting.push_back((identity, answer)),
             Order::Settle(identity, settlement, done) => {
+                let way = self.on_the_way.begin();
                 let records = self.settle(&identity, settlement);
                 // The caller may have gone: the change is in force all the same, and the next start finds what is open.
-                let _ = done.send(records);
+                let _ = done.send((records, way));
             }
             Order::Release(identity) => {
                 if let Some(held) = self.held.remove(&identity) {
@@ -152,8 +153,9 @@ impl RunLoop {
             return;
         }
         self.note_unsettled(&records);
-        let journal = self.journal.clone();
+        let (journal, way) = (self.journal.clone(), self.on_the_way.begin());
         tokio::spawn(async move {
+            let _way = way;
             for record in records {
                 // It has stopped only if the node goes down: the next start finds what is open.
                 let _ = journal.settle(record).await;

@@ -10,6 +10,7 @@ use super::Recovered;
 use super::agenda::{Agenda, ShardAgenda};
 use super::finished::Finished;
 use super::following::{Asker, Follow};
+use super::on_the_way::{OnTheWay, Way};
 use super::pausing::PauseOrder;
 use crate::dispatch::{Cancelled, Dispatch};
 use crate::journal::{Journal, Unsettled};
@@ -39,7 +40,7 @@ pub enum EngineError {
 pub(super) enum Order {
     Plan,
     Hold(Identity, oneshot::Sender<Result<(Timestamp, Epoch), EngineError>>),
-    Settle(Identity, Settlement, oneshot::Sender<Vec<Record>>),
+    Settle(Identity, Settlement, oneshot::Sender<(Vec<Record>, Way)>),
     Release(Identity),
     Pause(PauseOrder),
     Follow(Box<Follow>),
@@ -122,6 +123,7 @@ pub enum ClockProblem {
 #[derive(Clone)]
 pub struct Engine {
     pub(super) orders: mpsc::Sender<Order>,
+    pub(super) on_the_way: OnTheWay,
     pub(super) dispatch: Dispatch,
     pub(super) journal: Journal,
     pub(super) status: Arc<Status>,
@@ -176,9 +178,11 @@ impl Engine {
         let order = Order::Settle(held.identity.clone(), settlement, done);
         held.orders = None;
         self.orders.send(order).await.map_err(|_| EngineError::Stopped)?;
-        for record in settled.await.map_err(|_| EngineError::Stopped)? {
+        let (records, way) = settled.await.map_err(|_| EngineError::Stopped)?;
+        for record in records {
             self.journal.settle(record).await.map_err(|_| EngineError::Stopped)?;
         }
+        drop(way);
         Ok(())
     }
 
@@ -247,11 +251,13 @@ impl Engine {
     }
 
     /// Hands out nothing more of these shards, and lets go of them when the changes under way are written. Returns how far it
-    /// went; a change that comes later is refused as [`EngineError::NotOwned`].
+    /// went, when all that it decided is with the journal; a change that comes later is refused as [`EngineError::NotOwned`].
     pub async fn give(&self, shards: ShardSet) -> Result<Stopped, EngineError> {
         let (done, given) = oneshot::channel();
         self.orders.send(Order::Give(shards, done)).await.map_err(|_| EngineError::Stopped)?;
-        given.await.map_err(|_| EngineError::Stopped)
+        let stopped = given.await.map_err(|_| EngineError::Stopped)?;
+        self.on_the_way.ended().await;
+        Ok(stopped)
     }
 
     /// Lets go of these shards at once: another node acts for them. When this returns, nothing more of them is handed out.

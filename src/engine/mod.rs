@@ -9,6 +9,7 @@ mod finished;
 mod following;
 mod handle;
 mod misfire;
+mod on_the_way;
 mod pause_writing;
 mod paused;
 mod pausing;

@@ -15,6 +15,7 @@ use super::claiming::planned;
 use super::finished::Finished;
 use super::following::Follow;
 use super::handle::{Engine, EngineError, Order, Status, Stopped};
+use super::on_the_way::OnTheWay;
 use super::pausing::{PausesWaiting, Pausing};
 use super::planning::Planned;
 use super::tenancy::Tenancy;
@@ -48,8 +49,10 @@ pub fn start(
     status.is_claiming.store(true, Ordering::Relaxed);
     let (pauses_shown, pauses) = watch::channel(Arc::new(recovered.agenda.pauses().clone()));
     let finished = Arc::new(Finished::new(journal.clone()));
+    let on_the_way = OnTheWay::new();
     let engine = Engine {
         orders,
+        on_the_way: on_the_way.clone(),
         dispatch: dispatch.clone(),
         journal: journal.clone(),
         status: status.clone(),
@@ -60,6 +63,7 @@ pub fn start(
     let latest = recovered.latest.max(clock.now());
     let run_loop = RunLoop {
         agenda: recovered.agenda,
+        on_the_way,
         held: HashMap::new(),
         holds_waiting: VecDeque::new(),
         pausing: Pausing::Idle,
@@ -90,6 +94,7 @@ pub fn start(
 
 pub(super) struct RunLoop {
     pub(super) agenda: Agenda,
+    pub(super) on_the_way: OnTheWay,
     pub(super) held: HashMap<Identity, HeldTask>,
     /// Holds wait for the planning under way, and for an earlier hold of the same task.
     pub(super) holds_waiting: VecDeque<(Identity, HoldAnswer)>,

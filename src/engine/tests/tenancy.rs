@@ -147,3 +147,19 @@ async fn a_run_whose_outcome_comes_while_its_shard_is_taken_is_not_sent_again() 
     assert_eq!(two.sink.sent_of("a").iter().filter(|sent| sent.fire_time == instant).count(), 1);
     two.assert_each_second_once("a", "2026-03-29T00:00:01Z", "2026-03-29T00:00:06Z").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_not_given_away_before_the_journal_has_what_was_decided_about_it() {
+    let (one, _two) = two().await;
+    let way = one.engine.on_the_way.begin();
+
+    let giving = tokio::spawn({
+        let engine = one.engine.clone();
+        async move { engine.give(ShardSet::ALL).await.unwrap() }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!giving.is_finished());
+    drop(way);
+
+    giving.await.unwrap();
+}
