@@ -153,6 +153,7 @@ def closed(value, is_part=False):
 # Why data that the document allows is refused: what no schema can say.
 BEYOND_SCHEMAS = [
     r"this identity does not exists",
+    r"node: this service is alone on its store, there is nobody to take its shards",
     r"is \d+, (expected \d+, (the task has revision|there is no such task)|but the history of this task holds no such version)",
     r"the task has no such entry",
     r"with an offset, from 1970 to 9999",
