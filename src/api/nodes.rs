@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -16,6 +16,7 @@ use super::openapi::words;
 use super::operations::name_of;
 use super::reply::{self, ApiError, into_reply};
 use super::routing::place;
+use super::routing::relay;
 use super::wire::{Understood, understand};
 use super::{Api, Services, with};
 use crate::cluster::{AskError, Change, End, Member, PeerRequest, Peers, View};
@@ -226,10 +227,12 @@ async fn tell(peers: &Peers, member: &Member, body: Bytes) -> Result<Response, A
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let request = PeerRequest { method: Method::POST, path: DRAIN_PATH.to_owned(), headers, body };
     let failed = |error: AskError| ApiError::Busy(format!("node: {} does not answer: {error}", member.url));
-    let answer = peers.ask(member, request).await.map_err(failed)?;
-    let mut reply = reply::done(&[]);
-    *reply.status_mut() = answer.status;
-    Ok(reply)
+    let answer = relay(peers, member, request).await.map_err(failed)?;
+    match answer.status() {
+        // It goes down, or is not ready yet: nothing was done.
+        StatusCode::MISDIRECTED_REQUEST => Err(ApiError::Busy(format!("node: {} is not ready for it", member.url))),
+        _ => Ok(answer),
+    }
 }
 
 fn find<'a>(view: &'a View, node: &str) -> Result<&'a Member, ApiError> {

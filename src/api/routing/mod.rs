@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use warp::reply::Response;
 
+pub(super) use self::pass_on::relay;
 use super::Services;
 use super::asked::{Asked, Refuse};
 use super::reply::ApiError;

@@ -44,6 +44,11 @@ pub(super) async fn pass_on(peers: &Peers, member: &Member, asked: &Asked) -> Re
         query => format!("{}?{query}", asked.whole_path),
     };
     let request = PeerRequest { method: asked.method.clone(), path, headers, body: asked.body.clone() };
+    relay(peers, member, request).await
+}
+
+/// Asks a member, and gives its answer as it is.
+pub(in crate::api) async fn relay(peers: &Peers, member: &Member, request: PeerRequest) -> Result<Response, AskError> {
     let PeerAnswer { status, headers, mut body } = peers.ask(member, request).await?;
     let mut lead = BytesMut::new();
     let is_whole = tokio::time::timeout(TAKEN_IN_WITHIN, async {

@@ -249,3 +249,22 @@ async fn without_a_common_key_a_node_answers_for_its_own_tasks_and_says_what_to_
     }
     assert_eq!(nodes[0].post("/all", json!({})).await.0, 503);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_drained_and_takes_part_again_through_another_one() {
+    let nodes = Node::several(2).await;
+    let other = nodes[1].base.clone();
+    let owns = |count: fn(usize) -> bool| {
+        let mut view = nodes[1].keeper.view();
+        async move { view.wait_for(|view| count(view.acting.len())).await.map(drop).unwrap() }
+    };
+
+    let answer = nodes[0].post_ok("/cluster/drain", json!({ "node": other })).await;
+    assert_eq!(answer["msg"], "ok");
+    owns(|count| count == 0).await;
+    nodes[0].post_ok("/cluster/drain", json!({ "node": other, "drained": false })).await;
+    owns(|count| count > 0).await;
+
+    let (_, refused) = nodes[0].post("/cluster/drain", json!({ "node": "nobody" })).await;
+    assert!(refused["msg"].as_str().unwrap().starts_with("node: is `nobody`, expected one of http://"), "{refused}");
+}
