@@ -1,6 +1,6 @@
 //! Changes that are stored after their sender has lost the task to another node.
 
-use super::tenancy::{SECOND_LOOK, START, Sharing, pass};
+use super::tenancy::{SECOND_LOOK, START, Sharing, each_seed, pass};
 use super::*;
 use crate::cluster::played::Dice;
 use crate::model::Shard;
@@ -150,14 +150,5 @@ async fn live(seed: u64) {
 
 #[test]
 fn no_put_that_is_acknowledged_is_lost_and_memory_and_store_agree_after_the_second_look() {
-    // More of them: scripts/simulate --nodes COUNT
-    let asked = std::env::var("SCHEDULE_SIMULATE_NODES").unwrap_or_default();
-    for seed in 0..asked.parse().unwrap_or(60) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(live(seed))));
-        if let Err(panic) = lived {
-            let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            panic!("seed {seed}: {why}");
-        }
-    }
+    each_seed(60, live);
 }

@@ -1,6 +1,6 @@
 //! Runs that are under way when their shard is handed over, between whole nodes on one store.
 
-use super::tenancy::{START, Sharing, TASKS, pass, prove, put_all, task, whims};
+use super::tenancy::{START, Sharing, TASKS, each_seed, pass, prove, put_all, task, whims};
 use super::*;
 use crate::cluster::played::Dice;
 use crate::dispatch::Activity;
@@ -346,14 +346,5 @@ async fn come_and_go(seed: u64) {
 
 #[test]
 fn whoever_comes_and_goes_while_targets_are_slow_or_fail_nothing_is_sent_twice() {
-    // More of them: scripts/simulate --nodes COUNT
-    let asked = std::env::var("SCHEDULE_SIMULATE_NODES").unwrap_or_default();
-    for seed in 0..asked.parse().unwrap_or(40) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(come_and_go(seed))));
-        if let Err(panic) = lived {
-            let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            panic!("seed {seed}: {why}");
-        }
-    }
+    each_seed(40, come_and_go);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tenancy::{START, Sharing, TASKS, pass, prove};
+use super::tenancy::{START, Sharing, TASKS, each_seed, pass, prove};
 use super::*;
 use crate::cluster::played::Dice;
 use crate::model::{Delivery, Shard};
@@ -239,14 +239,5 @@ async fn live(seed: u64) {
 
 #[test]
 fn whatever_happens_nothing_is_sent_between_a_pause_that_is_acknowledged_and_its_end() {
-    // More of them: scripts/simulate --nodes COUNT
-    let asked = std::env::var("SCHEDULE_SIMULATE_NODES").unwrap_or_default();
-    for seed in 0..asked.parse().unwrap_or(40) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(live(seed))));
-        if let Err(panic) = lived {
-            let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            panic!("seed {seed}: {why}");
-        }
-    }
+    each_seed(40, live);
 }

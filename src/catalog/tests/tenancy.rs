@@ -262,9 +262,14 @@ async fn live(seed: u64) {
 
 #[test]
 fn whatever_happens_to_nodes_each_instant_has_one_outcome_and_none_is_sent_after_a_delete() {
+    each_seed(60, live);
+}
+
+/// Lives through each seed, or through as many as are asked for. A seed that fails names itself.
+pub(super) fn each_seed<F: Future<Output = ()>>(count: u64, live: impl Fn(u64) -> F) {
     // More of them: scripts/simulate --nodes COUNT
     let asked = std::env::var("SCHEDULE_SIMULATE_NODES").unwrap_or_default();
-    for seed in 0..asked.parse().unwrap_or(60) {
+    for seed in 0..asked.parse().unwrap_or(count) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(live(seed))));
         if let Err(panic) = lived {
