@@ -50,7 +50,7 @@ impl Scene {
         Self::Rolling,
         Self::Clock,
     ];
-    pub(crate) const SHORT: &[Self] = &[Self::Kill, Self::Pause, Self::Rolling];
+    pub(crate) const SHORT: &[Self] = &[Self::Kill, Self::Pause, Self::CutStore, Self::Rolling];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
 //! Changes that a former owner of a task sent and that were stored only after this node had loaded it.
 //!
 //! Nobody was told that such a change is done. It is stored all the same: this node brings it into force as if it had been made
-//! when it is found. That is at the next change of the task, which meets it, and at a second look at all tasks of a shard once no
-//! write of the former owner can be on its way any more.
+//! when it is found. That is at the next change of the task, which meets it, and at a second and a last look at all tasks of a
+//! shard. What was decided until then stays true: the change counts from the moment at which it is found.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use crate::engine::{EngineError, Held, Settlement};
 use crate::model::{Identity, Revision, Shard, ShardSet, Timestamp};
 use crate::observe::with_causes;
 
+/// When the last look is: a system goes on sending what a closed connection has left for about two minutes, each time after twice
+/// the pause before, also when the line was cut meanwhile.
+const LAST_LOOK_AFTER: Duration = Duration::from_mins(5);
 /// How long a second look that failed waits before it begins anew.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -32,23 +35,22 @@ impl Rooms {
         left.map(|(shard, _)| *shard).collect()
     }
 
-    /// Looks a second time at what is stored of shards, until it has seen all of it or they are gone.
+    /// Looks a second time at what is stored of shards, and a last time, unless they are gone.
     pub(super) async fn look_again(self: Arc<Self>, terms: Terms, after: Duration) {
-        sleep(after).await;
-        loop {
-            let shards = self.left_of(&terms);
-            if shards.is_empty() {
-                return;
+        for after in [after, LAST_LOOK_AFTER] {
+            sleep(after).await;
+            while let Err(error) = self.adopt_all(&terms).await {
+                warn!("another look at the tasks of new shards failed: {}", with_causes(&error));
+                sleep(LOOK_AGAIN_AFTER).await;
             }
-            match self.adopt_all(shards, &terms).await {
-                Ok(()) => return,
-                Err(error) => warn!("a second look at the tasks of new shards failed: {}", with_causes(&error)),
-            }
-            sleep(LOOK_AGAIN_AFTER).await;
         }
     }
 
-    async fn adopt_all(&self, shards: ShardSet, terms: &Terms) -> Result<(), CatalogError> {
+    async fn adopt_all(&self, terms: &Terms) -> Result<(), CatalogError> {
+        let shards = self.left_of(terms);
+        if shards.is_empty() {
+            return Ok(());
+        }
         // Those that have ended before are of no interest.
         let mut pages = self.store.revisions(shards, Timestamp::FAR_FUTURE);
         let mut seen: Option<Identity> = None;
@@ -100,17 +102,26 @@ impl Rooms {
         Ok(())
     }
 
+    async fn in_force(&self, identity: &Identity) -> Result<Option<Revision>, CatalogError> {
+        let newest = self.store.history_of(identity, None, 1).await?;
+        Ok(newest.into_iter().next().filter(|newest| newest.in_force_until.is_none()))
+    }
+
     /// Brings into force what is stored of a task, if it is not what this node knows. While it is held this node changes nothing of
     /// it itself.
     pub(super) async fn adopt_held(&self, held: Held, identity: &Identity) -> Result<(), CatalogError> {
         let term = self.tenure.term(Shard::of(identity));
-        let newest = self.store.history_of(identity, None, 1).await?;
+        let known = self.get(identity).map(|known| known.number);
+        let mut stored = self.in_force(identity).await?;
+        if stored.as_ref().map(|stored| stored.number) != known {
+            // What was decided until now, and is recorded, was decided by what was known.
+            self.store.defer(identity, held.epoch, known, held.since).await?;
+            stored = self.in_force(identity).await?;
+        }
         if !self.tenure.may_act(Shard::of(identity), term).await {
             return Err(EngineError::NotOwned.into());
         }
-        let stored = newest.into_iter().next().filter(|stored| stored.in_force_until.is_none());
-        let (known, found) = (self.get(identity).map(|known| known.number), stored.as_ref().map(|it| it.number));
-        if known == found {
+        if stored.as_ref().map(|stored| stored.number) == known {
             return Ok(());
         }
         info!(identity:%; "a change of `{identity}` that its former owner sent was stored late, it comes into force now");

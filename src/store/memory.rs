@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::late::{LATE_MAX, deferred};
 use super::{CatalogStore, Change, LeaseStore, RegisterStore, Registered, StoreError};
 use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, Shard, ShardSet, Timestamp};
 
@@ -221,6 +222,23 @@ impl CatalogStore for MemoryStore {
         let tables = self.look()?;
         let of_task = tables.revisions.range((identity.clone(), 0)..(identity.clone(), before.unwrap_or(u64::MAX)));
         Ok(of_task.rev().take(max).map(|(_, revision)| revision.clone()).collect())
+    }
+
+    async fn defer(
+        &self,
+        identity: &Identity,
+        epoch: Epoch,
+        known: Option<u64>,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tables = self.write()?;
+        tables.lease(Shard::of(identity), epoch)?;
+        let of_task = tables.revisions.range((identity.clone(), 0)..=(identity.clone(), u64::MAX));
+        let states = of_task.rev().take(LATE_MAX).map(|(_, state)| state.clone()).collect();
+        for state in deferred(states, known, since) {
+            tables.revisions.insert((identity.clone(), state.number), state);
+        }
+        self.answer(())
     }
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {

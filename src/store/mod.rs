@@ -6,6 +6,7 @@
 pub mod document;
 pub mod elastic;
 pub mod embedded;
+mod late;
 mod listed;
 mod log_cursor;
 mod log_query;
@@ -118,6 +119,17 @@ pub trait CatalogStore: Send + Sync {
         before: Option<u64>,
         max: usize,
     ) -> Result<Vec<Revision>, StoreError>;
+
+    /// States of a task that were stored after the one with the number `known` (`None`: none was in force) come into force at
+    /// `since`, not before, and `known` was in force until then. A stale `epoch` is [`StoreError::Fenced`]; a change meanwhile is
+    /// [`StoreError::Conflict`].
+    async fn defer(
+        &self,
+        identity: &Identity,
+        epoch: Epoch,
+        known: Option<u64>,
+        since: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// What is paused.
     async fn pauses(&self) -> Result<Pauses, StoreError>;

@@ -54,6 +54,18 @@ async fn stored_late(change: impl AsyncFnOnce(Catalog) -> Result<(), CatalogErro
     (store, nodes)
 }
 
+/// Also what was decided between the moment of a late change and the moment it was found is as the stored states name it.
+async fn prove_all(nodes: &[Sharing]) {
+    for sharing in nodes {
+        sharing.node.means.journal.flush().await.unwrap();
+    }
+    let node = &nodes[1].node;
+    let findings = node.verify(at(START), node.clock.now().minus(Duration::from_secs(3))).await;
+    assert!(findings.len() > 20, "{findings:?}");
+    let broken: Vec<_> = findings.iter().filter(|finding| finding.verdict.is_broken()).collect();
+    assert!(broken.is_empty(), "{broken:?}");
+}
+
 async fn put_again(catalog: Catalog) -> Result<(), CatalogError> {
     let task = task(1, "*/2 * * * * *");
     catalog.put(Put { task, enabled: true, request: empty(), revision: None, by: None }).await.map(drop)
@@ -81,6 +93,7 @@ async fn a_change_that_is_stored_after_its_sender_lost_the_task_is_not_acknowled
         pass(10).await;
         let later = nodes[1].node.sink.sent_of("task-1").len() - before;
         assert_eq!(later, if is_put { 5 } else { 0 });
+        prove_all(&nodes).await;
     }
 }
 
@@ -139,6 +152,12 @@ async fn live(seed: u64) {
     }
     nodes.iter().for_each(|sharing| sharing.node.store.delay_changes(Duration::ZERO));
     pass(SECOND_LOOK.as_secs() + 15).await;
+    for sharing in &nodes {
+        sharing.node.means.journal.flush().await.unwrap();
+    }
+    let findings = nodes[0].node.verify(at(START), clock.now().minus(Duration::from_secs(3))).await;
+    let broken: Vec<_> = findings.iter().filter(|finding| finding.verdict.is_broken()).collect();
+    assert!(broken.is_empty(), "{broken:?}");
     for number in 0..6 {
         let identity = task(number, "* * * * * *").identity;
         let (stored, owner) = (stored(&store, &identity).await, owner_of(&nodes, &identity).unwrap());
@@ -149,6 +168,6 @@ async fn live(seed: u64) {
 }
 
 #[test]
-fn no_put_that_is_acknowledged_is_lost_and_memory_and_store_agree_after_the_second_look() {
+fn no_put_that_is_acknowledged_is_lost_and_memory_and_store_agree_and_each_instant_has_one_outcome() {
     each_seed(60, live);
 }

@@ -185,3 +185,40 @@ pub(crate) async fn pauses_are_replaced_by_their_next_version_only(store: &impl 
     assert!(!store.set_pauses(&first).await.unwrap());
     assert_eq!(store.pauses().await.unwrap(), none);
 }
+
+pub(crate) async fn what_was_stored_late_comes_into_force_when_it_is_found(store: &impl Store) {
+    let epoch = take(store, "a").await;
+    for change in [put(epoch, "a", None, at(0)), put(epoch, "a", Some(1), at(10)), put(epoch, "b", None, at(0))] {
+        store.change(change).await.unwrap();
+    }
+
+    store.defer(&identity("a"), epoch, Some(1), at(30)).await.unwrap();
+
+    let states = store.history_of(&identity("a"), None, 10).await.unwrap();
+    let moments: Vec<_> = states.iter().map(|it| (it.number, it.in_force_from, it.in_force_until)).collect();
+    assert_eq!(moments, [(2, at(30), None), (1, at(0), Some(at(30)))]);
+    assert_eq!(revisions(store, at(29)).await.len(), 3, "in listings too");
+    assert_eq!(store.change(delete(epoch, "a", 2, at(40))).await.unwrap(), 2);
+    store.defer(&identity("a"), epoch, Some(2), at(50)).await.unwrap();
+    let newest = store.history_of(&identity("a"), None, 1).await.unwrap().remove(0);
+    assert_eq!((newest.in_force_from, newest.in_force_until), (at(30), Some(at(50))));
+    assert_eq!(store.change(put(epoch, "a", None, at(60))).await.unwrap(), 3);
+    assert_eq!(
+        kinds(store, all_of("a")).await,
+        [RecordKind::Put, RecordKind::Delete, RecordKind::Put, RecordKind::Put]
+    );
+}
+
+pub(crate) async fn only_the_holder_moves_what_was_stored_late(store: &impl Store) {
+    let epoch = take(store, "a").await;
+    for change in [put(epoch, "a", None, at(0)), put(epoch, "a", Some(1), at(10))] {
+        store.change(change).await.unwrap();
+    }
+    let later = take(store, "a").await;
+
+    let stale = store.defer(&identity("a"), epoch, Some(1), at(30)).await;
+
+    assert!(matches!(stale, Err(StoreError::Fenced { .. })), "{stale:?}");
+    assert_eq!(revisions(store, Timestamp::EPOCH).await[1].in_force_from, at(10));
+    store.defer(&identity("a"), later, Some(1), at(30)).await.unwrap();
+}

@@ -38,6 +38,8 @@ macro_rules! store_conformance {
             a_change_on_a_stale_revision_is_refused_and_changes_nothing,
             a_replaced_revision_ends_where_the_next_begins,
             a_deleted_task_is_no_longer_in_force_and_its_numbers_go_on,
+            what_was_stored_late_comes_into_force_when_it_is_found,
+            only_the_holder_moves_what_was_stored_late,
             every_part_of_a_task_comes_back,
             ended_revisions_are_given_as_far_back_as_asked_and_forgotten_before,
             revisions_are_those_of_the_shards_that_are_asked_for,
@@ -123,7 +125,7 @@ pub(crate) use store_conformance;
 
 pub(super) const T0: i64 = 1_800_000_000_000;
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(in crate::store) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(T0 + seconds * 1_000)
 }
 
@@ -135,7 +137,7 @@ pub(super) fn entry_name() -> EntryName {
     EntryName::parse("e").unwrap()
 }
 
-pub(super) fn revision(name: &str, from: Timestamp) -> Revision {
+pub(in crate::store) fn revision(name: &str, from: Timestamp) -> Revision {
     let request = Request::post(TargetUrl::parse("http://127.0.0.1/x").unwrap());
     let entry = Entry::new(entry_name(), Schedule::cron("0 0 0 1 1 *").unwrap(), request);
     Revision::new(Task::new(identity(name), TimeZone::UTC, vec![entry]), from)

@@ -51,10 +51,12 @@ impl Inner {
         }
     }
 
-    fn past_write(&self, identity: &Identity, changed_at: Timestamp, replaced: RevisionDocument) -> Write {
+    /// A state whose end was moved is not overwritten by who still knows it as it was.
+    pub(super) fn past_write(&self, identity: &Identity, changed_at: Timestamp, replaced: RevisionDocument) -> Write {
+        let version = replaced.in_force_until.and_then(|until| u64::try_from(until).ok());
         let id = past_id(identity, replaced.number);
         let source = TaskDocument::past(identity, changed_at, replaced).to_bytes();
-        Write { index: self.names.tasks.clone(), id, op: Op::Index, source }
+        Write { index: self.names.tasks.clone(), id, op: version.map_or(Op::Index, Op::Version), source }
     }
 
     async fn write_consequence(&self, consequence: &Consequence) -> Result<(), StoreError> {
@@ -104,7 +106,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn repeat_page(&self, tasks: Vec<TaskDocument>) -> Result<usize, StoreError> {
+    pub(super) async fn repeat_page(&self, tasks: Vec<TaskDocument>) -> Result<usize, StoreError> {
         let (mut pasts, mut records) = (Vec::new(), Vec::new());
         for task in tasks {
             let corrupt =
@@ -120,7 +122,7 @@ impl Inner {
         Ok(records.len())
     }
 
-    async fn write_pasts(&self, pasts: Vec<Write>) -> Result<(), StoreError> {
+    pub(super) async fn write_pasts(&self, pasts: Vec<Write>) -> Result<(), StoreError> {
         if pasts.is_empty() {
             return Ok(());
         }

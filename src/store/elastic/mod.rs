@@ -18,6 +18,7 @@ mod format;
 mod history;
 mod hosts;
 mod indices;
+mod late;
 mod leases;
 mod log_document;
 mod log_page;
@@ -59,7 +60,7 @@ use self::register::RegisterCache;
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
 use super::{Pruned, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
 use crate::clock::Clock;
-use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
+use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
 pub use self::settings::{Address, Credentials, Durability, Refresh, Settings};
 
@@ -173,6 +174,17 @@ impl CatalogStore for Elastic {
         max: usize,
     ) -> Result<Vec<Revision>, StoreError> {
         self.inner.history_of(identity, before, max).await
+    }
+
+    async fn defer(
+        &self,
+        identity: &Identity,
+        epoch: Epoch,
+        known: Option<u64>,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.inner.defer(identity, epoch, known, since).await
     }
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {

@@ -35,9 +35,9 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 pub(super) const SNAPSHOT_KEPT: &str = "5m";
 
 /// What is stored of a task and its lease.
-struct Standing {
-    lease: Option<LeaseDocument>,
-    task: Option<(Seen, TaskDocument)>,
+pub(super) struct Standing {
+    pub(super) lease: Option<LeaseDocument>,
+    pub(super) task: Option<(Seen, TaskDocument)>,
 }
 
 impl Inner {
@@ -45,7 +45,7 @@ impl Inner {
     /// task is held, and neither state of it fires.
     pub(super) async fn change(&self, change: Change) -> Result<u64, StoreError> {
         self.clear_way(&change.identity).await?;
-        let mut standing = self.standing(&change).await?;
+        let mut standing = self.standing(&change.identity).await?;
         let (mut backoff, mut in_doubt) = (LOOK_AGAIN.0, false);
         loop {
             if let Some(number) = self.already_done(&change, &standing) {
@@ -71,7 +71,7 @@ impl Inner {
             standing = loop {
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(LOOK_AGAIN.1);
-                match self.standing(&change).await {
+                match self.standing(&change.identity).await {
                     Ok(standing) => break standing,
                     Err(_) if !self.is_closed() => {}
                     Err(error) => return Err(error),
@@ -80,13 +80,13 @@ impl Inner {
         }
     }
 
-    async fn standing(&self, change: &Change) -> Result<Standing, StoreError> {
-        let shard = Shard::of(&change.identity).index();
-        let ids = [(&*self.names.leases, lease_id(shard)), (&*self.names.tasks, task_id(&change.identity))];
+    pub(super) async fn standing(&self, identity: &Identity) -> Result<Standing, StoreError> {
+        let shard = Shard::of(identity).index();
+        let ids = [(&*self.names.leases, lease_id(shard)), (&*self.names.tasks, task_id(identity))];
         let mut got = bulk::get_many::<Box<RawValue>>(&self.client, DOING, ids.into_iter()).await?.into_iter();
         let lease = got.next().flatten().map(|(_, source)| LeaseDocument::read(shard, source.get())).transpose()?;
         let read = |(seen, source): (Seen, Box<RawValue>)| {
-            TaskDocument::read(&task_id(&change.identity), source.get()).map(|task| (seen, task))
+            TaskDocument::read(&task_id(identity), source.get()).map(|task| (seen, task))
         };
         let task = got.next().flatten().map(read).transpose()?;
         // With a lease of a newer format this node holds nothing.
@@ -134,7 +134,7 @@ impl Inner {
         Ok((seen, task))
     }
 
-    async fn write_state(
+    pub(super) async fn write_state(
         &self,
         identity: &Identity,
         seen: Option<Seen>,

@@ -32,7 +32,7 @@ use self::reader::Readers;
 use self::writer::Writer;
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
 use super::{Pruned, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
-use crate::model::{Claim, EntryName, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
+use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
 /// How many pieces of results may wait to be written, in memory. Further ones wait for a place.
 const PIECES_WAITING_MAX: usize = 64;
@@ -105,6 +105,17 @@ impl CatalogStore for Embedded {
         let identity = identity.clone();
         let read = move |database: &_| statements::history_of(database, &identity, before, max);
         self.readers.read("reading the states of a task", read).await
+    }
+
+    async fn defer(
+        &self,
+        identity: &Identity,
+        epoch: Epoch,
+        known: Option<u64>,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let identity = identity.clone();
+        self.write(|answer| Operation::Defer(identity, epoch, known, since, answer)).await
     }
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::folder::unavailable;
 use super::{history, prune, results, statements, transfer};
-use crate::model::{Claim, Identity, Lease, Pauses, Record, RunId, ShardSet, Timestamp};
+use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, RunId, ShardSet, Timestamp};
 use crate::store::transfer::Items;
 use crate::store::{Change, Pruned, Registered, Retention, StoreError};
 
@@ -16,6 +16,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// A request to the writer.
 pub(super) enum Operation {
     Change(Box<Change>, Answer<u64>),
+    Defer(Identity, Epoch, Option<u64>, Timestamp, Answer<()>),
     Append(Vec<Record>, Answer<()>),
     Take(ShardSet, String, Answer<Vec<Lease>>),
     Claim(Vec<Claim>, Answer<()>),
@@ -47,6 +48,7 @@ impl Operation {
             | Self::PruneResults(..)
             | Self::Restore(..) => true,
             Self::Change(..)
+            | Self::Defer(..)
             | Self::SetPauses(..)
             | Self::Clear(..)
             | Self::SetRegister(..)
@@ -73,6 +75,7 @@ impl Operation {
             Self::SetPauses(_, answer) | Self::SetRegister(_, answer) => drop(answer.send(Err(error))),
             Self::Prune(_, _, answer) | Self::PruneResults(_, _, _, answer) => drop(answer.send(Err(error))),
             Self::Append(_, answer)
+            | Self::Defer(_, _, _, _, answer)
             | Self::PutPiece(_, _, _, answer)
             | Self::Claim(_, answer)
             | Self::Release(_, answer)
@@ -87,6 +90,10 @@ impl Operation {
         match self {
             Self::Change(change, answer) => {
                 reply(answer, whole(database, |database| statements::change(database, &change)))
+            }
+            Self::Defer(identity, epoch, known, since, answer) => {
+                let defer = |database: &_| statements::defer(database, &identity, epoch, known, since);
+                reply(answer, whole(database, defer))
             }
             Self::Append(records, answer) => {
                 reply(answer, whole(database, |database| history::append(database, &records)))

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use super::folder::unavailable;
 use super::history;
 use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Revision, Shard, ShardSet, Timestamp};
+use crate::store::late::{LATE_MAX, deferred};
 use crate::store::{BoxError, Change, Registered, StoreError};
 use crate::store::{document, pause_document};
 
@@ -48,6 +49,26 @@ pub(super) fn change(database: &Connection, change: &Change) -> Stored<u64> {
     };
     history::append(database, std::slice::from_ref(record))?;
     Ok(number)
+}
+
+pub(super) fn defer(
+    database: &Connection,
+    identity: &Identity,
+    epoch: Epoch,
+    known: Option<u64>,
+    since: Timestamp,
+) -> Stored<()> {
+    check_epoch(database, Shard::of(identity), epoch)?;
+    let sql =
+        "UPDATE revisions SET put_at = ?3, in_force_from = ?4, in_force_until = ?5 WHERE identity = ?1 AND number = ?2";
+    let mut update = database.prepare_cached(sql).map_err(writing)?;
+    for state in deferred(history_of(database, identity, None, LATE_MAX)?, known, since) {
+        let until = state.in_force_until.map(Timestamp::millis);
+        let values =
+            params![identity.as_str(), state.number, state.put_at.millis(), state.in_force_from.millis(), until];
+        update.execute(values).map_err(writing)?;
+    }
+    Ok(())
 }
 
 fn check_epoch(database: &Connection, shard: Shard, ours: Epoch) -> Stored<()> {
