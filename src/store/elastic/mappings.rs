@@ -88,6 +88,7 @@ pub(super) fn task_mapping() -> Value {
             "kind": keyword, "identity": keyword, "shard": long, "number": long,
             "in_force": boolean, "enabled": boolean,
             "put_at": long, "in_force_from": long, "in_force_until": long, "changed_at": long,
+            "epoch": long,
             "by": foreign_keyword(), "note": kept(),
             "document": kept(), "record": kept(), "replaced": kept(),
             "through": long, "cleared_seq": long,
