@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use http::{HeaderMap, Method};
 use schedule_service::clock::{Clock, SystemClock};
 use schedule_service::dispatch::{Answer, HttpTransport, Lookup, OutgoingRequest, Settings, Transport, TransportError};
@@ -147,6 +148,22 @@ async fn many_requests_on_their_way_at_once_are_each_judged_by_their_own_destina
         assert_eq!(answer.is_ok(), number % 2 == 0, "{number}: {answer:?}");
     }
     assert_eq!(count.load(Ordering::SeqCst), 100);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_used_again_costs_no_further_look_up() {
+    let (target, names) = (Target::start().await, Names::new(&[&["127.0.0.1"]]));
+    let transport = transport("loopback", "", &names);
+    let url = format!("http://pooled.example:{}/ok", target.address.port());
+
+    for _ in 0..10 {
+        let mut answer = transport.send(get(&url)).await.unwrap();
+        while let Some(chunk) = answer.body.next().await {
+            chunk.unwrap();
+        }
+    }
+
+    assert_eq!((target.count(), names.asked()), (10, 1));
 }
 
 async fn put(node: &BoxedNode, identity: &str, entry: Value) -> Value {

@@ -1,6 +1,5 @@
 //! One rule of `[targets]`: whom it names.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -205,11 +204,5 @@ fn parse_name(text: &str) -> Result<Box<str>, String> {
     match GROUPS.map(|(word, _)| word).into_iter().find(is_near) {
         Some(near) if !text.ends_with('.') => Err(format!("`{near}`; a host of that name is written `{name}.`")),
         Some(_) | None => Ok(name),
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }

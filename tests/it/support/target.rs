@@ -36,7 +36,8 @@ impl Arrival {
 /// A server that records every request.
 ///
 /// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, `/slow…` late,
-/// `/to/302?…` redirects to what stands behind the question mark, `/flaky/2…` with 503 twice and then well, `/busy/2…` the same with `Retry-After: 1`, all else with 200 and JSON.
+/// `/to/302?…` redirects to what stands behind the question mark, `/flaky/2…` answers with 503 twice and then well, `/busy/2…` the
+/// same with `Retry-After: 1`, all else with 200 and JSON.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
