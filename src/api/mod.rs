@@ -30,6 +30,7 @@ mod reply;
 mod routing;
 mod server;
 mod settings;
+mod targets;
 mod tasks;
 mod uri;
 mod versions;
@@ -55,7 +56,7 @@ use crate::catalog::Catalog;
 use crate::cluster::{Keeper, Peers};
 use crate::engine::Engine;
 use crate::journal::Journal;
-use crate::model::TimeZone;
+use crate::model::{TargetRules, TimeZone};
 use crate::store::Store;
 
 pub use self::draft::{Draft, check_put, read_draft};
@@ -83,6 +84,8 @@ pub struct Services {
     pub default_time_zone: TimeZone,
     /// Which node owns what, and how the others are asked.
     pub peers: Peers,
+    /// Where requests may go.
+    pub targets: Arc<TargetRules>,
 }
 
 /// The state of the API. Requests that need [`Services`] are answered 503 until [`Api::open`].

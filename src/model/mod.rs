@@ -17,6 +17,7 @@ mod request;
 mod request_read;
 mod schedule;
 mod shard;
+mod targets;
 mod task;
 mod template;
 mod time;
@@ -37,6 +38,7 @@ pub use self::record::{Record, RecordId, RecordKind, RunState, Settled, Stretch}
 pub use self::request::{Header, JsonText, MASK, Request, RequestError, TargetUrl};
 pub use self::schedule::{Exclude, Schedule, ScheduleError};
 pub use self::shard::{Shard, ShardSet};
+pub use self::targets::{AddressClass, Destination, Refusal, Rule, RuleMistake, TargetRules};
 pub use self::task::{End, Entry, EntryState, LastEnd, LastFire, Revision, Task};
 pub use self::template::{StringKind, TemplateError, TemplateValues};
 pub use self::time::{NEVER, Timestamp};

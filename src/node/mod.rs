@@ -162,6 +162,7 @@ impl Node {
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
+            targets: settings.dispatch.targets.clone(),
         });
         let planner = Planner::start(recurring::jobs(recurring::Means {
             catalog: catalog.clone(),

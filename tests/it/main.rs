@@ -27,5 +27,7 @@ mod options;
 mod preview;
 mod restart;
 mod support;
+mod target_answers;
+mod targets;
 mod versions;
 mod wire;

@@ -14,7 +14,7 @@ use crate::cluster::{Agreement, ClusterKey, Keeper, KeeperSettings, Member, Peer
 use crate::dispatch::{self, Answer, OutgoingRequest, Patience, Transport, TransportError};
 use crate::engine;
 use crate::journal::{self, Journal};
-use crate::model::{Identity, Shard, ShardSet, TimeZone};
+use crate::model::{Identity, Shard, ShardSet, TargetRules, TimeZone};
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, LeaseStore, Store};
 
@@ -104,6 +104,10 @@ impl Node {
             results_kept_for: Duration::from_secs(3_600),
             default_time_zone: TimeZone::UTC,
             peers,
+            targets: Arc::new(TargetRules {
+                allow: TargetRules::parse_list("loopback").unwrap(),
+                ..TargetRules::default()
+            }),
         });
         Self { base, store, keeper, tenure, journal, server, client }
     }

@@ -61,7 +61,7 @@ fn run_fields() -> Value {
         "dead_letter": boolean, "rerun_of": keyword, "rerun_as": keyword, "discarded_by": foreign_keyword(),
         "backfill": keyword, "backfill_at_once": long, "callback": keyword, "callback_of": keyword,
         "result_size": long, "content_type": foreign_keyword(), "result_pieces": long, "result_truncated": boolean,
-        "result_error": { "type": "text" },
+        "result_error": { "type": "text" }, "redirects": long, "last_url": foreign_keyword(),
     })
 }
 
