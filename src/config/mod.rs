@@ -10,6 +10,7 @@ mod mistakes;
 mod node_settings;
 mod sharing;
 mod source;
+mod tls;
 
 pub use self::keys::{KEYS, Key};
 pub use self::mistakes::ConfigError;

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod attempt;
+mod authorities;
 mod body;
 mod callbacks;
 mod cancel;
@@ -27,6 +28,7 @@ mod settings;
 mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
+pub use self::authorities::{AuthoritiesError, authorities};
 pub use self::elsewhere::EndsElsewhere;
 pub use self::handle::{
     Activity, AskRefused, Broken, Cancelled, Dispatch, DispatchStopped, Drained, LetGo, Letting, Patience,

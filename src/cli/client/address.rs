@@ -64,7 +64,8 @@ impl Address {
             IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             host => host,
         };
-        let text = format!("http://{}", SocketAddr::new(host, settings.port));
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let text = format!("{scheme}://{}", SocketAddr::new(host, settings.port));
         Self::new(Url::parse(&text).expect("an address of a socket makes a URL"))
     }
 
