@@ -17,7 +17,7 @@ use crate::api::listener::connection::ClientName;
 /// With what each handshake begins.
 const HANDSHAKE_RECORD: u8 = 0x16;
 /// What who speaks plain HTTP here is told.
-const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 53\r\n\
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 55\r\n\
     Connection: close\r\n\r\nthis port speaks TLS: ask with https:// in the address\n";
 /// How much of a plain request is read, in bytes, and for how long, so that the client gets its answer.
 const DISCARDED_MAX: usize = 64 * 1024;
