@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use log::debug;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::activity::{Activity, Patience, UnderWay, Verdict};
-use super::connection::Connection;
+use super::connection::{ClientName, Connection};
 use super::pieces::Pieces;
 use super::wire::{WatchedWire, Wire};
 use super::{gate, tls};
@@ -59,24 +60,40 @@ where
     // Only a hint to the system: answers go out all the same.
     let _ = stream.set_nodelay(true);
     let (accepted_at, Means { routes, settings, tls, mut going_down }) = (Instant::now(), means);
-    let (wire, client) = match tls {
-        None => (Wire::Plain(stream), None),
-        Some(config) => {
-            let config = config.borrow().clone();
-            let shaken = timeout_at(accepted_at + settings.header_timeout, tls::shake_hands(stream, config));
-            let (stream, client) = tokio::select! {
-                shaken = shaken => shaken??,
-                _ = going_down.changed() => return Ok(()),
-            };
-            (Wire::Tls(Box::new(stream)), client)
-        }
+    let begun = timeout_at(accepted_at + settings.header_timeout, begin(stream, tls));
+    let (wire, client) = tokio::select! {
+        begun = begun => begun??,
+        _ = going_down.changed() => return Ok(()),
     };
     let Settings { header_timeout: head, idle_timeout: idle, write_timeout: write, .. } = *settings;
     let activity = Activity::new(Patience { head, idle, write }, accepted_at);
     let builder = builder(&settings);
     let io = TokioIo::new(WatchedWire::new(wire, activity.clone()));
     let served = Served { routes, settings, activity: activity.clone(), connection: Connection { address, client } };
-    let mut connection = pin!(builder.serve_connection(io, served));
+    let connection = pin!(builder.serve_connection(io, served));
+    attend(connection, address, &activity, going_down).await
+}
+
+/// What the bytes go over, and who is at the other end.
+async fn begin(
+    stream: TcpStream,
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+) -> std::io::Result<(Wire, Option<ClientName>)> {
+    let Some(config) = tls.map(|config| config.borrow().clone()) else { return Ok((Wire::Plain(stream), None)) };
+    let (stream, client) = tls::shake_hands(stream, config).await?;
+    Ok((Wire::Tls(Box::new(stream)), client))
+}
+
+/// Lets a connection go on until it ends, or has to.
+async fn attend<C>(
+    mut connection: Pin<&mut C>,
+    address: SocketAddr,
+    activity: &Activity,
+    mut going_down: watch::Receiver<bool>,
+) -> Result<(), ConnectionError>
+where
+    C: GracefulConnection<Error = ConnectionError>,
+{
     let (mut closing_until, mut is_going_down) = (None, false);
     loop {
         let now = Instant::now();
