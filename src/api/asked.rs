@@ -12,6 +12,7 @@ use warp::reply::Response;
 
 use super::body::{self, BodyHead};
 use super::caller::Caller;
+use super::listener::{Connection, connection};
 use super::peer::Peer;
 use super::reply::{ApiError, into_reply};
 use super::routing::{self, Place};
@@ -92,6 +93,8 @@ struct Head {
     query: String,
     headers: HeaderMap,
     body: BodyHead,
+    /// Over which it comes: from the client, or from the node that was asked.
+    connection: Connection,
 }
 
 fn whole<P, H, F>(
@@ -112,10 +115,11 @@ where
         .and(warp::header::headers_cloned())
         .and(with(api))
         .and(body::head())
+        .and(connection())
         .and(warp::body::stream())
-        .then(move |path, method, full: FullPath, query, headers, api: Api, body, stream| {
+        .then(move |path, method, full: FullPath, query, headers, api: Api, body, connection, stream| {
             let handler = handler.clone();
-            let head = Head { method, whole_path: full.as_str().to_owned(), path, query, headers, body };
+            let head = Head { method, whole_path: full.as_str().to_owned(), path, query, headers, body, connection };
             async move {
                 match take_in(&api, head, stream).await {
                     Ok((services, asked, _place)) => routing::answer(services, asked, place, handler, refuse).await,
@@ -130,7 +134,7 @@ where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
-    let Head { method, whole_path, path, query, headers, body } = head;
+    let Head { method, whole_path, path, query, headers, body, connection } = head;
     let peer = Peer::of(api, &headers)?;
     let services = match api.services() {
         Ok(services) => services,
@@ -143,7 +147,7 @@ where
     let is_from_peer = peer.is_some();
     let (caller, chosen) = match peer {
         Some(Peer { caller, chosen }) => (caller, chosen),
-        None => (Caller::of(&headers, api.settings.remote_user_header.as_ref()), None),
+        None => (Caller::asking(&headers, api.settings.remote_user_header.as_ref(), &connection), None),
     };
     let asked = Asked { method, whole_path, path, query, headers, body, caller, is_from_peer, chosen };
     Ok((services, asked, place))

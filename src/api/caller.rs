@@ -4,6 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderName};
 
+use super::listener::Connection;
+
 /// The longest name of a user, in bytes. Whoever has a longer one is not named.
 const NAME_MAX: usize = 256;
 
@@ -36,6 +38,14 @@ impl Caller {
     /// Its name, for what keeps it.
     pub(super) fn shared(&self) -> Arc<str> {
         self.0.clone()
+    }
+
+    /// Whom the header of the proxy names; without such a header, whom the certificate of the client names.
+    pub(super) fn asking(headers: &HeaderMap, header: Option<&HeaderName>, connection: &Connection) -> Self {
+        match (header, &connection.client) {
+            (None, Some(name)) => Self::named(name.as_str()),
+            (Some(_), _) | (None, None) => Self::of(headers, header),
+        }
     }
 
     /// Whom the header names. Two values are no name: one of them may be what the client itself sent.

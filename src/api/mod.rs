@@ -15,6 +15,7 @@ mod health;
 mod history;
 mod jobs;
 mod lines;
+mod listener;
 mod log_search;
 mod ndjson;
 mod nodes;
@@ -28,7 +29,6 @@ mod preview;
 mod problem;
 mod reply;
 mod routing;
-mod server;
 mod settings;
 mod targets;
 mod tasks;
@@ -60,7 +60,7 @@ use crate::model::{TargetRules, TimeZone};
 use crate::store::Store;
 
 pub use self::draft::{Draft, check_put, read_draft};
-pub use self::server::{Server, ServerError};
+pub use self::listener::{ClientCertificate, Server, ServerError, TlsError, TlsSettings, TlsVersion};
 pub use self::settings::Settings;
 
 /// What the handlers work with, once the agenda is loaded.

@@ -32,6 +32,15 @@ pub(super) enum ApiError {
     /// The path or the query cannot be read.
     #[error("{0}")]
     Unclear(String),
+    /// The head is larger than allowed, or has too many headers.
+    #[error("{0}")]
+    HeadTooLarge(String),
+    /// The URL is longer than allowed.
+    #[error("the URL is {len} bytes long, expected at most {max} ([server] max_url_bytes)")]
+    UrlTooLong { len: usize, max: usize },
+    /// The client expects something that is not known.
+    #[error("expect: is not understood, expected `100-continue` or none")]
+    Expectation,
     /// The body is larger than allowed.
     #[error("the body is larger than {max} bytes ([server] max_body)")]
     TooLarge { max: usize },
@@ -72,6 +81,9 @@ impl ApiError {
             | Self::BrokeOff(_)
             | Self::Outdated { .. }
             | Self::LineTooLong { .. } => StatusCode::OK,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Unreadable(_) | Self::Unclear(_) => StatusCode::BAD_REQUEST,
@@ -206,6 +218,9 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             | ApiError::LineTooLong { .. }
             | ApiError::Outdated { .. }
             | ApiError::Unclear(_)
+            | ApiError::HeadTooLarge(_)
+            | ApiError::UrlTooLong { .. }
+            | ApiError::Expectation
             | ApiError::TooLarge { .. }
             | ApiError::TooSlow { .. }
             | ApiError::Unreadable(_)

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::client::Ours;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigError, NodeSettings};
 use crate::model::Timestamp;
@@ -44,6 +45,9 @@ pub struct Command {
     /// Configuration file [default: config.ini, if there is one]
     #[arg(long, value_name = "PATH", env = "SCHEDULE_CONFIG", global = true)]
     config: Option<PathBuf>,
+    /// Authorities of certificates to trust besides the public ones, for services at https:// (PEM)
+    #[arg(long, value_name = "PATH", env = "SCHEDULE_CA_FILE", global = true)]
+    ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +94,7 @@ struct UsageError(String);
 /// Runs a command.
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let file = command.config.as_deref();
+    let ours = || load(file).map(|settings| Ours { api: settings.api, ca_file: command.ca_file.clone() });
     let mut output = std::io::BufWriter::new(std::io::stdout());
     let ended = match command.verb {
         None | Some(Verb::Serve) => serve::run(load(file)?),
@@ -98,10 +103,10 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Some(Verb::CheckConfig) => or_seen_enough(check::run(file, &mut output)),
         Some(Verb::Verify(args)) => verify::run(&args, &load(file)?, SystemClock.now(), &mut output),
-        Some(Verb::Apply(args)) => apply::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
-        Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &load(file)?.api, &mut output)),
-        Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
-        Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &load(file)?.api, &mut output)),
+        Some(Verb::Apply(args)) => apply::run(&args, &ours()?, SystemClock.now(), &mut output),
+        Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &ours()?, &mut output)),
+        Some(Verb::Import(args)) => import::run(&args, &ours()?, SystemClock.now(), &mut output),
+        Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &ours()?, &mut output)),
         Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;

@@ -11,6 +11,7 @@ mod node_settings;
 mod sharing;
 mod source;
 mod targets;
+mod tls;
 
 pub use self::keys::{KEYS, Key};
 pub use self::mistakes::ConfigError;

@@ -62,8 +62,10 @@ impl NodeSettings {
         let index = reader.index_name();
         let elasticsearch = reader.cluster(&index);
         let dispatch = reader.dispatch();
+        let (api, sharing) = (reader.api(index), reader.sharing());
+        reader.check_nodes_get_in(api.tls.as_ref(), sharing.key.is_some());
         Self {
-            api: reader.api(index),
+            api,
             engine: engine::Settings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),
@@ -75,7 +77,7 @@ impl NodeSettings {
             log: reader.log(),
             store: StoreSettings { path: reader.text("store", "path").into() },
             elasticsearch,
-            sharing: reader.sharing(),
+            sharing,
             shutdown_grace: reader.seconds("server", "shutdown_grace"),
         }
     }
@@ -96,13 +98,21 @@ impl Reader<'_> {
             host,
             port: u16::try_from(self.number("server", "port")).unwrap_or_default(),
             body_max: self.count("server", "max_body"),
+            head_max: self.count("server", "max_header_bytes"),
+            headers_max: self.count("server", "max_headers"),
+            url_max: self.count("server", "max_url_bytes"),
             header_timeout: self.seconds("server", "header_timeout_s"),
+            idle_timeout: self.seconds("server", "idle_timeout_s"),
+            write_timeout: self.seconds("server", "write_timeout_s"),
             body_timeout: self.seconds("server", "body_timeout_s"),
             connections_max: self.count("server", "connections_max"),
+            connections_per_address_max: self.count("server", "connections_per_address_max"),
+            streams_max: u32::try_from(self.number("server", "streams_per_connection_max")).unwrap_or(u32::MAX),
             requests_max: self.count("server", "requests_max"),
             remote_user_header: self.remote_user_header(),
             default_time_zone: self.default_time_zone(),
             index_name,
+            tls: self.tls(),
         }
     }
 

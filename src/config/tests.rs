@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::{ClientCertificate, TlsVersion};
 use crate::store::elastic::{Address, Credentials};
 
 fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<NodeSettings, ConfigError> {
@@ -346,5 +347,35 @@ fn nodes_share_a_key_that_is_never_shown_and_a_time_to_live() {
     ] {
         let mistakes = read(wrong).unwrap_err().mistakes;
         assert!(mistakes[0].ends_with(expected), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn tls_is_spoken_with_a_certificate_and_its_key_and_not_without_one_of_them() {
+    let read = |text: &str| load_text(&format!("[tls]\n{text}\n"), &[]);
+
+    let tls =
+        read("cert_file = c.pem\nkey_file = k.pem\nclient_ca_file = a.pem\nclient_cert = optional\nmin_version = 1.3");
+    let tls = tls.unwrap().api.tls.unwrap();
+    assert_eq!((tls.cert_file.to_str(), tls.key_file.to_str()), (Some("c.pem"), Some("k.pem")));
+    assert_eq!(tls.client_ca_file.as_deref(), Some(Path::new("a.pem")));
+    assert_eq!((tls.client_certificate, tls.version_min), (ClientCertificate::Optional, TlsVersion::V1_3));
+    assert_eq!(read("").unwrap().api.tls, None);
+
+    for (wrong, expected) in [
+        ("cert_file = c.pem", "[tls] key_file is empty, expected the file of the key that belongs to cert_file"),
+        ("key_file = k.pem", "[tls] cert_file is empty, expected the file of the certificate that belongs to key_file"),
+        (
+            "client_ca_file = a.pem",
+            "[tls] client_ca_file is `a.pem`, expected nothing while cert_file is empty: without TLS nobody shows a certificate",
+        ),
+        ("min_version = 1.1", "[tls] min_version is `1.1`, expected one of 1.2, 1.3"),
+        (
+            "cert_file = c.pem\nkey_file = k.pem\nclient_ca_file = a.pem\n[cluster]\nkey = 0123456789abcdef",
+            "[tls] client_cert is `required`, expected optional while [cluster] key is set: other nodes show that key, and no certificate",
+        ),
+    ] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes.len() == 1 && mistakes[0].ends_with(expected), "{mistakes:?}");
     }
 }

@@ -7,6 +7,7 @@
 
 mod alarms;
 mod attempt;
+mod authorities;
 mod body;
 mod callbacks;
 mod cancel;
@@ -30,6 +31,7 @@ mod settings;
 mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
+pub use self::authorities::{AuthoritiesError, authorities};
 pub use self::elsewhere::EndsElsewhere;
 pub use self::guard::{Lookup, SystemLookup};
 pub use self::handle::{

@@ -17,6 +17,7 @@ mod request;
 mod request_read;
 mod schedule;
 mod shard;
+mod strict_json;
 mod targets;
 mod task;
 mod template;

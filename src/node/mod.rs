@@ -102,8 +102,8 @@ impl Node {
             Some(_) => None,
         };
         let api = Api::new(&settings.api);
-        let server = Server::start(api.clone(), &settings.api)?;
-        info!(address:% = server.address(), store:% = store_name(&settings); "listening");
+        let server = Server::start(api.clone(), &settings.api, &clock)?;
+        info!(address:% = server.address(), scheme = server.scheme(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
         let (tenure, agreement) = match home {
             Some(_) => (Tenure::shared(clock.clone()), Agreement::shared(settings.sharing.ttl)),
@@ -137,7 +137,7 @@ impl Node {
         let keeper = match home {
             None => None,
             Some(home) => {
-                let url = joining::advertised(&settings.sharing, server.address())?;
+                let url = joining::advertised(&settings.sharing, server.scheme(), server.address())?;
                 let (store, catalog, tenure) = (store.clone(), catalog.clone(), tenure.clone());
                 let (clock, ttl, engine) = (clock.clone(), settings.sharing.ttl, for_engine);
                 let timeout = settings.elasticsearch.as_ref().map_or(Duration::ZERO, |cluster| cluster.timeout);

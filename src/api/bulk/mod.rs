@@ -28,6 +28,7 @@ use self::wish::Wish;
 use super::body::{self, BodyHead};
 use super::caller::Caller;
 use super::lines::{Line, Lines};
+use super::listener::connection;
 use super::ndjson::{self, CHUNK, Gone, NOT_READ_MAX, Outlet};
 use super::openapi::words::ZeroOrOne;
 use super::reply::{ApiError, into_reply};
@@ -52,9 +53,10 @@ pub(super) fn route(api: &Api) -> impl Filter<Extract = (Response,), Error = war
         .and(with(api))
         .and(warp::header::headers_cloned())
         .and(body::head())
+        .and(connection())
         .and(warp::body::stream())
-        .map(|api: Api, headers: HeaderMap, head, stream| {
-            let caller = Caller::of(&headers, api.settings.remote_user_header.as_ref());
+        .map(|api: Api, headers: HeaderMap, head, connection, stream| {
+            let caller = Caller::asking(&headers, api.settings.remote_user_header.as_ref(), &connection);
             into_reply(start(&api, caller, &head, stream))
         })
 }

@@ -23,7 +23,7 @@ pub(super) enum Wish {
 impl Wish {
     pub(super) fn read(line: &[u8], caller: &Caller, services: &Services) -> Result<Self, Misunderstood> {
         let members = understand(|mistakes| {
-            let members = Object::read_body(line, EXAMPLE, mistakes)?.into_members();
+            let members = Object::read_frame(line, EXAMPLE, mistakes)?.into_members();
             if members.len() != 1 {
                 mistakes.add("body", format_args!("has {} members, expected one, such as {EXAMPLE}", members.len()));
             }

@@ -24,8 +24,8 @@ const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of
 **Answers of the task endpoints** have the status 200 and tell in the envelope how it went: `{\"error\":0,…}`, or \
     `{\"error\":1,\"msg\":…}` with one line for each mistake.
 
-**Requests** may be compressed (`Content-Encoding: gzip`). A slash at the end of a path counts for nothing. A head of more \
-    than 64 KiB is answered 431, what is no HTTP 400, both without a body.
+**Requests** may be compressed (`Content-Encoding: gzip`). A slash at the end of a path counts for nothing. A head that \
+    is too large is answered 431, a URL that is too long 414, and what is no HTTP, or could be understood in two ways, 400.
 
 A page to try all this is served at `/docs`.";
 

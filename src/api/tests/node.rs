@@ -47,9 +47,9 @@ impl Node {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings { port: 0, remote_user_header: Some("x-user".parse().unwrap()), ..Settings::default() };
         let api = Api::new(&settings);
-        let server = Server::start(api.clone(), &settings).unwrap();
-        let base = format!("http://{}", server.address());
         let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), shared.beside());
+        let server = Server::start(api.clone(), &settings, &clock).unwrap();
+        let base = format!("http://{}", server.address());
         let (tenure, shared): (_, Arc<dyn Store>) = (Tenure::shared(clock.clone()), Arc::new(store.clone()));
         let journal = journal::start(shared.clone(), &journal::Settings::default(), None, tenure.clone());
         let means = dispatch::Means {

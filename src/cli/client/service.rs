@@ -6,11 +6,12 @@ use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode};
-use reqwest::{RequestBuilder, Response, redirect};
+use reqwest::{Certificate, RequestBuilder, Response, redirect};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
+use super::Ours;
 use super::address::Address;
 use crate::dispatch;
 use crate::observe::with_causes;
@@ -67,13 +68,14 @@ pub(in crate::cli) struct Service {
 
 impl Service {
     /// Nothing is connected yet.
-    pub(in crate::cli) fn at(address: Address) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn at(address: Address, ours: &Ours) -> anyhow::Result<Self> {
         // Only the first call of a process installs one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self::new(address).context("cannot build the HTTP client")
+        let trusted = ours.ca_file.as_deref().map(dispatch::authorities).transpose().context("--ca-file")?;
+        Self::new(address, &trusted.unwrap_or_default()).context("cannot build the HTTP client")
     }
 
-    fn new(address: Address) -> Result<Self, reqwest::Error> {
+    fn new(address: Address, trusted: &[Certificate]) -> Result<Self, reqwest::Error> {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("schedule-service/", env!("CARGO_PKG_VERSION")))
@@ -82,7 +84,8 @@ impl Service {
                 .pool_idle_timeout(IDLE_MAX)
                 .referer(false)
                 // Credentials go to the address that was named, nowhere else.
-                .redirect(redirect::Policy::none());
+                .redirect(redirect::Policy::none())
+                .tls_certs_merge(trusted.iter().cloned());
             if address.is_loopback() { builder.no_proxy() } else { builder }
         };
         Ok(Self { client: dispatch::build_client(builder)?, address })

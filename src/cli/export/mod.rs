@@ -9,9 +9,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use self::target::Target;
-use super::client::{Service, Typed, address};
+use super::client::{Ours, Service, Typed, address};
 use super::files::FileFormat;
-use crate::api;
 use crate::cli::progress::Progress;
 
 /// What to export, and where to.
@@ -33,8 +32,8 @@ pub(super) struct ExportArgs {
 }
 
 /// Exit code 1 when a task cannot be written in this format.
-pub(super) fn run(args: &ExportArgs, ours: &api::Settings, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let service = Service::at(address("--server", args.server.as_ref(), ours)?)?;
+pub(super) fn run(args: &ExportArgs, ours: &Ours, output: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let service = Service::at(address("--server", args.server.as_ref(), ours)?, ours)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(export(args, &service, output))
 }

@@ -127,6 +127,18 @@ fn what_would_grow_too_large_is_refused() {
     assert_eq!(filled("http://h/", None, &body), "the body is longer than 5074307 bytes with its templates filled in");
 }
 
+#[test]
+fn a_request_may_grow_up_to_its_limits() {
+    let grows = |header: Option<&str>, body: &str, by: usize| {
+        request("http://h/", header, body).filled_in(&values("", &"x".repeat("{{args}}".len() + by))).is_ok()
+    };
+
+    assert!(grows(Some("{{args}}"), "null", 16 * 1024));
+    assert!(!grows(Some("{{args}}"), "null", 16 * 1024 + 1));
+    assert!(grows(None, r#"["{{args}}"]"#, 4 * 1024 * 1024));
+    assert!(!grows(None, r#"["{{args}}"]"#, 4 * 1024 * 1024 + 1));
+}
+
 fn url_mistakes(url: &str) -> String {
     let mut mistakes = Mistakes::default();
     check_url(url, "url", &mut mistakes);

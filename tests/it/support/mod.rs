@@ -1,5 +1,6 @@
 //! What the tests stand on: a target that records, a service that is played, a node in a box, a process that can be killed.
 
+mod authority;
 mod cluster;
 mod double;
 pub(crate) mod elasticsearch;
@@ -9,6 +10,7 @@ mod process;
 mod proxy;
 mod target;
 
+pub(crate) use self::authority::{Authority, Issued, put};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::double::{Double, Reply, play_mirrored};
 pub(crate) use self::loaded::Loaded;

@@ -40,6 +40,11 @@ impl BoxedNode {
         Self { base: format!("http://{}", node.address()), node, folder }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.node.address()
+    }
+
     /// Drains, and gives the folder for the next one.
     pub(crate) async fn stop(self) -> TempDir {
         self.node.stop().await;
