@@ -1,10 +1,13 @@
 //! The accept loop: bounded connections, bounded time for heads, and a graceful end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{Api, Settings, openapi, routes};
+use super::{Api, Settings, gate, openapi, routes};
 
 /// How many connections may wait to be accepted before the system refuses further ones.
 const BACKLOG: i32 = 1_024;
@@ -86,7 +89,7 @@ async fn accept(listener: TcpListener, api: Api, settings: Settings, mut stopped
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, &api, &settings, &graceful);
+                let connection = connection(stream, peer.ip(), &api, &settings, &graceful);
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
                         debug!(peer:%; "a connection ended: {error}");
@@ -110,6 +113,7 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 fn connection(
     stream: TcpStream,
+    address: IpAddr,
     api: &Api,
     settings: &Settings,
     graceful: &GracefulShutdown,
@@ -119,7 +123,16 @@ fn connection(
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).max_buf_size(HEAD_MAX);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD_MAX as u32);
-    let service = TowerToHyperService::new(warp::service(routes(api.clone())));
+    let (api, served) = (api.clone(), TowerToHyperService::new(warp::service(routes(api.clone()))));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (admitted, served) = (gate::admit(&api, address, &mut request), served.clone());
+        async move {
+            match admitted {
+                Ok(()) => served.call(request).await,
+                Err(refused) => Ok(refused),
+            }
+        }
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     graceful.watch(connection)
 }

@@ -15,7 +15,7 @@ use clap::ArgAction;
 
 use self::origin::{FileTasks, Origin};
 use self::source::Source;
-use super::client::{Address, Service, Typed, address};
+use super::client::{Address, KeyArgs, Service, Typed, address};
 use super::files::Tasks;
 use super::{Format, UsageError};
 use crate::api;
@@ -45,6 +45,8 @@ pub(super) struct ImportArgs {
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 /// Exit code 1 when a task was not taken, or does not read back as it was put.
@@ -64,12 +66,12 @@ pub(super) fn run(
         return Err(UsageError(format!("--url and --to are the same service, {to}")).into());
     }
     let (name, origin) = match from {
-        Some(from) => (from.to_string(), Origin::Service(Source::new(Service::at(from)?))),
+        Some(from) => (from.to_string(), Origin::Service(Source::new(Service::at(from, None)?))),
         None => {
             let tasks = Tasks::read(&args.files, now);
             let name = format!("{} file{}", tasks.files, if tasks.files == 1 { "" } else { "s" });
             (name, Origin::Files(FileTasks::new(tasks.without_mistakes()?)))
         }
     };
-    takeover::run(args, (name, origin), to, ours.body_max, output)
+    takeover::run(args, (name, origin), (to, args.key.read()?), ours.body_max, output)
 }
