@@ -12,6 +12,7 @@
 //! - [`dispatch`]: may it go, and did it
 //! - [`journal`]: what happened
 //! - [`cluster`]: which node owns what
+//! - [`access`]: who may do what
 //! - [`store`]: keeps tasks, leases and the journal
 //! - [`observe`]: what is seen of the inside
 //! - [`clock`]: the only room that asks for the time
@@ -19,6 +20,7 @@
 //!
 //! `docs/ARCHITECTURE.md` tells the life of one fire.
 
+pub mod access;
 pub mod api;
 pub mod catalog;
 pub mod cli;

@@ -73,6 +73,11 @@ pub(super) fn unserved(method: &Method, allow: Option<&'static str>) -> Response
     allow.map_or_else(Refusal::not_found, Refusal::Method).into_reply(method)
 }
 
+/// The answer to what is refused before it comes here.
+pub(super) fn refused(method: &Method, error: ApiError) -> Response {
+    Refusal::from(error).into_reply(method)
+}
+
 async fn answer(services: Services, asked: Arc<Asked>) -> Response {
     let routed = match (asked.method.as_str(), asked.path.as_str()) {
         ("POST", "") => schedule(&services, &asked).await,
@@ -155,6 +160,8 @@ pub(super) struct OneShotView<'a> {
 }
 
 async fn schedule(services: &Services, asked: &Asked) -> Result<Response, Refusal> {
+    // Its name is made up, so no prefix could be meant for it.
+    asked.caller.check_all_tasks("scheduling a request")?;
     let fields = fields(asked.header("content-type"), &asked.body)?;
     let mut mistakes = Map::new();
     let instant = match asked.chosen {

@@ -151,7 +151,7 @@ enum Question {
 const EXAMPLE: &str = r#"{"cron_time":"0 30 2 * * *","time_zone":"Europe/Berlin","count":10}, {"identity":"backup"} or {"from":"2026-11-21T00:00:00Z","to":"2026-11-22T00:00:00Z"}"#;
 
 /// `/preview`: the next instants of a draft or of a task, or what fires within a window.
-pub(super) async fn preview(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn preview(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let (catalog, asked) = (services.catalog.clone(), services.clone());
     let read = apart(move || understand(|mistakes| question(&asked, &body, mistakes))).await?;
     let Parsed { value, warnings } = read?;
@@ -166,7 +166,7 @@ pub(super) async fn preview(services: Services, body: Bytes, _caller: Caller) ->
         Question::Window { window, limit, prefix, zone } => {
             let zone = zone.map(|zone| zone.name().to_owned());
             let (from, to) = (window.from.millis(), window.to.millis());
-            let coming = Coming { from, to, limit, prefix, zone };
+            let coming = Coming { from, to, limit, prefix, covered: caller.prefixes().to_texts(), zone };
             let told = gather(&services, &coming, ShardSet::ALL).await?;
             let (from, to) = (window.from.to_string(), window.to.to_string());
             Ok(reply::data(WindowView { from, to, forecast: ForecastView::of(told, limit) }))

@@ -1,5 +1,7 @@
 //! From results to status and envelope: the only place that knows both.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use log::error;
@@ -68,6 +70,15 @@ pub(super) enum ApiError {
     /// Another node owns the task, or will in a moment: nothing was done.
     #[error("another node owns this task")]
     Elsewhere,
+    /// A key is needed, or the one that was shown is not valid.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Who asks may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Too many wrong keys came from the same address.
+    #[error("{text}")]
+    TooManyTries { text: String, wait: Duration },
     /// Only nodes of this cluster may ask this.
     #[error("this is for nodes of this cluster: they show the [cluster] key, which is the same on all of them")]
     Stranger,
@@ -92,7 +103,9 @@ impl ApiError {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere => StatusCode::MISDIRECTED_REQUEST,
-            Self::Stranger => StatusCode::FORBIDDEN,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::Stranger => StatusCode::FORBIDDEN,
+            Self::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -226,6 +239,9 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             | ApiError::Unreadable(_)
             | ApiError::Encoding(_)
             | ApiError::Elsewhere
+            | ApiError::Unauthorized(_)
+            | ApiError::Forbidden(_)
+            | ApiError::TooManyTries { .. }
             | ApiError::Stranger
             | ApiError::NotFound => {}
         }

@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use warp::reply::Response;
 
 use super::caller::Caller;
-use super::parts::{Page, Question, Scan, gather, is_of, page, scan, shards_of};
+use super::parts::{Page, Question, Scan, covered, gather, is_of, page, scan, shards_of};
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
 use super::wire::{self, Parsed};
@@ -50,8 +50,10 @@ pub(super) async fn get(services: Services, body: Bytes, _caller: Caller) -> Res
     }
 }
 
-pub(super) async fn lists(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
-    let (identities, details) = wire::tasks(&body)?.value;
+pub(super) async fn lists(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    let (mut identities, details) = wire::tasks(&body)?.value;
+    // As if they were not there.
+    identities.retain(|identity| caller.prefixes().cover(identity));
     let views = Views { identities: identities.iter().map(|identity| identity.as_str().to_owned()).collect(), details };
     let shards = shards_of(identities.iter().map(Identity::as_str));
     let answers = gather(&services, &views, shards).await?;
@@ -105,8 +107,8 @@ impl Question for Views {
     }
 }
 
-pub(super) async fn all(services: Services, _body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
-    let (mut names, mut question) = (Vec::new(), Names { after: None });
+pub(super) async fn all(services: Services, _body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    let (mut names, mut question) = (Vec::new(), Names { covered: caller.prefixes().to_texts(), after: None });
     loop {
         let Page { items, through } = page(&services, &question).await?;
         names.extend(items.into_iter().map(|(name, ())| name));
@@ -120,6 +122,9 @@ pub(super) async fn all(services: Services, _body: Bytes, _caller: Caller) -> Re
 /// The names of all tasks, a page of them.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Names {
+    /// The tasks that the caller knows of.
+    #[serde(default)]
+    covered: Vec<String>,
     after: Option<String>,
 }
 
@@ -129,7 +134,8 @@ impl Question for Names {
 
     async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Self::Answer, ApiError> {
         let mut items = Vec::new();
-        let place = Scan { shards, prefix: "", after: self.after.as_deref(), tasks_max: NAMES_AT_ONCE };
+        let (covered, after) = (covered(&self.covered)?, self.after.as_deref());
+        let place = Scan { shards, prefix: "", covered, after, tasks_max: NAMES_AT_ONCE };
         let through = scan(services, place, |revision| {
             items.push((revision.task.identity.as_str().to_owned(), ()));
             true

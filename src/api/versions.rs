@@ -42,7 +42,8 @@ pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = wa
 fn place(_services: &Services, asked: &mut Asked) -> Belongs {
     match named(&asked.path) {
         Ok((identity, true)) => Belongs::Change(identity),
-        Ok((_, false)) | Err(_) => Belongs::Anywhere,
+        Ok((identity, false)) => Belongs::Stored(identity),
+        Err(_) => Belongs::Anywhere,
     }
 }
 

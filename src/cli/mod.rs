@@ -7,6 +7,7 @@ mod cluster;
 mod export;
 mod files;
 mod import;
+mod key;
 mod migrate;
 mod next;
 mod progress;
@@ -75,6 +76,8 @@ enum Verb {
     Migrate(migrate::MigrateArgs),
     /// Show the nodes that share a store, or have one give its shards to the others
     Cluster(cluster::ClusterArgs),
+    /// Make, show, rotate or revoke the keys of a running service
+    Key(key::KeyCommand),
 }
 
 /// How a command reports.
@@ -107,6 +110,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &ours()?, &mut output)),
         Some(Verb::Import(args)) => import::run(&args, &ours()?, SystemClock.now(), &mut output),
         Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &ours()?, &mut output)),
+        Some(Verb::Key(args)) => key::run(&args, &ours()?, &mut output),
         Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;

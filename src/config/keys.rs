@@ -314,6 +314,27 @@ pub const KEYS: &[Key] = &[
         "Copies that must be there before a write is tried: a number, or all",
     ),
     key(
+        "access",
+        "admin_key",
+        "",
+        Kind::Secret,
+        "Key that opens everything, 32 characters or more: for the first keys; empty: none",
+    ),
+    key(
+        "access",
+        "allow_anonymous",
+        "false",
+        Kind::Word(&["true", "false"]),
+        "true: who shows no key may do everything, wherever the service listens and whatever keys there are",
+    ),
+    key(
+        "access",
+        "failed_tries_per_min",
+        "30",
+        number(1, 1_000_000),
+        "Wrong keys that an address may show in a minute; further ones: 429",
+    ),
+    key(
         "cluster",
         "advertise_url",
         "",

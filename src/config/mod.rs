@@ -3,6 +3,7 @@
 //! A file in INI form, then the environment (`SCHEDULE__SERVER__PORT=3001`), then checks: each mistake names section,
 //! key, value, what was expected, and where it came from.
 
+mod access;
 mod elasticsearch;
 mod keys;
 mod lines;

@@ -11,6 +11,7 @@ use super::keys::{KEYS, Key, Kind};
 use super::mistakes::shown;
 use super::sharing::Sharing;
 use super::source::Values;
+use crate::access;
 use crate::api;
 use crate::dispatch;
 use crate::engine;
@@ -32,6 +33,8 @@ pub struct StoreSettings {
 pub struct NodeSettings {
     /// Of the API.
     pub api: api::Settings,
+    /// Of who may ask for what.
+    pub access: access::Settings,
     /// Of the engine.
     pub engine: engine::Settings,
     /// Of dispatch.
@@ -66,6 +69,7 @@ impl NodeSettings {
         reader.check_nodes_get_in(api.tls.as_ref(), sharing.key.is_some());
         Self {
             api,
+            access: reader.access(),
             engine: engine::Settings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),

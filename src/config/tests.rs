@@ -65,10 +65,27 @@ fn the_defaults_are_those_of_the_rooms() {
     let settings = NodeSettings::default();
 
     assert_eq!(settings.api, crate::api::Settings::default());
+    assert_eq!(settings.access, crate::access::Settings::default());
     assert_eq!(settings.engine, crate::engine::Settings::default());
     assert_eq!(settings.dispatch, crate::dispatch::Settings::default());
     assert_eq!(settings.journal, crate::journal::Settings::default());
     assert_eq!(settings.log, crate::observe::Settings::default());
+}
+
+#[test]
+fn an_admin_key_is_long_enough_or_a_mistake_and_is_never_shown() {
+    let read = |key: &str| load_text(&format!("[access]\nadmin_key = {key}\n"), &[]);
+    let key = "0123456789abcdef0123456789abcdef";
+
+    let settings = read(key).unwrap();
+
+    assert!(settings.access.admin_key.unwrap().is(&crate::access::SecretHash::of(key.as_bytes())));
+    assert!(!format!("{settings:?}").contains("0123456789"), "{settings:?}");
+    for wrong in [&key[1..], "0123456789abcdef 0123456789abcdef"] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes[0].contains("[access] admin_key is set, expected 32 to 1024"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("0123"), "{mistakes:?}");
+    }
 }
 
 #[test]

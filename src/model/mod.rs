@@ -12,6 +12,7 @@ mod nearest;
 pub mod object;
 mod options;
 mod pause;
+mod prefixes;
 mod record;
 mod request;
 mod request_read;
@@ -35,6 +36,7 @@ pub use self::options::{
     parse_retry_after,
 };
 pub use self::pause::{Lifted, Pause, PauseScope, Pauses};
+pub use self::prefixes::{Prefixes, PrefixesError};
 pub use self::record::{Record, RecordId, RecordKind, RunState, Settled, Stretch};
 pub use self::request::{Header, JsonText, MASK, Request, RequestError, TargetUrl};
 pub use self::schedule::{Exclude, Schedule, ScheduleError};

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use self::home::home;
 use self::joining::Joining;
 use self::waiting::{patiently, write_left_overs};
+use crate::access::Access;
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
@@ -27,10 +28,10 @@ use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
-use crate::store::Store;
 use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
 use crate::store::unfinished::{Place, Unfinished};
+use crate::store::{RegisterName, RegisterStore, Registered, Store};
 
 /// Serves until the process is asked to end, then drains.
 pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
@@ -86,6 +87,7 @@ pub struct Node {
     /// Among others; `None`: alone on the embedded store.
     keeper: Option<Keeper>,
     peers: Peers,
+    access: Access,
     shutdown_grace: Duration,
 }
 
@@ -97,14 +99,25 @@ impl Node {
         let _ = rustls::crypto::ring::default_provider().install_default();
         check_whole(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let access = Access::new(&settings.access, settings.api.host, clock.clone());
         let embedded = match settings.elasticsearch {
             None => Some(Embedded::open(&settings.store.path)?),
             Some(_) => None,
         };
-        let api = Api::new(&settings.api);
+        if let Some(embedded) = &embedded {
+            // Before a port is bound.
+            let stored = embedded.register(RegisterName::Keys).await.context(NO_KEYS)?;
+            check_access(&access, stored, &settings)?;
+        }
+        let api = Api::new(&settings.api, access.clone());
         let server = Server::start(api.clone(), &settings.api, &clock)?;
         info!(address:% = server.address(), scheme = server.scheme(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
+        if home.is_some() {
+            let stored = patiently(&api, NO_KEYS, || store.register(RegisterName::Keys)).await?;
+            check_access(&access, stored, &settings)?;
+        }
+        access.keep(store.clone(), home.is_some());
         let (tenure, agreement) = match home {
             Some(_) => (Tenure::shared(clock.clone()), Agreement::shared(settings.sharing.ttl)),
             None => (Tenure::alone(clock.clone()), Agreement::alone()),
@@ -163,6 +176,7 @@ impl Node {
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
             targets: settings.dispatch.targets.clone(),
+            access: access.clone(),
         });
         let planner = Planner::start(recurring::jobs(recurring::Means {
             catalog: catalog.clone(),
@@ -180,7 +194,20 @@ impl Node {
         }
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
-        Ok(Self { api, server, planner, engine, dispatch, journal, store, tenure, keeper, peers, shutdown_grace })
+        Ok(Self {
+            api,
+            server,
+            planner,
+            engine,
+            dispatch,
+            journal,
+            store,
+            tenure,
+            keeper,
+            peers,
+            access,
+            shutdown_grace,
+        })
     }
 
     /// Where it listens.
@@ -228,6 +255,7 @@ impl Node {
                 Err(_) => warn!("the leases were not released: the store takes too long"),
             }
         }
+        self.access.end().await;
         if let Err(error) = self.store.close().await {
             warn!("the store was not closed: {error}");
         }
@@ -290,6 +318,15 @@ fn dispatch(
     };
     let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
     Ok(dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window }))
+}
+
+/// What is told if the keys cannot be read.
+const NO_KEYS: &str = "cannot read the keys";
+
+/// A service that others reach is not opened to all of them by mistake.
+fn check_access(access: &Access, stored: Option<Registered>, settings: &NodeSettings) -> anyhow::Result<()> {
+    access.take(stored).context(NO_KEYS)?;
+    Ok(access.check_start(settings.api.host)?)
 }
 
 /// A store that a copy has not filled yet would pass for a whole one, with tasks missing.

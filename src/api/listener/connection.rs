@@ -4,8 +4,6 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use warp::Filter;
-
 /// The longest name in a client's certificate, in bytes. A client with a longer one is not let in.
 pub(super) const NAME_MAX: usize = 256;
 
@@ -20,7 +18,7 @@ pub(in crate::api) struct Connection {
 
 impl Connection {
     /// Of a request that came over no socket.
-    fn none() -> Self {
+    pub(in crate::api) fn none() -> Self {
         Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), client: None }
     }
 
@@ -51,11 +49,4 @@ impl fmt::Debug for ClientName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", &*self.0)
     }
-}
-
-/// The connection of a request.
-pub(in crate::api) fn connection()
--> impl Filter<Extract = (Connection,), Error = std::convert::Infallible> + Clone + use<> {
-    warp::ext::optional::<Connection>()
-        .map(|connection: Option<Connection>| connection.unwrap_or_else(Connection::none))
 }

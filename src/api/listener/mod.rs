@@ -9,13 +9,13 @@
 //! | `serving.rs` | one connection from its first byte to its end |
 //! | `activity.rs` | what goes on over a connection, and when it has to end: rules without a clock |
 //! | `wire.rs`, `pieces.rs` | note what is read and written, and what of an answer is taken |
-//! | `gate.rs` | what is refused before any route sees it |
+//! | `refusing.rs` | what is refused before any route sees it |
 
 mod activity;
 mod admission;
 mod connection;
-mod gate;
 mod pieces;
+mod refusing;
 mod server;
 mod serving;
 mod tls;
@@ -24,4 +24,4 @@ mod wire;
 pub use self::server::{Server, ServerError};
 pub use self::tls::{ClientCertificate, TlsError, TlsSettings, TlsVersion};
 
-pub(super) use self::connection::{Connection, connection};
+pub(super) use self::connection::{ClientName, Connection};

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use log::{debug, warn};
 use socket2::{Domain, Socket, Type};
@@ -16,7 +19,7 @@ use tokio::time::Instant;
 use super::admission::{Admission, Refusals};
 use super::serving::{Means, serve};
 use super::tls::{self, TlsError};
-use crate::api::{Api, Settings, openapi, routes};
+use crate::api::{Api, Settings, gate, openapi, routes};
 use crate::clock::Clock;
 
 /// How many connections may wait to be accepted before the system refuses further ones.
@@ -104,7 +107,16 @@ async fn accept(
     let (go_down, going_down) = watch::channel(false);
     // Every connection holds one end of it: when all have gone, it says so.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
-    let routes = TowerToHyperService::new(warp::service(routes(api)));
+    let served = TowerToHyperService::new(warp::service(routes(api.clone())));
+    let routes = service_fn(move |mut request: Request<Incoming>| {
+        let (admitted, served) = (gate::admit(&api, &mut request), served.clone());
+        async move {
+            match admitted {
+                Ok(()) => served.call(request).await,
+                Err(refused) => Ok(refused),
+            }
+        }
+    });
     let means = Means { routes, settings: Arc::new(settings), tls, going_down };
     let mut refusals = Refusals::default();
     let grace = loop {

@@ -25,7 +25,7 @@ use super::activity::{Activity, Patience, UnderWay, Verdict};
 use super::connection::{ClientName, Connection};
 use super::pieces::Pieces;
 use super::wire::{WatchedWire, Wire};
-use super::{gate, tls};
+use super::{refusing, tls};
 use crate::api::Settings;
 use crate::api::reply::into_reply;
 
@@ -163,7 +163,7 @@ where
         let Connection { address, .. } = self.connection;
         let (method, path, client) = (request.method(), request.uri().path(), self.connection.client_name());
         debug!(address:%, client, method:%, path; "asked");
-        if let Err(error) = gate::check(&request, &self.settings) {
+        if let Err(error) = refusing::check(&request, &self.settings) {
             let version = request.version();
             let mut reply = into_reply(Err(error));
             if version < Version::HTTP_2 {

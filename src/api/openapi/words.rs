@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 
+use crate::access::Role;
 use crate::cluster::Reason;
 use crate::model::cron::CronExpr;
 use crate::model::{NAME_LEN_MAX, RecordKind, TargetUrl, Trigger};
@@ -187,6 +188,18 @@ words! {
 
     /// Seconds.
     Seconds = at_least(0);
+
+    /// How a key is sent.
+    Challenge = ObjectBuilder::new().schema_type(Type::String);
+
+    /// What may be done. `admin` holds `write`, which holds `operate`, which holds `read`.
+    RoleWord = one_of(Role::ALL.map(Role::as_str));
+
+    /// The id of a key. It is no secret.
+    KeyId = any_text().format(format("key-id")).examples(["0123456789abcdef"]);
+
+    /// Whether a key opens anything.
+    KeyStanding = one_of(["valid", "expired", "revoked"]);
 }
 
 /// A request that is not done, and why.

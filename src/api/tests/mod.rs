@@ -1,5 +1,6 @@
 //! No body makes the readers panic, and whatever they refuse is told in lines with a place.
 
+mod access;
 mod broken;
 mod node;
 mod nodes;

@@ -15,7 +15,7 @@ use clap::ArgAction;
 
 use self::origin::{FileTasks, Origin};
 use self::source::Source;
-use super::client::{Address, Ours, Service, Typed, address};
+use super::client::{Address, KeyArgs, Ours, Service, Typed, address};
 use super::files::Tasks;
 use super::{Format, UsageError};
 use crate::model::Timestamp;
@@ -44,6 +44,8 @@ pub(super) struct ImportArgs {
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 /// Exit code 1 when a task was not taken, or does not read back as it was put.
@@ -58,12 +60,12 @@ pub(super) fn run(args: &ImportArgs, ours: &Ours, now: Timestamp, output: &mut i
         return Err(UsageError(format!("--url and --to are the same service, {to}")).into());
     }
     let (name, origin) = match from {
-        Some(from) => (from.to_string(), Origin::Service(Source::new(Service::at(from, ours)?))),
+        Some(from) => (from.to_string(), Origin::Service(Source::new(Service::at(from, ours, None)?))),
         None => {
             let tasks = Tasks::read(&args.files, now);
             let name = format!("{} file{}", tasks.files, if tasks.files == 1 { "" } else { "s" });
             (name, Origin::Files(FileTasks::new(tasks.without_mistakes()?)))
         }
     };
-    takeover::run(args, (name, origin), to, ours, output)
+    takeover::run(args, (name, origin), (to, args.key.read()?), ours, output)
 }
