@@ -22,6 +22,7 @@ mod overlap;
 mod request;
 mod run_loop;
 mod runs;
+mod scrub;
 mod sender;
 mod settings;
 mod steps;
@@ -32,7 +33,7 @@ pub use self::handle::{
     Activity, AskRefused, Broken, Cancelled, Dispatch, DispatchStopped, Drained, LetGo, Letting, Patience,
     PlaceForRuns, Reserved, Scope, TakenBack,
 };
-pub use self::request::OutgoingRequest;
+pub use self::request::{OutgoingRequest, Unsendable};
 pub use self::run_loop::{Means, start};
 pub use self::settings::Settings;
 
