@@ -1,18 +1,20 @@
 //! `/export`: all tasks as they would be put again, one in a line.
 
 use bytes::{BufMut, BytesMut};
+use http::HeaderMap;
 use log::warn;
 use serde::{Deserialize, Serialize};
 use warp::Filter;
 use warp::reply::Response;
 
+use super::caller::Caller;
 use super::ndjson::{self, CHUNK, Gone, Outlet};
 use super::parts::{Page, Question, Scan, page, scan};
 use super::reply::{ApiError, into_reply};
 use super::uri::{self, Query};
 use super::view::TaskView;
 use super::{Api, Services, with};
-use crate::model::{Revision, ShardSet};
+use crate::model::{Masking, Revision, ShardSet};
 
 /// How many tasks are taken from a node at once, and how many bytes of them. Each is as it is at that moment.
 const TASKS_AT_ONCE: usize = 500;
@@ -21,19 +23,24 @@ const BYTES_AT_ONCE: usize = 2 * 1024 * 1024;
 /// The route of this file.
 pub(super) fn route(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let path = warp::path("export").and(warp::path::end()).and(warp::get());
-    path.and(with(api)).and(uri::query()).map(|api: Api, query: String| into_reply(start(&api, &query)))
+    let start = |api: Api, query: String, headers: HeaderMap| {
+        let caller = Caller::of(&headers, api.settings.remote_user_header.as_ref());
+        into_reply(start(&api, &query, &caller))
+    };
+    path.and(with(api)).and(uri::query()).and(warp::header::headers_cloned()).map(start)
 }
 
-fn start(api: &Api, query: &str) -> Result<Response, ApiError> {
+fn start(api: &Api, query: &str, caller: &Caller) -> Result<Response, ApiError> {
     let services = api.services()?;
     let places = [api.place()?, api.bulk_place()?];
     let query = Query::read(query, &["identity", "revisions", "format"])?;
     query.word("format", &["ndjson"])?;
     let has_revisions = query.word("revisions", &["true", "false"])? == Some("true");
     let prefix = query.get("identity").unwrap_or_default().to_owned();
+    let has_credentials = caller.sees_credentials();
     let (outlet, reply) = ndjson::open();
     tokio::spawn(async move {
-        match write(&services, Lines { prefix, has_revisions, after: None }, &outlet).await {
+        match write(&services, Lines { prefix, has_revisions, has_credentials, after: None }, &outlet).await {
             Ok(()) => outlet.end().await,
             Err(Broken::Gone) => {}
             Err(Broken::Failed(error)) => warn!("an export broke off: {error}"),
@@ -88,6 +95,8 @@ impl From<ApiError> for Broken {
 pub(super) struct Lines {
     prefix: String,
     has_revisions: bool,
+    /// Whether whoever asks sees credentials.
+    has_credentials: bool,
     after: Option<String>,
 }
 
@@ -99,7 +108,7 @@ impl Question for Lines {
         let (mut items, mut size) = (Vec::new(), 0);
         let (prefix, after) = (self.prefix.as_str(), self.after.as_deref());
         let through = scan(services, Scan { shards, prefix, after, tasks_max: TASKS_AT_ONCE }, |revision| {
-            let line = line(revision, self.has_revisions);
+            let line = line(revision, self.has_revisions, services.mask(self.has_credentials));
             size += line.len();
             items.push((revision.task.identity.as_str().to_owned(), line));
             size < BYTES_AT_ONCE
@@ -109,7 +118,7 @@ impl Question for Lines {
     }
 }
 
-fn line(revision: &Revision, has_revisions: bool) -> String {
-    let view = TaskView::for_put(&revision.task, revision.enabled, has_revisions.then_some(revision.number));
+fn line(revision: &Revision, has_revisions: bool, mask: Option<&Masking>) -> String {
+    let view = TaskView::for_put(&revision.task, revision.enabled, has_revisions.then_some(revision.number), mask);
     serde_json::to_string(&view).expect("a task can be written as JSON")
 }

@@ -28,6 +28,7 @@ mod preview;
 mod problem;
 mod reply;
 mod routing;
+mod secrets;
 mod server;
 mod settings;
 mod tasks;
@@ -51,11 +52,13 @@ use warp::reply::Response;
 use self::asked::post;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
+use self::wire_put::Terms;
 use crate::catalog::Catalog;
 use crate::cluster::{Keeper, Peers};
 use crate::engine::Engine;
 use crate::journal::Journal;
-use crate::model::TimeZone;
+use crate::model::{Masking, TimeZone};
+use crate::secrets::Secrets;
 use crate::store::Store;
 
 pub use self::draft::{Draft, check_put, read_draft};
@@ -83,6 +86,26 @@ pub struct Services {
     pub default_time_zone: TimeZone,
     /// Which node owns what, and how the others are asked.
     pub peers: Peers,
+    /// What requests are filled in with.
+    pub secrets: Secrets,
+}
+
+impl Services {
+    /// Which headers carry credentials.
+    fn masking(&self) -> &Masking {
+        self.journal.masking()
+    }
+
+    /// By what credentials are masked for somebody who sees them or does not.
+    fn mask(&self, sees_credentials: bool) -> Option<&Masking> {
+        (!sees_credentials).then(|| self.masking())
+    }
+
+    /// What puts are read by.
+    fn terms(&self) -> Terms {
+        let secrets = Some(self.secrets.clone());
+        Terms { now: self.catalog.now(), masking: self.masking().clone(), secrets }
+    }
 }
 
 /// The state of the API. Requests that need [`Services`] are answered 503 until [`Api::open`].
@@ -197,7 +220,8 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .or(post(warp::path("preview"), &api, preview::place_of_preview, preview::preview))
         .unify();
     let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
-    let runs = runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify();
+    let runs =
+        runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify().or(secrets::routes(&api)).unify();
     let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
     let served = ours.or(health).unify().or(docs::routes()).unify();
     let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));

@@ -23,7 +23,7 @@ const LISTS_ANSWER_MAX: usize = 64 * 1024 * 1024;
 const NAMES_AT_ONCE: usize = 20_000;
 
 pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let Parsed { value, warnings } = wire_put::put(&body, services.catalog.now())?;
+    let Parsed { value, warnings } = wire_put::put(&body, &services.terms())?;
     // Who does not know of revisions gets the answer that it knows.
     let is_conditional = value.revision.is_some();
     let revision = services.catalog.put(Put { by: Some(caller.shared()), ..value }).await?;
@@ -40,20 +40,23 @@ pub(super) async fn running(services: Services, body: Bytes, caller: Caller) -> 
     Ok(reply::done(&[]))
 }
 
-pub(super) async fn get(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn get(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let (identity, details) = wire::task(&body)?.value;
     match services.catalog.get(&identity) {
         Some(revision) => {
             let dates = dates(&services, &revision).await?;
-            Ok(reply::data(TaskView::for_client(&revision, &dates, details)))
+            let mask = services.mask(caller.sees_credentials());
+            Ok(reply::data(TaskView::for_client(&revision, &dates, details, mask)))
         }
         None => Ok(reply::data(())),
     }
 }
 
-pub(super) async fn lists(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn lists(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let (identities, details) = wire::tasks(&body)?.value;
-    let views = Views { identities: identities.iter().map(|identity| identity.as_str().to_owned()).collect(), details };
+    let has_credentials = caller.sees_credentials();
+    let names = identities.iter().map(|identity| identity.as_str().to_owned()).collect();
+    let views = Views { identities: names, details, has_credentials };
     let shards = shards_of(identities.iter().map(Identity::as_str));
     let answers = gather(&services, &views, shards).await?;
     let too_large = || {
@@ -76,6 +79,8 @@ pub(super) async fn lists(services: Services, body: Bytes, _caller: Caller) -> R
 pub(super) struct Views {
     identities: BTreeSet<String>,
     details: bool,
+    /// Whether whoever asks sees credentials.
+    has_credentials: bool,
 }
 
 impl Question for Views {
@@ -89,7 +94,7 @@ impl Question for Views {
             let identity = Identity::parse(name).map_err(|error| ApiError::Unreadable(error.to_string()))?;
             let Some(revision) = services.catalog.get(&identity) else { continue };
             let dates = dates(services, &revision).await?;
-            let view = TaskView::for_client(&revision, &dates, self.details);
+            let view = TaskView::for_client(&revision, &dates, self.details, services.mask(self.has_credentials));
             let task: Box<RawValue> = to_raw_value(&view).expect("a task can be written as JSON");
             size += task.get().len();
             if size > LISTS_ANSWER_MAX {

@@ -10,6 +10,7 @@ mod import;
 mod migrate;
 mod next;
 mod progress;
+mod secret;
 mod serve;
 mod task;
 mod verify;
@@ -71,6 +72,8 @@ enum Verb {
     Migrate(migrate::MigrateArgs),
     /// Show the nodes that share a store, or have one give its shards to the others
     Cluster(cluster::ClusterArgs),
+    /// Keep secrets in the store of a running service, or make a key to encrypt them by
+    Secret(secret::SecretArgs),
 }
 
 /// How a command reports.
@@ -102,6 +105,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &load(file)?.api, &mut output)),
         Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
         Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &load(file)?.api, &mut output)),
+        Some(Verb::Secret(args)) => or_seen_enough(secret::run(&args, || Ok(load(file)?.api), &mut output)),
         Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;

@@ -8,6 +8,7 @@ mod keys;
 mod lines;
 mod mistakes;
 mod node_settings;
+mod secrets;
 mod sharing;
 mod source;
 

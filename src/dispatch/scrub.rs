@@ -210,7 +210,8 @@ impl Scrubbing {
     fn found(&self, decided: usize) -> Vec<(usize, usize)> {
         let places = |text: &Zeroizing<Vec<u8>>| {
             let len = text.len();
-            let starts = Finder::new(&text[..]).find_iter(&self.held).take_while(|start| *start < decided);
+            let finder = Finder::new(&text[..]);
+            let starts = finder.find_iter(&self.held).take_while(|start| *start < decided);
             starts.map(|start| (start, start + len)).collect::<Vec<_>>()
         };
         let mut found: Vec<(usize, usize)> = self.forms.texts.iter().flat_map(places).collect();

@@ -2,13 +2,12 @@
 
 use serde_json::value::RawValue;
 
-
 use super::object::{Mistake, Mistakes, Object};
 use super::{Callback, EntryOptions, Header, JsonText, MASK, Masking, Occasion, Request, TargetUrl, Task};
 
-const NOTHING_TO_KEEP: &str = "is the mask of a credential, and none is stored that could be kept: give the credential itself";
-const OF_ANOTHER: &str =
-    "has the mask of a password, and the URL that is stored has no password of this user on this server: give the password itself";
+const NOTHING_TO_KEEP: &str =
+    "is the mask of a credential, and none is stored that could be kept: give the credential itself";
+const OF_ANOTHER: &str = "has the mask of a password, and the URL that is stored has no password of this user on this server: give the password itself";
 
 impl Task {
     /// Puts what is stored in the places of credentials where a client has sent the mask back. What is told are the places for which
@@ -75,13 +74,7 @@ fn quoted(text: &str) -> String {
 
 impl Request {
     /// Whether anything was put in place of a mask.
-    fn keep_masked(
-        &mut self,
-        stored: Option<&Self>,
-        masking: &Masking,
-        path: &str,
-        unkept: &mut Vec<Mistake>,
-    ) -> bool {
+    fn keep_masked(&mut self, stored: Option<&Self>, masking: &Masking, path: &str, unkept: &mut Vec<Mistake>) -> bool {
         let mut has_changed = false;
         if self.url.has_masked_password() {
             match stored.and_then(|stored| self.url.with_password_of(&stored.url)) {
@@ -159,7 +152,8 @@ mod tests {
     #[test]
     fn the_mask_keeps_what_is_stored_and_other_values_replace_it() {
         let stored = task(request("http://u:pw@h/a", &[("Authorization", "Bearer 1"), ("X-Key", "2")]), None);
-        let mut put = task(request("http://u:***@h/b", &[("authorization", "***"), ("X-Key", "3"), ("X-A", "***")]), None);
+        let mut put =
+            task(request("http://u:***@h/b", &[("authorization", "***"), ("X-Key", "3"), ("X-A", "***")]), None);
 
         assert_eq!(put.keep_masked(Some(&stored), &Masking::default()), []);
 
@@ -171,7 +165,10 @@ mod tests {
     fn a_mask_for_which_nothing_is_stored_is_a_mistake() {
         let masked = || task(request("http://u:***@h/", &[("Cookie", "***")]), None);
 
-        assert_eq!(told(&masked().keep_masked(None, &Masking::default())), ["entries.e.url", "entries.e.headers.Cookie"]);
+        assert_eq!(
+            told(&masked().keep_masked(None, &Masking::default())),
+            ["entries.e.url", "entries.e.headers.Cookie"]
+        );
         let stored = task(request("http://u@h/", &[("X-Cookie", "1")]), None);
         assert_eq!(masked().keep_masked(Some(&stored), &Masking::default()).len(), 2);
     }
@@ -187,11 +184,14 @@ mod tests {
     #[test]
     fn the_credentials_of_callbacks_are_kept_in_what_is_sent_and_in_what_is_stored() {
         let callback = |secret: &str| {
-            format!(r#"{{"every":"run","headers":{{"X-Key":"{secret}","A":"é"}},"url":"http://u:{secret}@h/","body":1.50}}"#)
+            format!(
+                r#"{{"every":"run","headers":{{"X-Key":"{secret}","A":"é"}},"url":"http://u:{secret}@h/","body":1.50}}"#
+            )
         };
         let plain = || request("http://h/", &[]);
         let (stored, mut put) = (task(plain(), Some(&callback("s\\\"1"))), task(plain(), Some(&callback("***"))));
-        let missing = task(plain(), Some(&callback("***"))).keep_masked(Some(&task(plain(), None)), &Masking::default());
+        let missing =
+            task(plain(), Some(&callback("***"))).keep_masked(Some(&task(plain(), None)), &Masking::default());
 
         assert_eq!(put.keep_masked(Some(&stored), &Masking::default()), []);
 

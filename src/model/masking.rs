@@ -60,7 +60,9 @@ mod tests {
         for reference in ["${secret:a}", "Bearer ${secret:a}", "basic ${secret:a-b.c}"] {
             assert_eq!(shown("Authorization", reference), reference);
         }
-        for mixed in ["${secret:a}x", "key ${secret:a}", "${secret:a}${secret:b}", "Bearer abc${secret:a}", "${secret:}"] {
+        for mixed in
+            ["${secret:a}x", "key ${secret:a}", "${secret:a}${secret:b}", "Bearer abc${secret:a}", "${secret:}"]
+        {
             assert_eq!(shown("Authorization", mixed), MASK, "{mixed}");
         }
     }

@@ -280,7 +280,9 @@ mod tests {
         assert_eq!(masked("http:\\\\ann:secret@h\\x"), "http:\\\\ann:***@h\\x");
         assert_eq!(masked("http:ann:secret@h"), "http:ann:***@h");
         assert_eq!(masked("http://:secret@h"), "http://:***@h");
-        for plain in ["http://u:${secret:a}@h/", "http://h:80/a:b@c", "http://ann@h/", "http://h?u:p@x", "http://h#u:p@x"] {
+        for plain in
+            ["http://u:${secret:a}@h/", "http://h:80/a:b@c", "http://ann@h/", "http://h?u:p@x", "http://h#u:p@x"]
+        {
             assert_eq!(masked(plain), plain);
         }
     }

@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 use self::in_url::{encoded, fill_url};
 use self::parts::{Part, SECRET, Slot, fill, has_slots, parts, secrets};
 use super::object::Mistakes;
-use super::{Header, JsonText, Request, RequestError, RunId, SecretName, SecretNameError, SecretTexts, Timestamp, nearest_name};
+use super::{
+    Header, JsonText, Request, RequestError, RunId, SecretName, SecretNameError, SecretTexts, Timestamp, nearest_name,
+};
 
 pub(super) use self::in_url::check_url;
 pub(super) use self::parts::is_reference;
@@ -210,7 +212,7 @@ impl StringKind {
 
     /// Of a string whose templates are not filled in: who asks for a run chooses values, never how they are sent.
     fn of(string: &str) -> Self {
-        let value = |slot| if slot == Slot::Value(Name::Attempt) { "1" } else { "x" };
+        let value = |slot: Slot<'_>| if slot == Slot::Value(Name::Attempt) { "1" } else { "x" };
         match fill(string, usize::MAX, |slot| value(slot).into()) {
             Some(text) if serde_json::from_str::<&RawValue>(&text).is_ok() => Self::Json,
             Some(text) if is_form(&text) => Self::Form,

@@ -27,6 +27,7 @@ use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
+use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
@@ -97,6 +98,7 @@ impl Node {
         let _ = rustls::crypto::ring::default_provider().install_default();
         check_whole(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let secrets = Secrets::open(&settings.secrets, clock.clone())?;
         let embedded = match settings.elasticsearch {
             None => Some(Embedded::open(&settings.store.path)?),
             Some(_) => None,
@@ -105,6 +107,9 @@ impl Node {
         let server = Server::start(api.clone(), &settings.api)?;
         info!(address:% = server.address(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
+        let is_shared = home.is_some();
+        let follow = || secrets.follow(store.clone(), is_shared);
+        patiently(&api, "cannot read the secrets of the store", follow).await?;
         let (tenure, agreement) = match home {
             Some(_) => (Tenure::shared(clock.clone()), Agreement::shared(settings.sharing.ttl)),
             None => (Tenure::alone(clock.clone()), Agreement::alone()),
@@ -112,7 +117,7 @@ impl Node {
         let for_engine = engine::Settings { pause_reach: agreement.reach(), ..settings.engine };
 
         let journal = journal::start(store.clone(), &settings.journal, spill);
-        let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure)?;
+        let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure, &secrets)?;
         write_left_overs(&journal, &api).await?;
         // Among others a node begins with nothing, and takes what is dealt to it.
         let shards = if home.is_some() { ShardSet::EMPTY } else { ShardSet::ALL };
@@ -162,6 +167,7 @@ impl Node {
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
+            secrets,
         });
         let planner = Planner::start(recurring::jobs(recurring::Means {
             catalog: catalog.clone(),
@@ -277,6 +283,7 @@ fn dispatch(
     journal: &Journal,
     clock: &Arc<dyn Clock>,
     tenure: &Tenure,
+    secrets: &Secrets,
 ) -> anyhow::Result<Dispatch> {
     let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
     let means = Means {
@@ -286,6 +293,7 @@ fn dispatch(
         results: store.clone(),
         clock: clock.clone(),
         tenure: tenure.clone(),
+        secrets: secrets.clone(),
     };
     let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
     Ok(dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window }))

@@ -65,7 +65,8 @@ impl KeyRing {
     fn parse(text: &str) -> Result<Self, String> {
         let is_key = |line: &&(usize, &str)| !line.1.is_empty() && !line.1.starts_with('#');
         let lines = (1..).zip(text.lines().map(str::trim));
-        let read = |(number, line): (usize, &str)| Key::parse(line).ok_or(format!("has no key in line {number}, {EXPECTED}"));
+        let read =
+            |(number, line): (usize, &str)| Key::parse(line).ok_or(format!("has no key in line {number}, {EXPECTED}"));
         let keys: Vec<Key> = lines.filter(|line| is_key(&line)).map(read).collect::<Result<_, _>>()?;
         match keys.len() {
             0 => Err(format!("holds no key, {EXPECTED}")),
@@ -86,11 +87,8 @@ impl KeyRing {
         // Room for the seal, so that the value is not left behind where it grows.
         let mut bytes = Vec::with_capacity(text.len() + SEAL_LEN);
         bytes.extend_from_slice(text);
-        let sealed = key.cipher().seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(context),
-            &mut bytes,
-        );
+        let sealed =
+            key.cipher().seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut bytes);
         sealed.expect("a short text can be encrypted");
         Some(Sealed { key: key.id.clone(), nonce, bytes })
     }
@@ -217,7 +215,9 @@ mod tests {
 
         assert_eq!(both.open(sealed(), b"name").unwrap()[..], b"value"[..]);
         assert!(both.open(sealed(), b"other").unwrap_err().starts_with("what the store holds was not encrypted so"));
-        assert!(ring(&[&other]).open(sealed(), b"name").unwrap_err().contains("which [secrets] key_file does not hold"));
+        assert!(
+            ring(&[&other]).open(sealed(), b"name").unwrap_err().contains("which [secrets] key_file does not hold")
+        );
         assert!(KeyRing::default().open(sealed(), b"name").unwrap_err().contains("key_file is not set"));
         assert_ne!(sealed().nonce, sealed().nonce);
         assert_eq!(sealed().bytes.len(), 5 + SEAL_LEN);
@@ -243,7 +243,10 @@ mod tests {
         }
         for mode in [0o644, 0o604, 0o660, 0o602] {
             let error = load(mode).unwrap_err();
-            assert!(error.contains(&format!("keys ([secrets] key_file) has the rights {mode:03o}: others can")), "{error}");
+            assert!(
+                error.contains(&format!("keys ([secrets] key_file) has the rights {mode:03o}: others can")),
+                "{error}"
+            );
         }
         assert!(KeyRing::load(&folder.path().join("none")).err().unwrap().to_string().contains("cannot be read"));
     }

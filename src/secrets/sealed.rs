@@ -91,7 +91,14 @@ impl Document {
 
     /// `None`: there is no key to encrypt it by.
     #[must_use]
-    pub(super) fn with(&self, name: &SecretName, text: &SecretText, by: &str, now: Timestamp, keys: &KeyRing) -> Option<Self> {
+    pub(super) fn with(
+        &self,
+        name: &SecretName,
+        text: &SecretText,
+        by: &str,
+        now: Timestamp,
+        keys: &KeyRing,
+    ) -> Option<Self> {
         let item = Item::seal(name, text.expose().as_bytes(), keys)?;
         let mut next = self.clone();
         next.0.insert(name.clone(), Item { changed: now.millis(), by: by.to_owned(), ..item });

@@ -26,6 +26,7 @@ mod openapi;
 mod options;
 mod preview;
 mod restart;
+mod secrets;
 mod support;
 mod versions;
 mod wire;

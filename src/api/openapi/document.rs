@@ -16,7 +16,7 @@ use utoipa::openapi::{
 use super::listed::Listed;
 use super::operation::{JSON, Operation, Schemas, reference};
 use super::words::{MethodList, Refused, Seconds};
-use super::{health, jobs, logs, nodes, one_shot, operations, preview, service, tasks, versions};
+use super::{health, jobs, logs, nodes, one_shot, operations, preview, secrets, service, tasks, versions};
 
 const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of entries; each entry has a trigger and a \
     request, and every instant that the trigger names has exactly one recorded outcome.
@@ -59,6 +59,7 @@ fn operations() -> Vec<Operation> {
         operations::operations(),
         logs::operations(),
         nodes::operations(),
+        secrets::operations(),
         health::operations(),
         service::operations(),
     ];
@@ -77,6 +78,7 @@ fn tags() -> Vec<Tag> {
         operations::tag(),
         logs::tag(),
         nodes::tag(),
+        secrets::tag(),
         health::tag(),
         service::tag(),
     ]

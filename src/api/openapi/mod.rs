@@ -13,6 +13,7 @@ mod operation;
 mod operations;
 mod options;
 mod preview;
+mod secrets;
 mod service;
 mod tasks;
 mod versions;

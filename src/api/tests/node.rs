@@ -52,6 +52,8 @@ impl Node {
         let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), shared.beside());
         let (tenure, shared): (_, Arc<dyn Store>) = (Tenure::shared(clock.clone()), Arc::new(store.clone()));
         let journal = journal::start(shared.clone(), &journal::Settings::default(), None);
+        let secrets = crate::secrets::Secrets::open(&Default::default(), clock.clone()).unwrap();
+        secrets.follow(shared.clone(), true).await.unwrap();
         let means = dispatch::Means {
             transport: Arc::new(Sink),
             journal: journal.clone(),
@@ -59,6 +61,7 @@ impl Node {
             results: shared.clone(),
             clock: clock.clone(),
             tenure: tenure.clone(),
+            secrets: secrets.clone(),
         };
         let engine_settings = engine::Settings::default();
         let engine::Settings { misfire_grace, catch_up_window, .. } = engine_settings;
@@ -104,6 +107,7 @@ impl Node {
             results_kept_for: Duration::from_secs(3_600),
             default_time_zone: TimeZone::UTC,
             peers,
+            secrets,
         });
         Self { base, store, keeper, tenure, journal, server, client }
     }

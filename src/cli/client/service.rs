@@ -94,17 +94,23 @@ impl Service {
 
     /// Asks and takes in the answer, if it is not larger than `answer_max` bytes.
     pub(in crate::cli) async fn post(&self, path: &str, body: Bytes, answer_max: usize) -> Result<Answer, CallError> {
-        let answer = self.send(path, || self.request(Method::POST, path).body(body.clone())).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(self.complaint(path, answer).await);
-        }
-        let bytes = self.collect(path, answer, answer_max).await?;
-        self.open(path, &bytes)
+        self.ask(Method::POST, path, body, answer_max).await
     }
 
     /// The same by GET.
     pub(in crate::cli) async fn get(&self, path: &str, answer_max: usize) -> Result<Answer, CallError> {
-        let answer = self.send(path, || self.request(Method::GET, path)).await?;
+        self.ask(Method::GET, path, Bytes::new(), answer_max).await
+    }
+
+    /// The same by any method.
+    pub(in crate::cli) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        answer_max: usize,
+    ) -> Result<Answer, CallError> {
+        let answer = self.send(path, || self.request(method.clone(), path).body(body.clone())).await?;
         if answer.status() != StatusCode::OK {
             return Err(self.complaint(path, answer).await);
         }

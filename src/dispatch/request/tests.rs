@@ -163,13 +163,44 @@ fn a_secret_is_filled_in_and_neither_a_text_nor_a_log_of_the_client_shows_it() {
 
 #[test]
 fn args_that_name_a_secret_and_the_event_of_a_callback_get_none() {
-    let args = asked(request(Method::POST, "http://a/", &[("X", "{{args}}${secret:a}")], Some("\"{{args}}\"")), "${secret:a}");
+    let args =
+        asked(request(Method::POST, "http://a/", &[("X", "{{args}}${secret:a}")], Some("\"{{args}}\"")), "${secret:a}");
     let mut told = notice(request(Method::POST, "http://told/", &[], None));
-    let notice = Notice { event: Some(text(r#"{"message":"${secret:a}"}"#)), ..Notice::clone(told.notice.as_ref().unwrap()) };
+    let notice =
+        Notice { event: Some(text(r#"{"message":"${secret:a}"}"#)), ..Notice::clone(told.notice.as_ref().unwrap()) };
     told.notice = Some(Arc::new(notice));
 
     let [args, told] = [args, told].map(|fire| OutgoingRequest::of(&fire, 1, &secrets("hunter2")).unwrap());
 
     assert_eq!((&args.headers["x"], &args.body[..]), (&"${secret:a}hunter2".parse().unwrap(), &b"${secret:a}"[..]));
     assert_eq!(told.body, br#"{"message":"${secret:a}"}"#);
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_now_is_like_a_target_that_cannot_be_reached() {
+    let error = |problem| Unsendable::from(SecretError { name: SecretName::parse("a").unwrap(), problem });
+    let unknown = error(SecretProblem::Unknown { looked_in: "the environment".to_owned() });
+    let unreadable = error(SecretProblem::Unreadable { why: "x cannot be read".to_owned() });
+
+    assert_eq!((unknown.failure(), unreadable.failure()), (None, Some(Failure::Connect)));
+    assert_eq!(unknown.to_string(), "secret a is not known (looked in the environment)");
+    assert_eq!(unreadable.to_string(), "secret a cannot be read: x cannot be read");
+    assert_eq!(Unsendable::from(TemplateError::LeadsElsewhere).failure(), None);
+}
+
+#[test]
+fn a_request_at_one_instant_names_no_secret() {
+    let given = fire(request(Method::GET, "http://a/?k=${secret:none}", &[], None), EntryOptions::default());
+    let clock = Arc::new(crate::clock::SimClock::starting_at(Timestamp::EPOCH));
+    let secrets = Secrets::open(&crate::secrets::Settings::default(), clock).unwrap();
+    assert!(secrets_of(&given, &secrets).is_err());
+    let entries = given.revision.task.entries.iter();
+    let entries = entries.map(|entry| Entry::new(entry.name.clone(), entry.schedule.clone(), entry.request.clone()));
+    let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, entries.collect());
+    let revision = Arc::new(Revision::new(Task { is_one_shot: true, ..task }, Timestamp::EPOCH));
+
+    let given = Fire { revision, ..given };
+    let texts = secrets_of(&given, &secrets).unwrap();
+
+    assert_eq!(OutgoingRequest::of(&given, 1, &texts).unwrap().url.as_str(), "http://a/?k=${secret:none}");
 }

@@ -6,18 +6,12 @@ use super::*;
 use crate::model::{SecretName, SecretText};
 
 fn request(url: &str) -> OutgoingRequest {
-    OutgoingRequest {
-        method: Method::GET,
-        url: Url::parse(url).unwrap(),
-        headers: HeaderMap::new(),
-        body: Vec::new(),
-    }
+    OutgoingRequest { method: Method::GET, url: Url::parse(url).unwrap(), headers: HeaderMap::new(), body: Vec::new() }
 }
 
 fn texts(values: &[&str]) -> SecretTexts {
-    let named = |(number, value): (usize, &&str)| {
-        (SecretName::parse(&format!("s{number}")).unwrap(), SecretText::new(value))
-    };
+    let named =
+        |(number, value): (usize, &&str)| (SecretName::parse(&format!("s{number}")).unwrap(), SecretText::new(value));
     values.iter().enumerate().map(named).collect()
 }
 

@@ -208,7 +208,10 @@ fn a_secret_is_filled_in_wherever_it_is_named_and_escaped_as_its_place_wants_it(
 #[test]
 fn a_secret_is_not_looked_at_again_and_nothing_that_is_filled_in_names_one() {
     let secrets = secret("{{args}}${secret:db-pass.1_X}");
-    let filled = filled_header("${secret:db-pass.1_X} {{args}}", TemplateValues { secrets: &secrets, ..values("", "${secret:db-pass.1_X}") });
+    let filled = filled_header(
+        "${secret:db-pass.1_X} {{args}}",
+        TemplateValues { secrets: &secrets, ..values("", "${secret:db-pass.1_X}") },
+    );
 
     assert_eq!(filled, "{{args}}${secret:db-pass.1_X} ${secret:db-pass.1_X}");
 }
@@ -216,7 +219,17 @@ fn a_secret_is_not_looked_at_again_and_nothing_that_is_filled_in_names_one() {
 #[test]
 fn a_lone_beginning_or_another_word_stays_text() {
     let secrets = secret("s3cret");
-    for text in ["${", "$", "${secret:db-pass.1_X", "${secret:}", "${secret: db-pass.1_X}", "${secret:a b}", "${env:X}", "$${x}", "${secret:..}"] {
+    for text in [
+        "${",
+        "$",
+        "${secret:db-pass.1_X",
+        "${secret:}",
+        "${secret: db-pass.1_X}",
+        "${secret:a b}",
+        "${env:X}",
+        "$${x}",
+        "${secret:..}",
+    ] {
         assert_eq!(filled_header(text, with(&secrets)), text);
     }
     assert_eq!(filled_header("$${secret:db-pass.1_X}}", with(&secrets)), "$s3cret}");
@@ -227,7 +240,8 @@ fn a_lone_beginning_or_another_word_stays_text() {
 fn a_secret_that_http_forbids_in_a_header_is_refused_and_not_cut() {
     for value in ["a\nb", "a\r", "\u{0}", "x\u{7f}"] {
         let secrets = secret(value);
-        let refused = request("http://h/", Some("Bearer ${secret:db-pass.1_X}"), "null").filled_in(&with(&secrets)).unwrap_err();
+        let refused =
+            request("http://h/", Some("Bearer ${secret:db-pass.1_X}"), "null").filled_in(&with(&secrets)).unwrap_err();
         assert_eq!(refused.to_string(), "secret db-pass.1_X holds a control character, which HTTP forbids in a header");
     }
     let missing = request("http://h/", Some("${secret:other}"), "null");
@@ -246,11 +260,18 @@ fn the_secrets_of_a_request_are_told_with_their_places() {
 
 #[test]
 fn a_secret_may_be_the_user_or_the_password_of_a_url_and_no_part_of_its_server() {
-    for url in ["http://${secret:a}/", "http://h.${secret:a}/x", "http://h:${secret:a}/", "http${secret:a}://h/", "http:${secret:a}"] {
+    for url in [
+        "http://${secret:a}/",
+        "http://h.${secret:a}/x",
+        "http://h:${secret:a}/",
+        "http${secret:a}://h/",
+        "http:${secret:a}",
+    ] {
         let parses = TargetUrl::parse(url).is_ok();
         assert!(!parses || url_mistakes(url).starts_with("url: has a secret in its scheme, host or port"), "{url}");
     }
-    for url in ["http://u:${secret:a}@h/", "http://${secret:a}@h:8/x", "http://h/${secret:a}?b=${secret:b}#${secret:c}"] {
+    for url in ["http://u:${secret:a}@h/", "http://${secret:a}@h:8/x", "http://h/${secret:a}?b=${secret:b}#${secret:c}"]
+    {
         assert_eq!(url_mistakes(url), "", "{url}");
     }
     assert!(url_mistakes("http://{{entry}}:${secret:a}@h/").starts_with("url: has a template in its scheme, user"));
