@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schedule_service::clock::SystemClock;
+use schedule_service::cluster::Tenure;
 use schedule_service::journal::{self, FireOutcome, Journal, KeptAnswer};
 use schedule_service::model::{
     Attempt, Entry, EntryName, Fire, Identity, Request, Revision, Schedule, TargetUrl, Task, TimeZone, Timestamp,
@@ -95,7 +96,7 @@ async fn write(journal: &Journal, count: usize) {
 
 async fn open(index: &str) -> Journal {
     let store = Elastic::open(&settings(index), Arc::new(SystemClock)).await.expect("Elasticsearch is there");
-    journal::start(Arc::new(store), &journal::Settings::default(), None)
+    journal::start(Arc::new(store), &journal::Settings::default(), None, Tenure::alone(Arc::new(SystemClock)))
 }
 
 /// Records of fires into one node, as fast as it takes them.

@@ -241,7 +241,8 @@ impl Rooms {
     async fn abandon(&self, queued: impl Iterator<Item = Record>, why: &str, put_back: Option<Record>) {
         let abandoned = queued.filter_map(|record| abandoned_record(&record, why, self.clock.now()));
         for record in put_back.into_iter().chain(abandoned) {
-            if self.journal.record(record).await.is_err() {
+            // Whoever acts for the task by now: what was refused must not be run.
+            if self.journal.settle(record).await.is_err() {
                 return;
             }
         }

@@ -22,7 +22,7 @@ use super::view::View;
 use crate::clock::Clock;
 use crate::model::ShardSet;
 use crate::observe::with_causes;
-use crate::store::{RegisterStore, Registered, StoreError};
+use crate::store::{RegisterName, RegisterStore, Registered, StoreError};
 
 /// How long a member whose write met another's waits at most before it tries again.
 const AGAIN_AFTER_MAX_MS: u64 = 50;
@@ -225,7 +225,9 @@ impl Keeping {
 
     async fn read(&self) -> Result<Membership, TurnError> {
         let patience = self.ttl;
-        let read = timeout(patience, self.store.register()).await.map_err(|_| TurnError::Silent(patience))??;
+        let read = timeout(patience, self.store.register(RegisterName::Cluster))
+            .await
+            .map_err(|_| TurnError::Silent(patience))??;
         Ok(match read {
             Some(Registered { version, text }) => Membership::read(version, &text)?,
             None => Membership::default(),
@@ -235,7 +237,7 @@ impl Keeping {
     async fn write(&self, next: &Membership) -> Result<bool, TurnError> {
         let patience = self.ttl;
         let registered = Registered { version: next.version, text: next.write() };
-        let written = timeout(patience, self.store.set_register(&registered)).await;
+        let written = timeout(patience, self.store.set_register(RegisterName::Cluster, &registered)).await;
         Ok(written.map_err(|_| TurnError::Silent(patience))??)
     }
 

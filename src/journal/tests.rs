@@ -4,12 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::clock::SimClock;
+use crate::cluster::Tenure;
 use crate::model::{EntryName, Identity, RunId, Shard, ShardSet, Stretch, Timestamp};
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, LeaseStore, ResultStore, Search};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + second)
+}
+
+fn alone() -> Tenure {
+    Tenure::alone(Arc::new(SimClock::starting_at(at(0))))
 }
 
 fn identity() -> Identity {
@@ -23,7 +29,7 @@ fn record(second: i64) -> crate::model::Record {
 #[tokio::test(start_paused = true)]
 async fn records_wait_for_others_and_are_written_after_the_interval() {
     let store = MemoryStore::new();
-    let journal = start(Arc::new(store.clone()), &Settings::default(), None);
+    let journal = start(Arc::new(store.clone()), &Settings::default(), None, alone());
 
     journal.record(record(1)).await.unwrap();
     journal.record(record(2)).await.unwrap();
@@ -37,7 +43,7 @@ async fn records_wait_for_others_and_are_written_after_the_interval() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_returns_when_all_given_before_is_durable_and_settled() {
     let store = MemoryStore::new();
-    let journal = start(Arc::new(store.clone()), &Settings::default(), None);
+    let journal = start(Arc::new(store.clone()), &Settings::default(), None, alone());
     let shard = Shard::of(&identity());
     journal.unsettled().open([(shard, at(1)), (shard, at(2))]);
 
@@ -54,7 +60,7 @@ async fn a_flush_returns_when_all_given_before_is_durable_and_settled() {
 async fn while_the_store_is_away_records_wait_then_their_givers_and_nothing_is_lost() {
     let store = MemoryStore::new();
     let settings = Settings { records_waiting_max: 10, ..Settings::default() };
-    let journal = start(Arc::new(store.clone()), &settings, None);
+    let journal = start(Arc::new(store.clone()), &settings, None, alone());
     store.fail_writes(true);
     let giver = {
         let journal = journal.clone();
@@ -149,7 +155,8 @@ fn instants(store: &MemoryStore) -> Vec<i64> {
 async fn while_the_store_is_away_records_go_to_the_disk_and_then_arrive_in_order() {
     let (store, folder) = (MemoryStore::new(), tempfile::tempdir().unwrap());
     let settings = Settings { records_waiting_max: 10, ..Settings::default() };
-    let journal = start(Arc::new(store.clone()), &settings, Some(Spill::open(folder.path(), 1 << 20).unwrap()));
+    let journal =
+        start(Arc::new(store.clone()), &settings, Some(Spill::open(folder.path(), 1 << 20).unwrap()), alone());
     let shard = Shard::of(&identity());
     store.fail_writes(true);
     journal.record(record(0)).await.unwrap();
@@ -180,13 +187,13 @@ async fn while_the_store_is_away_records_go_to_the_disk_and_then_arrive_in_order
 async fn what_a_crash_left_on_the_disk_is_written_by_the_next_start_before_anything_else() {
     let (store, folder) = (MemoryStore::new(), tempfile::tempdir().unwrap());
     let spill = Spill::open(folder.path(), 1 << 20).unwrap();
-    let journal = start(Arc::new(store.clone()), &Settings::default(), Some(spill));
+    let journal = start(Arc::new(store.clone()), &Settings::default(), Some(spill), alone());
     store.fail_writes(true);
     journal.record(record(1)).await.unwrap();
     journal.secure().await.unwrap();
 
     let (next, (spill, _image)) = (MemoryStore::new(), crash_image(folder.path()));
-    let journal = start(Arc::new(next.clone()), &Settings::default(), Some(spill));
+    let journal = start(Arc::new(next.clone()), &Settings::default(), Some(spill), alone());
     journal.record(record(2)).await.unwrap();
     journal.flush().await.unwrap();
 
@@ -197,7 +204,7 @@ async fn what_a_crash_left_on_the_disk_is_written_by_the_next_start_before_anyth
 async fn a_disk_without_room_stops_the_givers_and_says_so_and_loses_nothing() {
     let (store, folder) = (MemoryStore::new(), tempfile::tempdir().unwrap());
     let settings = Settings { records_waiting_max: 10, ..Settings::default() };
-    let journal = start(Arc::new(store.clone()), &settings, Some(Spill::open(folder.path(), 20_000).unwrap()));
+    let journal = start(Arc::new(store.clone()), &settings, Some(Spill::open(folder.path(), 20_000).unwrap()), alone());
     store.fail_writes(true);
     let giver = {
         let journal = journal.clone();
@@ -225,7 +232,7 @@ async fn a_disk_without_room_stops_the_givers_and_says_so_and_loses_nothing() {
 async fn a_disk_without_room_loses_the_oldest_records_where_that_is_wanted_and_counts_them() {
     let (store, folder) = (MemoryStore::new(), tempfile::tempdir().unwrap());
     let settings = Settings { when_spill_full: WhenSpillFull::DropOldest, ..Settings::default() };
-    let journal = start(Arc::new(store.clone()), &settings, Some(Spill::open(folder.path(), 60_000).unwrap()));
+    let journal = start(Arc::new(store.clone()), &settings, Some(Spill::open(folder.path(), 60_000).unwrap()), alone());
     store.fail_writes(true);
 
     for second in 0..3_000 {

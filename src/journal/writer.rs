@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::debug;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use super::outlet::{Outlet, Taken};
 use super::progress::Until;
 use super::status::Status;
 use super::{FireOutcome, Settings, Spill, Started, Unsettled};
+use crate::cluster::Tenure;
 use crate::model::{Fire, Masking, Record, RecordId, Shard};
 use crate::store::JournalStore;
 
@@ -49,19 +51,27 @@ pub struct Journal {
     unsettled: Arc<Unsettled>,
     status: Arc<Status>,
     masking: Masking,
+    tenure: Tenure,
 }
 
 impl Journal {
-    /// Gives a record to be written. Until it is in the store its instants count as unsettled. Waits while the journal is
-    /// full.
+    /// Gives the record of what was decided about instants. Until it is in the store they count as unsettled. Waits while the
+    /// journal is full, and while it is not known whether this node still acts for the task: if another one does by now, it decides
+    /// about these instants itself, and the record is dropped.
     pub async fn record(&self, record: Record) -> Result<(), JournalStopped> {
+        let shard = Shard::of(&record.identity);
+        if !self.tenure.may_act(shard, self.tenure.term(shard)).await {
+            debug!(identity:% = record.identity.as_str(); "another node decides about the instants of `{}`", record.identity);
+            return Ok(());
+        }
         if let Some(settled) = record.settles() {
-            self.unsettled.open([(Shard::of(&record.identity), settled.stretch.first)]);
+            self.unsettled.open([(shard, settled.stretch.first)]);
         }
         self.settle(record).await
     }
 
-    /// Gives the outcome of a fire that was noted in [`Unsettled::open`]. Waits while the journal is full.
+    /// Gives the outcome of a fire that was noted in [`Unsettled::open`], or a record that settles nothing. Waits while the journal is
+    /// full.
     pub async fn settle(&self, outcome: Record) -> Result<(), JournalStopped> {
         self.orders.send(Order::Record(Box::new(outcome))).await.map_err(|_| JournalStopped)
     }
@@ -126,7 +136,7 @@ impl Journal {
 }
 
 /// Starts the loop. What `spill` holds of an earlier process is written first.
-pub fn start(store: Arc<dyn JournalStore>, settings: &Settings, spill: Option<Spill>) -> Journal {
+pub fn start(store: Arc<dyn JournalStore>, settings: &Settings, spill: Option<Spill>, tenure: Tenure) -> Journal {
     let (orders, inbox) = mpsc::channel(settings.records_waiting_max);
     let unsettled = Arc::new(Unsettled::new());
     let status = Arc::new(Status::default());
@@ -139,7 +149,7 @@ pub fn start(store: Arc<dyn JournalStore>, settings: &Settings, spill: Option<Sp
         places: Arc::new(Semaphore::new(settings.writes_in_flight_max)),
     };
     tokio::spawn(writer.run());
-    Journal { orders, unsettled, status, masking: settings.masking.clone() }
+    Journal { orders, unsettled, status, masking: settings.masking.clone(), tenure }
 }
 
 #[derive(Default)]

@@ -17,7 +17,7 @@ use crate::cluster::{ClusterKey, Keeper, KeeperSettings, Member, Membership, Pee
 use crate::config::Sharing;
 use crate::dispatch::build_client;
 use crate::engine;
-use crate::store::{RegisterStore, Registered, Store};
+use crate::store::{RegisterName, RegisterStore, Registered, Store};
 
 /// How often a node that goes looks whether it still counts.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -41,7 +41,8 @@ impl Joining<'_> {
     /// Begins to take part. A cluster of a newer version is refused.
     pub(super) async fn join(self) -> anyhow::Result<Keeper> {
         let Self { api, store, catalog, tenure, clock, home, url, ttl, write_max, engine } = self;
-        let stored = patiently(api, "cannot read the cluster document", || store.register()).await?;
+        let stored =
+            patiently(api, "cannot read the cluster document", || store.register(RegisterName::Cluster)).await?;
         if let Some(Registered { version, text }) = stored {
             Membership::read(version, &text).context("cannot take part in this cluster")?;
         }

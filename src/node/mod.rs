@@ -116,7 +116,7 @@ impl Node {
         };
         let for_engine = engine::Settings { pause_reach: agreement.reach(), ..settings.engine };
 
-        let journal = journal::start(store.clone(), &settings.journal, spill);
+        let journal = journal::start(store.clone(), &settings.journal, spill, tenure.clone());
         let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure, &secrets)?;
         write_left_overs(&journal, &api).await?;
         // Among others a node begins with nothing, and takes what is dealt to it.

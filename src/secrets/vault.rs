@@ -7,7 +7,7 @@ use super::error::ChangeError;
 use super::keys::KeyRing;
 use super::sealed::Document;
 use crate::model::{SecretName, SecretText, Timestamp};
-use crate::store::{RegisterStore, Registered, StoreError};
+use crate::store::{RegisterName, RegisterStore, Registered, StoreError};
 
 /// How many secrets the store holds. A further one is refused.
 pub const SECRETS_MAX: usize = 1_000;
@@ -81,7 +81,7 @@ impl Wish<'_> {
 
 /// What stands in the store now.
 pub(super) async fn read(store: &dyn RegisterStore) -> Result<(u64, Document), StoreError> {
-    match store.register().await? {
+    match store.register(RegisterName::Secrets).await? {
         Some(Registered { version, text }) => Ok((version, Document::read(&text)?)),
         None => Ok((0, Document::empty())),
     }
@@ -97,7 +97,7 @@ pub(super) async fn change(
         let (version, document) = read(store).await?;
         let next = wish.on(&document, keys)?;
         let registered = Registered { version: version + 1, text: next.write() };
-        if store.set_register(&registered).await? {
+        if store.set_register(RegisterName::Secrets, &registered).await? {
             return Ok((registered.version, next));
         }
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::late::{LATE_MAX, deferred};
-use super::{CatalogStore, Change, LeaseStore, RegisterStore, Registered, StoreError};
+use super::{CatalogStore, Change, LeaseStore, RegisterName, RegisterStore, Registered, StoreError};
 use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, Shard, ShardSet, Timestamp};
 
 /// How many revisions make a page.
@@ -45,7 +45,7 @@ struct Faults {
 struct Tables {
     revisions: BTreeMap<(Identity, u64), Revision>,
     leases: BTreeMap<Shard, Lease>,
-    register: Option<Registered>,
+    registers: BTreeMap<RegisterName, Registered>,
     records: Vec<Row>,
     cleared: HashMap<Identity, Timestamp>,
     pruned_through: Timestamp,
@@ -313,16 +313,16 @@ impl LeaseStore for MemoryStore {
 
 #[async_trait]
 impl RegisterStore for MemoryStore {
-    async fn register(&self) -> Result<Option<Registered>, StoreError> {
-        Ok(self.look()?.register.clone())
+    async fn register(&self, name: RegisterName) -> Result<Option<Registered>, StoreError> {
+        Ok(self.look()?.registers.get(&name).cloned())
     }
 
-    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError> {
+    async fn set_register(&self, name: RegisterName, next: &Registered) -> Result<bool, StoreError> {
         let mut tables = self.write()?;
-        let version = tables.register.as_ref().map_or(0, |stands| stands.version);
+        let version = tables.registers.get(&name).map_or(0, |stands| stands.version);
         let is_next = version.checked_add(1) == Some(next.version);
         if is_next {
-            tables.register = Some(next.clone());
+            tables.registers.insert(name, next.clone());
         }
         self.answer(is_next)
     }
@@ -341,11 +341,11 @@ mod tests {
         let next = Registered { version: 1, text: "one".to_owned() };
 
         store.lose_answers(true);
-        assert!(store.set_register(&next).await.is_err());
+        assert!(store.set_register(RegisterName::Cluster, &next).await.is_err());
         assert!(store.take(ShardSet::ALL, "one").await.is_err());
         store.lose_answers(false);
 
-        assert_eq!(store.register().await.unwrap(), Some(next));
+        assert_eq!(store.register(RegisterName::Cluster).await.unwrap(), Some(next));
         assert_eq!(store.leases().await.unwrap().len(), Shard::COUNT);
     }
 
@@ -356,10 +356,18 @@ mod tests {
 
         store.cut_off(true);
 
-        assert!(store.register().await.is_err() && store.leases().await.is_err());
+        assert!(store.register(RegisterName::Cluster).await.is_err() && store.leases().await.is_err());
         assert!(store.revisions(ShardSet::ALL, Timestamp::EPOCH).recv().await.unwrap().is_err());
-        assert!(other.set_register(&Registered { version: 1, text: "one".to_owned() }).await.unwrap());
+        assert!(
+            other
+                .set_register(RegisterName::Cluster, &Registered { version: 1, text: "one".to_owned() })
+                .await
+                .unwrap()
+        );
         store.cut_off(false);
-        assert_eq!(store.register().await.unwrap(), other.register().await.unwrap());
+        assert_eq!(
+            store.register(RegisterName::Cluster).await.unwrap(),
+            other.register(RegisterName::Cluster).await.unwrap()
+        );
     }
 }

@@ -162,7 +162,34 @@ pub trait LeaseStore: Send + Sync {
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError>;
 }
 
-/// What the nodes on one store have agreed on: a small text that only the next version replaces.
+/// Small texts that all nodes on one store share, each changed on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RegisterName {
+    /// What the nodes have agreed on. It belongs to nodes that run: it is not copied to another store.
+    Cluster,
+    /// Who may ask for what.
+    Keys,
+    /// What is filled into requests, encrypted.
+    Secrets,
+}
+
+impl RegisterName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Cluster, Self::Keys, Self::Secrets];
+    /// Those that a copy of the store holds, too.
+    pub const COPIED: [Self; 2] = [Self::Keys, Self::Secrets];
+
+    /// Its name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Keys => "keys",
+            Self::Secrets => "secrets",
+        }
+    }
+}
+
+/// A text that only the next version replaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
     /// One more than that of the text before; the first has 1.
@@ -171,16 +198,16 @@ pub struct Registered {
     pub text: String,
 }
 
-/// One small text for all nodes, changed by compare-and-set. It belongs to nodes that run: it is not copied to another store.
+/// Small texts for all nodes, changed by compare-and-set.
 #[async_trait]
 pub trait RegisterStore: Send + Sync {
-    /// Reads it as it is now; `None`: nothing was ever written.
-    async fn register(&self) -> Result<Option<Registered>, StoreError>;
+    /// Reads one as it is now; `None`: it was never written.
+    async fn register(&self, name: RegisterName) -> Result<Option<Registered>, StoreError>;
 
     /// Writes the next version, if the one before stands there, or none before the first. `true`: this very text stands there.
     /// `false`: it was not the next, or somebody else wrote first. On an error it may be written or not, now or a little later.
     /// After both of these the caller reads again.
-    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError>;
+    async fn set_register(&self, name: RegisterName, next: &Registered) -> Result<bool, StoreError>;
 }
 
 /// Which records of a task are wanted, newest first.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::transfer::{Items, Mark, ResultPiece, StoredRevision};
-use super::{document, pause_document};
+use super::{RegisterName, Registered, document, pause_document};
 use crate::model::{EntryName, Lease, Pauses, Record, Timestamp};
 
 /// What a store may have to write otherwise: what clients and targets brought, and the reason.
@@ -33,6 +33,7 @@ impl Tally {
             Items::Records(items) => items.iter().for_each(|item| self.add_one(of_record(item))),
             Items::Results(items) => items.iter().for_each(|item| self.add_one(of_piece(item))),
             Items::Pauses(items) => items.iter().for_each(|item| self.add_one(of_pauses(item))),
+            Items::Registers(items) => items.iter().for_each(|(name, stands)| self.add_one(of_register(*name, stands))),
             Items::Leases(items) => items.iter().for_each(|item| self.add_one(of_lease(item))),
         }
     }
@@ -143,6 +144,10 @@ fn of_piece(piece: &ResultPiece) -> u64 {
 
 fn of_pauses(pauses: &Pauses) -> u64 {
     Fields::default().number(pauses.version).text(&pause_document::write(pauses)).end()
+}
+
+fn of_register(name: RegisterName, stands: &Registered) -> u64 {
+    Fields::default().text(name.as_str()).number(stands.version).text(&stands.text).end()
 }
 
 fn of_lease(lease: &Lease) -> u64 {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Store, StoreError};
+use super::{RegisterName, Registered, Store, StoreError};
 use crate::model::{Identity, Lease, Pauses, Record, Revision, RunId, Timestamp};
 
 /// What a store holds, in the order in which it is copied.
@@ -30,14 +30,24 @@ pub enum Kind {
     Results,
     /// What is paused, if anything ever was.
     Pauses,
+    /// Texts that all nodes share.
+    Registers,
     /// How far each shard is. They come last: a node that starts on leases relies on all the rest.
     Leases,
 }
 
 impl Kind {
     /// All kinds, in the order of a copy.
-    pub const ALL: [Self; 7] =
-        [Self::Revisions, Self::Cleared, Self::Marks, Self::Records, Self::Results, Self::Pauses, Self::Leases];
+    pub const ALL: [Self; 8] = [
+        Self::Revisions,
+        Self::Cleared,
+        Self::Marks,
+        Self::Records,
+        Self::Results,
+        Self::Pauses,
+        Self::Registers,
+        Self::Leases,
+    ];
 
     /// The word for people.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +58,7 @@ impl Kind {
             Self::Records => "records",
             Self::Results => "results",
             Self::Pauses => "pauses",
+            Self::Registers => "registers",
             Self::Leases => "leases",
         }
     }
@@ -97,6 +108,8 @@ pub enum Items {
     Results(Vec<ResultPiece>),
     /// What is paused: one item, or none.
     Pauses(Vec<Pauses>),
+    /// Texts that all nodes share.
+    Registers(Vec<(RegisterName, Registered)>),
     /// Leases.
     Leases(Vec<Lease>),
 }
@@ -110,6 +123,7 @@ impl Items {
             Self::Records(items) => items.len(),
             Self::Results(items) => items.len(),
             Self::Pauses(items) => items.len(),
+            Self::Registers(items) => items.len(),
             Self::Leases(items) => items.len(),
         }
     }

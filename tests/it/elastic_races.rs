@@ -5,7 +5,7 @@ use schedule_service::model::{
 };
 use schedule_service::store::elastic::{Address, Elastic, Settings};
 use schedule_service::store::{
-    CatalogStore, Change, JournalStore, LeaseStore, RegisterStore, Registered, Retention, StoreError,
+    CatalogStore, Change, JournalStore, LeaseStore, RegisterName, RegisterStore, Registered, Retention, StoreError,
 };
 
 use crate::elastic_store::{all, at, fire, identity, open, settings};
@@ -166,21 +166,24 @@ fn text(version: u64, text: &str) -> Registered {
 async fn a_register_that_another_node_wrote_meanwhile_is_not_overwritten() {
     let settings = settings(&[&shared()]);
     let store = open(&settings).await.unwrap();
-    assert!(store.set_register(&text(1, "first")).await.unwrap());
+    assert!(store.set_register(RegisterName::Cluster, &text(1, "first")).await.unwrap());
 
-    let write = async |slow: Elastic| slow.set_register(&text(2, "by the slow one")).await.unwrap();
-    let meanwhile = async |quick: Elastic| assert!(quick.set_register(&text(2, "by the quick one")).await.unwrap());
+    let write =
+        async |slow: Elastic| slow.set_register(RegisterName::Cluster, &text(2, "by the slow one")).await.unwrap();
+    let meanwhile = async |quick: Elastic| {
+        assert!(quick.set_register(RegisterName::Cluster, &text(2, "by the quick one")).await.unwrap())
+    };
     let written = interrupted(&settings, "by the slow one", write, meanwhile).await;
 
     assert!(!written);
-    assert_eq!(store.register().await.unwrap(), Some(text(2, "by the quick one")));
+    assert_eq!(store.register(RegisterName::Cluster).await.unwrap(), Some(text(2, "by the quick one")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_of_the_register_is_one_reading_and_one_write() {
     let proxy = Proxy::start(&shared()).await;
     let store = open(&settings(&[&proxy.url()])).await.unwrap();
-    assert!(store.set_register(&text(1, "first")).await.unwrap());
+    assert!(store.set_register(RegisterName::Cluster, &text(1, "first")).await.unwrap());
     let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = lines.clone();
     proxy.set(move |line, _| {
@@ -188,9 +191,9 @@ async fn a_renewal_of_the_register_is_one_reading_and_one_write() {
         Deed::Pass
     });
 
-    assert_eq!(store.register().await.unwrap(), Some(text(1, "first")));
-    assert!(store.set_register(&text(2, "second")).await.unwrap());
-    assert!(store.set_register(&text(3, "third")).await.unwrap());
+    assert_eq!(store.register(RegisterName::Cluster).await.unwrap(), Some(text(1, "first")));
+    assert!(store.set_register(RegisterName::Cluster, &text(2, "second")).await.unwrap());
+    assert!(store.set_register(RegisterName::Cluster, &text(3, "third")).await.unwrap());
 
     let asked = lines.lock().unwrap();
     let paths: Vec<&str> = asked.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
@@ -211,9 +214,9 @@ async fn a_write_of_the_register_whose_first_answer_was_lost_counts_as_its_own()
 
     // The hosts take turns, and who loses an answer is left out for a while.
     for version in 1..=4 {
-        assert!(store.set_register(&text(version, "by this node")).await.unwrap());
+        assert!(store.set_register(RegisterName::Cluster, &text(version, "by this node")).await.unwrap());
     }
 
-    assert_eq!(store.register().await.unwrap(), Some(text(4, "by this node")));
+    assert_eq!(store.register(RegisterName::Cluster).await.unwrap(), Some(text(4, "by this node")));
     assert!(lost.load(std::sync::atomic::Ordering::Relaxed) > 0);
 }

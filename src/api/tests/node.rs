@@ -51,7 +51,7 @@ impl Node {
         let base = format!("http://{}", server.address());
         let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), shared.beside());
         let (tenure, shared): (_, Arc<dyn Store>) = (Tenure::shared(clock.clone()), Arc::new(store.clone()));
-        let journal = journal::start(shared.clone(), &journal::Settings::default(), None);
+        let journal = journal::start(shared.clone(), &journal::Settings::default(), None, tenure.clone());
         let secrets = crate::secrets::Secrets::open(&Default::default(), clock.clone()).unwrap();
         secrets.follow(shared.clone(), true).await.unwrap();
         let means = dispatch::Means {

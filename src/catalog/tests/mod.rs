@@ -178,7 +178,7 @@ impl Node {
         sink: Sink,
     ) -> Self {
         let shared: Arc<dyn Store> = Arc::new(store.clone());
-        let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
+        let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None, tenure.clone());
         let settings = engine::Settings { pause_reach: agreement.reach(), ..engine::Settings::default() };
         let dispatch_means = dispatch::Means {
             transport: Arc::new(sink.clone()),

@@ -137,6 +137,25 @@ async fn a_node_that_is_cut_off_sends_nothing_for_shards_that_others_have_taken(
     prove(&[&one, &two], &sink, 40).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_cut_off_for_longer_than_the_misfire_grace_decides_nothing_about_instants_that_others_have_fired()
+ {
+    let (clock, store, sink) = (Arc::new(SimClock::starting_at(at(START))), MemoryStore::new(), Sink::new());
+    let one = Sharing::join(1, &clock, &store, &sink).await;
+    let two = Sharing::join(2, &clock, &store, &sink).await;
+    pass(5).await;
+    put_all(&[&one, &two]).await;
+    pass(5).await;
+
+    one.node.store.cut_off(true);
+    pass(90).await;
+    one.node.store.cut_off(false);
+    pass(15).await;
+
+    assert_eq!((one.owns(), two.owns()), (32, 32));
+    prove(&[&one, &two], &sink, 40).await;
+}
+
 /// Targets that are slow now and then, or fail, each time that a seed is played in the same way.
 pub(super) fn whims(seed: u64) -> impl Fn(&Sent) -> (Duration, u16) {
     move |sent| {

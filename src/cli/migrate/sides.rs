@@ -80,7 +80,7 @@ impl Side {
     /// What it holds of tasks and history, in words; `None`: nothing.
     pub(super) async fn holdings(&self) -> anyhow::Result<Option<String>> {
         let mut holdings = Vec::new();
-        for kind in [Kind::Revisions, Kind::Records, Kind::Marks, Kind::Results, Kind::Pauses] {
+        for kind in [Kind::Revisions, Kind::Records, Kind::Marks, Kind::Results, Kind::Pauses, Kind::Registers] {
             match self.store.count(kind).await? {
                 0 => {}
                 count => holdings.push(format!("{count} {}", kind.as_str())),

@@ -141,7 +141,7 @@ async fn a_drain_ends_also_when_the_journal_takes_nothing_more() {
     let (rooms, task) = (Rooms::new(|_| Deed::Answer(Duration::ZERO, 200)).await, task("t", EntryOptions::default()));
     let journal_settings = journal::Settings { records_waiting_max: 1, writes_in_flight_max: 1, ..Default::default() };
     let Rooms { clock, store, target, .. } = rooms;
-    let journal = journal::start(Arc::new(store.clone()), &journal_settings, None);
+    let journal = journal::start(Arc::new(store.clone()), &journal_settings, None, Tenure::alone(clock.clone()));
     let rooms = Rooms::start_on(clock, store.clone(), target, &Settings::default(), Arc::new(store), journal);
     let jitter = Some(secs(600));
     let waiting = self::task("j", EntryOptions { jitter, ..EntryOptions::default() });

@@ -76,7 +76,7 @@ async fn nothing_is_sent_for_a_shard_that_this_node_does_not_own_or_while_the_ot
     let target =
         Target { clock: clock.clone(), came: Arc::default(), script: Arc::new(|_| Deed::Answer(Duration::ZERO, 200)) };
     let (store, tenure) = (MemoryStore::new(), Tenure::shared(clock.clone()));
-    let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
+    let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None, tenure.clone());
     let results = Arc::new(store.clone());
     let settings = Settings::default();
     let rooms = Rooms::start_under(tenure.clone(), clock, store, target, &settings, results, journal);

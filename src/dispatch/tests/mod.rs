@@ -148,7 +148,8 @@ impl Rooms {
         settings: &Settings,
         results: Arc<dyn ResultStore>,
     ) -> Self {
-        let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
+        let journal =
+            journal::start(Arc::new(store.clone()), &journal::Settings::default(), None, Tenure::alone(clock.clone()));
         Self::start_on(clock, store, target, settings, results, journal)
     }
 

@@ -122,7 +122,12 @@ impl Rooms {
         dispatch_settings: dispatch::Settings,
     ) -> Self {
         let shared: Arc<dyn crate::store::Store> = Arc::new(store.clone());
-        let journal = journal::start(Arc::new(store.clone()), &journal::Settings::default(), None);
+        let journal = journal::start(
+            Arc::new(store.clone()),
+            &journal::Settings::default(),
+            None,
+            crate::cluster::Tenure::alone(clock.clone()),
+        );
         let settings = Settings::default();
         let means = Means {
             transport: Arc::new(sink.clone()),

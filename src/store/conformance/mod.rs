@@ -56,6 +56,7 @@ macro_rules! store_conformance {
             the_register_holds_nothing_before_the_first_is_written,
             the_register_is_replaced_by_its_next_version_only,
             of_many_that_write_the_register_at_once_one_succeeds,
+            each_register_goes_its_own_way,
             the_register_is_no_lease_and_stays_where_it_is_when_all_is_copied,
             a_record_replaces_the_earlier_one_of_its_run,
             a_search_matches_the_identity_exactly,

@@ -58,7 +58,7 @@ use self::leases::{LeaseCache, Moves};
 use self::outbox::Outbox;
 use self::register::RegisterCache;
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
-use super::{Pruned, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
+use super::{Pruned, RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
 use crate::clock::Clock;
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
@@ -231,13 +231,13 @@ impl LeaseStore for Elastic {
 
 #[async_trait]
 impl RegisterStore for Elastic {
-    async fn register(&self) -> Result<Option<Registered>, StoreError> {
-        self.inner.register().await
+    async fn register(&self, name: RegisterName) -> Result<Option<Registered>, StoreError> {
+        self.inner.register(name).await
     }
 
-    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError> {
+    async fn set_register(&self, name: RegisterName, next: &Registered) -> Result<bool, StoreError> {
         self.inner.check_open()?;
-        self.inner.set_register(next).await
+        self.inner.set_register(name, next).await
     }
 }
 

@@ -6,8 +6,8 @@ use super::leases::LeaseDocument;
 use super::task_document::{RevisionDocument, TASK, TaskDocument, past_id, task_id};
 use super::{Inner, query};
 use crate::model::{Lease, Pauses, Shard};
-use crate::store::StoreError;
 use crate::store::transfer::{Mark, ResultPiece, StoredRevision};
+use crate::store::{RegisterName, Registered, StoreError};
 
 const WRITING: &str = "writing what another store held";
 /// Who holds leases that were written as they stood elsewhere.
@@ -69,6 +69,11 @@ impl Inner {
 
     pub(super) async fn restore_pauses(&self, pauses: &[Pauses]) -> Result<(), StoreError> {
         self.restore_all(pauses.iter().map(|pauses| self.pauses_write(pauses, Op::Index)).collect()).await
+    }
+
+    pub(super) async fn restore_registers(&self, registers: &[(RegisterName, Registered)]) -> Result<(), StoreError> {
+        let write = |(name, stands): &(RegisterName, Registered)| self.register_write(*name, stands, Op::Index);
+        self.restore_all(registers.iter().map(write).collect()).await
     }
 
     async fn restore_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {

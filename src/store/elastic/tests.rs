@@ -165,10 +165,12 @@ async fn what_a_crash_kept_a_change_from_writing_is_there_once_the_store_is_comp
     let epoch = take(&store, "a").await;
     store.change(put(epoch, "a", None, at(0))).await.unwrap();
     let second = put(epoch, "a", Some(1), at(1));
-    let written = [("tasks", "past:1:a".to_owned()), ("logs-2027.01", second.record.id.to_string())];
+    // As if it had never been there: with the version that it was written with.
+    let past = format!("past:1:a?version={}&version_type=external_gte&", at(1).millis());
+    let written = [("tasks", past), ("logs-2027.01", format!("{}?", second.record.id))];
     store.change(second).await.unwrap();
     for (index, id) in written {
-        let path = format!("/{}-{index}/_doc/{id}?refresh=true", store.inner.names.alias);
+        let path = format!("/{}-{index}/_doc/{id}refresh=true", store.inner.names.alias);
         let answer = store.inner.client.call("deleting", Method::Delete, path, client::NOTHING).await.unwrap();
         assert!(answer.status.is_success());
     }

@@ -60,6 +60,7 @@ impl Transfer for Elastic {
             Items::Records(records) => self.inner.append(&records).await,
             Items::Results(pieces) => self.inner.restore_pieces(&pieces).await,
             Items::Pauses(pauses) => self.inner.restore_pauses(&pauses).await,
+            Items::Registers(registers) => self.inner.restore_registers(&registers).await,
             Items::Leases(leases) => self.inner.restore_leases(&leases).await,
         }
     }
@@ -73,6 +74,7 @@ impl Transfer for Elastic {
             Kind::Records => self.inner.count_of(&names.all_logs(), &json!({ "match_all": {} })).await,
             Kind::Results => self.inner.count_of(&names.all_results(), &json!({ "match_all": {} })).await,
             Kind::Pauses => Ok(u64::from(self.inner.pauses().await?.version > 0)),
+            Kind::Registers => Ok(self.inner.copied_registers().await?.len() as u64),
             Kind::Leases => Ok(self.inner.all_leases().await?.len() as u64),
         }
     }
@@ -164,6 +166,7 @@ impl Inner {
                 return send_whole(Items::Pauses((pauses.version > 0).then_some(pauses).into_iter().collect()), pages)
                     .await;
             }
+            Kind::Registers => return send_whole(Items::Registers(self.copied_registers().await?), pages).await,
             Kind::Leases => return send_whole(Items::Leases(self.all_leases().await?), pages).await,
             Kind::Revisions | Kind::Marks => self.names.tasks.to_string(),
             Kind::Cleared | Kind::Records => self.names.all_logs(),
@@ -185,7 +188,7 @@ impl Inner {
             }),
             Kind::Marks => json!({ "query": { "term": { "kind": MARK } }, "sort": ["identity"] }),
             Kind::Results => json!({ "query": { "match_all": {} }, "sort": ["run_id", "number"] }),
-            Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Leases => {
+            Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Registers | Kind::Leases => {
                 // Two nodes may have given the same number: what has that of the place is given again.
                 let begin = after.as_ref().and_then(|after| after.first()).unwrap_or(&Value::Null);
                 let mut filter = vec![json!({ "exists": { "field": "record.seq" } })];
@@ -237,7 +240,7 @@ impl Inner {
             Kind::Revisions => Items::Revisions(hits.iter().map(Hit::revision).collect::<Result<_, _>>()?),
             Kind::Marks => Items::Marks(hits.iter().map(Hit::mark).collect::<Result<_, _>>()?),
             Kind::Results => Items::Results(hits.iter().map(Hit::piece).collect::<Result<_, _>>()?),
-            Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Leases => {
+            Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Registers | Kind::Leases => {
                 let records = hits.iter().map(Hit::record).collect::<Result<Vec<_>, _>>()?;
                 let cleared = self.cleared_seqs(records.iter().map(|(record, _)| &record.identity)).await?;
                 let is_cleared = |record: &Record, seq| cleared.get(&record.identity).is_some_and(|&mark| seq <= mark);

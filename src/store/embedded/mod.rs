@@ -31,7 +31,7 @@ use self::operation::Operation;
 use self::reader::Readers;
 use self::writer::Writer;
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
-use super::{Pruned, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
+use super::{Pruned, RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
 /// How many pieces of results may wait to be written, in memory. Further ones wait for a place.
@@ -156,13 +156,13 @@ impl LeaseStore for Embedded {
 
 #[async_trait]
 impl RegisterStore for Embedded {
-    async fn register(&self) -> Result<Option<Registered>, StoreError> {
-        self.readers.read("reading the register", statements::register).await
+    async fn register(&self, name: RegisterName) -> Result<Option<Registered>, StoreError> {
+        self.readers.read("reading a register", move |database| statements::register(database, name)).await
     }
 
-    async fn set_register(&self, next: &Registered) -> Result<bool, StoreError> {
+    async fn set_register(&self, name: RegisterName, next: &Registered) -> Result<bool, StoreError> {
         let next = next.clone();
-        self.write(|answer| Operation::SetRegister(next, answer)).await
+        self.write(|answer| Operation::SetRegister(name, next, answer)).await
     }
 }
 

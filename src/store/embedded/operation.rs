@@ -8,7 +8,7 @@ use super::folder::unavailable;
 use super::{history, prune, results, statements, transfer};
 use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, RunId, ShardSet, Timestamp};
 use crate::store::transfer::Items;
-use crate::store::{Change, Pruned, Registered, Retention, StoreError};
+use crate::store::{Change, Pruned, RegisterName, Registered, Retention, StoreError};
 
 /// Where the result goes, once it is durable.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -25,7 +25,7 @@ pub(super) enum Operation {
     Prune(Retention, Timestamp, Answer<Pruned>),
     ForgetRevisions(Timestamp, Answer<u64>),
     SetPauses(Pauses, Answer<bool>),
-    SetRegister(Registered, Answer<bool>),
+    SetRegister(RegisterName, Registered, Answer<bool>),
     PutPiece(RunId, u32, Bytes, Answer<()>),
     /// The results before an instant, and the oldest while there are more than so many bytes; so many pieces at most.
     PruneResults(Timestamp, u64, usize, Answer<Pruned>),
@@ -72,7 +72,7 @@ impl Operation {
             Self::Change(_, answer) => drop(answer.send(Err(error))),
             Self::ForgetRevisions(_, answer) => drop(answer.send(Err(error))),
             Self::Take(_, _, answer) => drop(answer.send(Err(error))),
-            Self::SetPauses(_, answer) | Self::SetRegister(_, answer) => drop(answer.send(Err(error))),
+            Self::SetPauses(_, answer) | Self::SetRegister(_, _, answer) => drop(answer.send(Err(error))),
             Self::Prune(_, _, answer) | Self::PruneResults(_, _, _, answer) => drop(answer.send(Err(error))),
             Self::Append(_, answer)
             | Self::Defer(_, _, _, _, answer)
@@ -120,8 +120,8 @@ impl Operation {
             Self::SetPauses(pauses, answer) => {
                 reply(answer, whole(database, |database| statements::set_pauses(database, &pauses)))
             }
-            Self::SetRegister(next, answer) => {
-                reply(answer, whole(database, |database| statements::set_register(database, &next)))
+            Self::SetRegister(name, next, answer) => {
+                reply(answer, whole(database, |database| statements::set_register(database, name, &next)))
             }
             Self::PutPiece(run, number, bytes, answer) => {
                 reply(answer, whole(database, |database| results::put_piece(database, run, number, &bytes)))

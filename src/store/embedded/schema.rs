@@ -107,6 +107,15 @@ CREATE TABLE register (
     version INTEGER NOT NULL,
     text TEXT NOT NULL
 );
+", "
+-- Texts that all nodes share, by name. The one that stood alone is what nodes have agreed on.
+CREATE TABLE registers (
+    name TEXT PRIMARY KEY NOT NULL,
+    version INTEGER NOT NULL,
+    text TEXT NOT NULL
+);
+INSERT INTO registers (name, version, text) SELECT 'cluster', version, text FROM register;
+DROP TABLE register;
 "];
 
 /// Brings a database to the newest version. A file that is not ours, or is newer than this program, is refused.

@@ -6,7 +6,7 @@ use super::folder::unavailable;
 use super::history;
 use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Revision, Shard, ShardSet, Timestamp};
 use crate::store::late::{LATE_MAX, deferred};
-use crate::store::{BoxError, Change, Registered, StoreError};
+use crate::store::{BoxError, Change, RegisterName, Registered, StoreError};
 use crate::store::{document, pause_document};
 
 /// The identity under which store-wide deletions stand. No task has it: identities are never empty.
@@ -202,21 +202,25 @@ pub(super) fn write_pauses(database: &Connection, pauses: &Pauses) -> Stored<()>
     database.execute(sql, params![pauses.version, pause_document::write(pauses)]).map(drop).map_err(writing)
 }
 
-pub(super) fn register(database: &Connection) -> Stored<Option<Registered>> {
+pub(super) fn register(database: &Connection, name: RegisterName) -> Stored<Option<Registered>> {
     let read = |row: &Row<'_>| Ok(Registered { version: row.get(0)?, text: row.get(1)? });
-    database.query_row("SELECT version, text FROM register", [], read).optional().map_err(reading)
+    let sql = "SELECT version, text FROM registers WHERE name = ?1";
+    database.query_row(sql, [name.as_str()], read).optional().map_err(reading)
 }
 
-/// Writes the register over the version before.
-pub(super) fn set_register(database: &Connection, next: &Registered) -> Stored<bool> {
-    let version = register(database)?.map_or(0, |stands| stands.version);
+/// Writes a register over the version before.
+pub(super) fn set_register(database: &Connection, name: RegisterName, next: &Registered) -> Stored<bool> {
+    let version = register(database, name)?.map_or(0, |stands| stands.version);
     if version.checked_add(1) != Some(next.version) {
         return Ok(false);
     }
-    database.execute("DELETE FROM register", []).map_err(writing)?;
-    let sql = "INSERT INTO register (version, text) VALUES (?1, ?2)";
-    database.execute(sql, params![next.version, next.text]).map_err(writing)?;
-    Ok(true)
+    write_register(database, name, next).map(|()| true)
+}
+
+/// Writes a register, whatever stands there.
+pub(super) fn write_register(database: &Connection, name: RegisterName, next: &Registered) -> Stored<()> {
+    let sql = "INSERT OR REPLACE INTO registers (name, version, text) VALUES (?1, ?2, ?3)";
+    database.execute(sql, params![name.as_str(), next.version, next.text]).map(drop).map_err(writing)
 }
 
 pub(super) fn take(database: &Connection, shards: ShardSet, owner: &str) -> Stored<Vec<Lease>> {

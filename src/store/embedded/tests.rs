@@ -240,8 +240,8 @@ async fn a_store_of_the_version_before_the_register_gets_one() {
     let store = Embedded::open(folder.path()).unwrap();
 
     let first = Registered { version: 1, text: "first".to_owned() };
-    assert!(store.set_register(&first).await.unwrap());
-    assert_eq!(store.register().await.unwrap(), Some(first));
+    assert!(store.set_register(RegisterName::Cluster, &first).await.unwrap());
+    assert_eq!(store.register(RegisterName::Cluster).await.unwrap(), Some(first));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::runs::record_of_any_task;
 use super::statements::{self, ALL_TASKS, REVISION, Stored, reading, timestamp, writing};
 use crate::model::{Identity, Lease, NameError, RecordId, RunId, Timestamp};
 use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, ResultPiece, StoredRevision, Transfer};
-use crate::store::{StoreError, document};
+use crate::store::{RegisterName, StoreError, document};
 
 /// How many items make a page, and at about how many bytes it ends.
 const PAGE_MAX: usize = 1_000;
@@ -54,6 +54,7 @@ impl Transfer for Embedded {
             Kind::Records => "SELECT count(*) FROM history",
             Kind::Results => "SELECT count(*) FROM results",
             Kind::Pauses => "SELECT count(*) FROM pauses",
+            Kind::Registers => "SELECT count(*) FROM registers WHERE name <> 'cluster'",
             Kind::Leases => "SELECT count(*) FROM leases",
         };
         self.readers
@@ -94,11 +95,18 @@ fn page(database: &Connection, kind: Kind, after: Option<&Position>) -> Stored<O
         Kind::Marks => marks(database, after),
         Kind::Records => records(database, NOT_CLEARED, after),
         Kind::Results => pieces(database, after),
-        Kind::Pauses | Kind::Leases if after.is_some() => Ok(None),
+        Kind::Pauses | Kind::Registers | Kind::Leases if after.is_some() => Ok(None),
         Kind::Pauses => {
             let pauses = statements::pauses(database)?;
             let were_ever_any = pauses.version > 0;
             Ok(were_ever_any.then(|| Page { items: Items::Pauses(vec![pauses]), after: Position::of(()) }))
+        }
+        Kind::Registers => {
+            let mut stand = Vec::new();
+            for name in RegisterName::COPIED {
+                stand.extend(statements::register(database, name)?.map(|stands| (name, stands)));
+            }
+            Ok((!stand.is_empty()).then(|| Page { items: Items::Registers(stand), after: Position::of(()) }))
         }
         Kind::Leases => {
             let leases = statements::leases(database)?;
@@ -207,6 +215,9 @@ pub(super) fn restore(database: &Connection, items: &Items) -> Stored<()> {
             pieces.iter().try_for_each(|it| results::put_piece(database, it.run, it.number, &it.bytes))
         }
         Items::Pauses(pauses) => pauses.iter().try_for_each(|pauses| statements::write_pauses(database, pauses)),
+        Items::Registers(registers) => {
+            registers.iter().try_for_each(|(name, stands)| statements::write_register(database, *name, stands))
+        }
         Items::Leases(leases) => leases.iter().try_for_each(|lease| restore_lease(database, lease)),
     }
 }

@@ -5,8 +5,8 @@ use tokio::sync::mpsc;
 
 use super::{MemoryStore, Row, Tables};
 use crate::model::{Identity, Lease, Record, RecordKind, Revision, Settled, Timestamp};
-use crate::store::StoreError;
 use crate::store::transfer::{Items, Kind, Mark, Page, Pages, Position, ResultPiece, StoredRevision, Transfer};
+use crate::store::{RegisterName, StoreError};
 
 /// How many items make a page.
 const PAGE_MAX: usize = 7;
@@ -46,6 +46,7 @@ impl Transfer for MemoryStore {
                 tables.pieces.extend(pieces.into_iter().map(|it| ((it.run, it.number), it.bytes)))
             }
             Items::Pauses(pauses) => tables.pauses = pauses.into_iter().next_back().unwrap_or_default(),
+            Items::Registers(registers) => tables.registers.extend(registers),
             Items::Leases(leases) => leases.into_iter().for_each(|lease| tables.restore_lease(lease)),
         }
         Ok(())
@@ -71,6 +72,7 @@ fn page(items: &Items, begin: usize) -> Option<Items> {
         Items::Records(items) => Items::Records(cut(items, begin)),
         Items::Results(items) => Items::Results(cut(items, begin)),
         Items::Pauses(items) => Items::Pauses(cut(items, begin)),
+        Items::Registers(items) => Items::Registers(cut(items, begin)),
         Items::Leases(items) => Items::Leases(cut(items, begin)),
     };
     (!page.is_empty()).then_some(page)
@@ -93,6 +95,10 @@ impl Tables {
             Kind::Records => records(&|row| !row.is_cleared),
             Kind::Results => Items::Results(self.stored_pieces()),
             Kind::Pauses => Items::Pauses(Some(self.pauses.clone()).filter(|it| it.version > 0).into_iter().collect()),
+            Kind::Registers => {
+                let stands = |name: RegisterName| Some((name, self.registers.get(&name)?.clone()));
+                Items::Registers(RegisterName::COPIED.into_iter().filter_map(stands).collect())
+            }
             Kind::Leases => Items::Leases(self.leases.values().cloned().collect()),
         }
     }
