@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use self::echo::Echo;
-use crate::support::{BoxedNode, Process, Target, client, post, post_ok};
+use crate::support::{BoxedNode, Cluster, Process, Target, client, post, post_ok};
 
 const IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// By their names. What has line breaks cannot stand in a header.
@@ -288,4 +288,38 @@ async fn what_was_read_with_masks_can_be_put_again_and_changes_no_credential() {
     assert!(bulk.contains(mistake), "{bulk}");
     assert_eq!((&invalid["data"]["valid"], invalid["data"]["mistakes"].as_array().unwrap().len()), (&json!(false), 4));
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_on_one_elasticsearch_share_the_secrets_of_the_store() {
+    let (cluster, folders) = (Cluster::new(), [(); 3].map(|()| tempfile::tempdir().unwrap()));
+    let keys = folders[2].path().join("keys");
+    let words = ["secret", "keygen", "--output", keys.to_str().unwrap()];
+    assert!(Process::command(folders[2].path()).args(words).output().await.unwrap().status.success());
+    let mut nodes = Vec::new();
+    for folder in &folders[..2] {
+        let mut environment = cluster.environment().to_vec();
+        environment.push(("SCHEDULE__CLUSTER__KEY", "the-key-of-this-test"));
+        environment.push(("SCHEDULE__SECRETS__KEY_FILE", keys.to_str().unwrap()));
+        let started = Process::try_start_with(folder.path(), &environment).await;
+        nodes.push(started.unwrap_or_else(|log| panic!("the service did not start: {log}")));
+    }
+    let url = |node: usize, path: &str| format!("{}/secrets{path}", nodes[node].base);
+    let known = |node: usize| ask("GET", url(node, ""), None);
+    let names = |known: &Value| known["data"]["secrets"].as_array().map_or(usize::MAX, Vec::len);
+
+    let set = ask("PUT", url(0, "/token"), Some(json!({ "value": "s3cret-of-nodes" }))).await;
+    assert_eq!(set, json!({ "error": 0, "msg": "ok" }));
+    let listed = until(|| async { Some(known(1).await).filter(|known| names(known) == 1) }).await;
+    assert_eq!(listed["data"]["secrets"][0]["problem"], Value::Null, "{listed}");
+    let stored = cluster.ask(http::Method::GET, &format!("{}-*/_search?size=1000", cluster.index), &Value::Null).await;
+    assert!(stored["hits"]["hits"].is_array() && !stored.to_string().contains("s3cret-of-nodes"), "{stored}");
+    let gone = ask("DELETE", url(1, "/token"), None).await;
+    assert_eq!(gone, json!({ "error": 0, "msg": "ok" }));
+    until(|| async { Some(known(0).await).filter(|known| names(known) == 0) }).await;
+
+    for node in nodes {
+        node.kill().await;
+    }
+    cluster.remove().await;
 }

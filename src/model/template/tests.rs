@@ -314,7 +314,7 @@ proptest! {
             Part::Slot(slot) => format!("<{slot:?}>"),
             Part::Nameless(text) => text.to_owned(),
         }).collect();
-        let expected = text.replace("{{args}}", "<Value(Args)>").replace("{{ identity }}", "<Value(Identity)>");
+        let expected = text.replace("{{args}}", "<Value(Args)>").replace("{{ identity }}", "<Value(Identity)>").replace("${secret:db-pass.1_X}", "<Secret(\"db-pass.1_X\")>");
         // A brace before a template belongs to the text, and so do templates with other spaces.
         prop_assert!(joined == expected || parts(&text).count() > 1, "{joined} {expected}");
         prop_assert_eq!(fill(&text, usize::MAX, |_| "".into()).is_some(), true);
