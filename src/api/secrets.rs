@@ -132,9 +132,10 @@ async fn set(services: &Services, name: &SecretName, asked: &Asked) -> Result<Re
 }
 
 async fn delete(services: &Services, name: &SecretName, asked: &Asked) -> Result<Response, ApiError> {
-    let (secrets, by, name) = (services.secrets.clone(), asked.caller.shared(), name.clone());
-    apart(async move { secrets.remove(&name, &by).await }).await?;
-    Ok(reply::done(&[]))
+    let (secrets, by, named) = (services.secrets.clone(), asked.caller.shared(), name.clone());
+    let was_there = apart(async move { secrets.remove(&named, &by).await }).await?;
+    let warning = (!was_there).then(|| format!("the store held no secret {name}"));
+    Ok(reply::done(warning.as_slice()))
 }
 
 /// Makes a change to its end, also if the client that asked for it goes away in the middle.

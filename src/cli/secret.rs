@@ -135,8 +135,11 @@ async fn ask(service: &Service, verb: &Verb, output: &mut impl Write) -> anyhow:
             }
         }
         Verb::Delete { name } => {
-            service.ask(Method::DELETE, &path(name), Bytes::new(), ANSWER_MAX).await?;
+            let answer = service.ask(Method::DELETE, &path(name), Bytes::new(), ANSWER_MAX).await?;
             writeln!(output, "{name} is gone")?;
+            for warning in answer.warnings {
+                writeln!(output, "warning: {warning}")?;
+            }
         }
         Verb::Rotate => {
             let answer = service.post("/secrets/rotate", Bytes::new(), ANSWER_MAX).await?;

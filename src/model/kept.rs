@@ -16,7 +16,7 @@ impl Task {
         let mut unkept = Vec::new();
         for entry in &mut self.entries {
             let stored = stored.and_then(|task| task.entries.iter().find(|stored| stored.name == entry.name));
-            let path = format_args!("entries.{}", entry.name.as_str()).to_string();
+            let path = format!("entries.{}", entry.name.as_str());
             entry.request.keep_masked(stored.map(|stored| &stored.request), masking, &path, &mut unkept);
             let Some(options) = entry.options.as_deref_mut() else { continue };
             for occasion in Occasion::ALL {

@@ -138,11 +138,13 @@ impl Secrets {
         Ok(first.filter(|first| *first != Source::Store))
     }
 
-    /// Takes a secret out of the store.
-    pub async fn remove(&self, name: &SecretName, by: &str) -> Result<(), ChangeError> {
-        self.change(Wish::Remove(name)).await?;
-        info!(secret = name.as_str(), by; "a secret was deleted");
-        Ok(())
+    /// Takes a secret out of the store. `false`: it was not there.
+    pub async fn remove(&self, name: &SecretName, by: &str) -> Result<bool, ChangeError> {
+        let was_there = self.change(Wish::Remove(name)).await?;
+        if was_there {
+            info!(secret = name.as_str(), by; "a secret was deleted");
+        }
+        Ok(was_there)
     }
 
     /// Encrypts all secrets of the store anew, by the first key of the file as it is now. Gives how many there are.
@@ -157,15 +159,16 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// To its end, also if the client that asked for it goes away in the middle.
-    async fn change(&self, wish: Wish<'_>) -> Result<(), ChangeError> {
+    /// Whether there was anything to be changed.
+    async fn change(&self, wish: Wish<'_>) -> Result<bool, ChangeError> {
         let Some(store) = self.0.store.get() else {
             return Err(ChangeError::Refused("the store is not open yet".to_owned()));
         };
         let keys = self.0.vault().keys.clone();
-        let (version, document) = vault::change(store.as_ref(), &keys, wish).await?;
-        self.0.adopt(version, document);
-        Ok(())
+        let changed = vault::change(store.as_ref(), &keys, wish).await?;
+        let has_changed = changed.is_some();
+        changed.into_iter().for_each(|(version, document)| self.0.adopt(version, document));
+        Ok(has_changed)
     }
 }
 

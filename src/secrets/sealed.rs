@@ -75,10 +75,6 @@ impl Document {
         self.0.len()
     }
 
-    pub(super) fn has(&self, name: &SecretName) -> bool {
-        self.0.contains_key(name)
-    }
-
     /// How long all values are together, in bytes.
     pub(super) fn bytes(&self) -> usize {
         // Four letters of Base64 for three bytes.

@@ -71,8 +71,7 @@ impl Wish<'_> {
                 }
                 Ok(next)
             }
-            Self::Remove(name) if document.has(name) => Ok(document.without(name)),
-            Self::Remove(name) => refused(format!("the store holds no secret {name}")),
+            Self::Remove(name) => Ok(document.without(name)),
             Self::Rotate if keys.is_empty() => refused(NO_KEY.to_owned()),
             Self::Rotate => document.rotated(keys).or_else(|why| refused(format!("nothing was changed:\n{why}"))),
         }
@@ -87,18 +86,21 @@ pub(super) async fn read(store: &dyn RegisterStore) -> Result<(u64, Document), S
     }
 }
 
-/// Makes a change durable. Gives what stands there then.
+/// Makes a change durable. Gives what stands there then; `None`: it stands there already.
 pub(super) async fn change(
     store: &dyn RegisterStore,
     keys: &KeyRing,
     wish: Wish<'_>,
-) -> Result<(u64, Document), ChangeError> {
+) -> Result<Option<(u64, Document)>, ChangeError> {
     for _ in 0..TRIES_MAX {
         let (version, document) = read(store).await?;
         let next = wish.on(&document, keys)?;
+        if next == document {
+            return Ok(None);
+        }
         let registered = Registered { version: version + 1, text: next.write() };
         if store.set_register(RegisterName::Secrets, &registered).await? {
-            return Ok((registered.version, next));
+            return Ok(Some((registered.version, next)));
         }
     }
     Err(ChangeError::Busy)

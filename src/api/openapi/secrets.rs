@@ -53,7 +53,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .json::<SetSecretRequest>(json!({ "value": "s3cret" }))
             .done::<Done<'_>>("It is kept; or why not"),
         named(Method::DELETE, "deleteSecret", "Takes a secret out of the store")
-            .done::<Done<'_>>("It is gone; or why not"),
+            .done::<Done<'_>>("It is gone, also if it was not there; or why not"),
         Operation::new(Method::POST, "/secrets/rotate", "rotateSecrets", TAG, "Encrypts the secrets of the store anew")
             .description("By the first key of `[secrets] key_file`, which the other nodes have to hold, too. All or none.")
             .data::<RotatedView>("How many there are; or why not", json!({ "rotated": 3 }))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{BoxedNode, Target, post, post_ok};
+use crate::support::{BoxedNode, Target, post, post_ok, with_keys};
 
 /// Where the program is that makes up requests; `scripts/check` installs it and says so.
 const VARIABLE: &str = "SCHEDULE_TEST_SCHEMATHESIS";
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// header or field that is not described; what the document forbids is refused, and what it allows is taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_asked_is_answered_as_described() {
-    let (node, target) = (BoxedNode::start().await, Target::start().await);
+    let (node, target) = (BoxedNode::start_with(with_keys).await, Target::start().await);
     let prepared = prepare(&node, &target).await;
 
     let ran = make_up_requests(&node, &prepared).await;

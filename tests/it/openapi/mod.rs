@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::Value;
 
-use crate::support::{BoxedNode, Target, client, post_ok};
+use crate::support::{BoxedNode, Target, client, post_ok, with_keys};
 
 /// The document as a client gets it.
 async fn document(node: &BoxedNode) -> Value {
@@ -83,7 +83,7 @@ impl<'d> Operation<'d> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_is_served_at_each_of_its_paths_and_its_example_is_taken() {
-    let (node, target) = (BoxedNode::start().await, Target::start().await);
+    let (node, target) = (BoxedNode::start_with(with_keys).await, Target::start().await);
     let document = document(&node).await;
 
     // The task that the examples are about is put first and deleted last.

@@ -1,5 +1,6 @@
 use schedule_service::config::NodeSettings;
 use schedule_service::node::Node;
+use schedule_service::secrets::new_key;
 use tempfile::TempDir;
 
 /// A node in this process, on its own folder and port.
@@ -7,6 +8,15 @@ pub(crate) struct BoxedNode {
     pub(crate) base: String,
     node: Node,
     folder: TempDir,
+}
+
+/// With a new key by which the store's secrets are encrypted.
+pub(crate) fn with_keys(settings: &mut NodeSettings) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = settings.store.path.join("keys");
+    std::fs::write(&path, &*new_key()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    settings.secrets.key_file = Some(path);
 }
 
 impl BoxedNode {
