@@ -296,7 +296,7 @@ fn text() -> impl Strategy<Value = String> {
         Just("{{ identity }}".to_owned()),
         Just("{{nope}}".to_owned()),
         Just("${secret:db-pass.1_X}".to_owned()),
-        Just("${secret:".to_owned()),
+        Just("${secret: ".to_owned()),
         "[ {}a-z/.:@?#&=\\\\\"]{0,6}",
         "\\PC{0,4}",
     ];
