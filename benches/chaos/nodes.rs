@@ -90,6 +90,7 @@ impl Node {
         let log = fs::File::options().create(true).append(true).open(self.log())?;
         let mut command = net.command(Self::host(self.number), env!("CARGO_BIN_EXE_schedule-service"))?;
         command.env_clear().envs(environment(&self.common.elasticsearch, &self.folder()));
+        command.env("SCHEDULE__TARGETS__ALLOW_TARGETS", "private, loopback");
         command.env("SCHEDULE__SERVER__HOST", "0.0.0.0").env("SCHEDULE__LOG__LEVEL", &self.common.log_level);
         if self.common.is_cluster {
             command

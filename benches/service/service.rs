@@ -29,6 +29,7 @@ impl Service {
             .env("SCHEDULE__STORE__PATH", folder.join("data"))
             .env("SCHEDULE__SERVER__PORT", "0")
             .env("SCHEDULE__LOG__FORMAT", "json")
+            .env("SCHEDULE__TARGETS__ALLOW_TARGETS", "loopback")
             .envs(environment.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

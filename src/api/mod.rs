@@ -31,6 +31,7 @@ mod routing;
 mod secrets;
 mod server;
 mod settings;
+mod targets;
 mod tasks;
 mod uri;
 mod versions;
@@ -57,7 +58,7 @@ use crate::catalog::Catalog;
 use crate::cluster::{Keeper, Peers};
 use crate::engine::Engine;
 use crate::journal::Journal;
-use crate::model::{Masking, TimeZone};
+use crate::model::{Masking, TargetRules, TimeZone};
 use crate::secrets::Secrets;
 use crate::store::Store;
 
@@ -86,6 +87,8 @@ pub struct Services {
     pub default_time_zone: TimeZone,
     /// Which node owns what, and how the others are asked.
     pub peers: Peers,
+    /// Where requests may go.
+    pub targets: Arc<TargetRules>,
     /// What requests are filled in with.
     pub secrets: Secrets,
 }

@@ -19,6 +19,7 @@ use super::openapi::words;
 use super::parts::gather;
 use super::reply::{self, ApiError};
 use super::routing::{Belongs, place};
+use super::targets;
 use super::wire::{Misunderstood, Parsed, identity_of, understand};
 use super::wire_put::{self, Terms};
 use crate::catalog::CatalogError;
@@ -102,6 +103,9 @@ pub(super) async fn validate(services: Services, body: Bytes, _caller: Caller) -
         {
             let split = |line: &str| line.split_once(": ").map(|(path, text)| (path.to_owned(), text.to_owned()));
             text.lines().filter_map(split).for_each(|(path, text)| mistakes.add(&path, text));
+        }
+        if let Some(put) = &put {
+            targets::warn_of_refused(&put.task, "entries", &services.targets, &mut mistakes);
         }
         if let Some((put, known)) = put.as_ref().and_then(|put| Some((put, put.revision?))) {
             services.catalog.check_revision(&put.task.identity, known).unwrap_or_else(|error| {
@@ -202,7 +206,7 @@ pub(super) struct NextView {
     #[schema(value_type = words::TimeZone)]
     time_zone: &'static str,
     entries: BTreeMap<String, EntryForecast>,
-    /// What is odd about a draft, and no reason to refuse it.
+    /// What is odd, and no reason to refuse it.
     #[schema(value_type = Vec<String>)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -245,8 +249,14 @@ fn question(services: &Services, body: &[u8], mistakes: &mut Mistakes) -> Option
     let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(COUNT_DEFAULT);
     let now = services.catalog.now();
     if has("entries") || !has("identity") {
-        let draft = if has("entries") { draft_of_task } else { draft_of_entry };
+        let (is_task, has_url) = (has("entries"), has("url"));
+        let draft = if is_task { draft_of_task } else { draft_of_entry };
         let (task, enabled) = draft(body, now, mistakes)?;
+        if is_task {
+            targets::warn_of_refused(&task, "entries", &services.targets, mistakes);
+        } else if has_url {
+            targets::warn_of_entry(&task.entries[0], "", &services.targets, mistakes);
+        }
         // As if it had been put by then.
         let from = after.map_or(now, |after| after.min(now));
         let revision = Arc::new(Revision { enabled, ..Revision::new(task, from) });
@@ -256,6 +266,7 @@ fn question(services: &Services, body: &[u8], mistakes: &mut Mistakes) -> Option
     let identity = identity_of(&body, mistakes);
     let entry = body.get("entry").and_then(|raw| entry_name(raw, mistakes));
     let revision = stored(services, &identity?, entry.as_ref(), mistakes)?;
+    targets::warn_of_refused(&revision.task, "entries", &services.targets, mistakes);
     Some(Question::Next { revision, entry, after, count })
 }
 

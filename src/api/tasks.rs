@@ -12,8 +12,7 @@ use super::parts::{Page, Question, Scan, gather, is_of, page, scan, shards_of};
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
 use super::wire::{self, Parsed};
-use super::wire_put;
-use super::{Services, changes};
+use super::{Services, changes, targets};
 use crate::catalog::Put;
 use crate::model::{Identity, Revision, ShardSet};
 
@@ -23,7 +22,7 @@ const LISTS_ANSWER_MAX: usize = 64 * 1024 * 1024;
 const NAMES_AT_ONCE: usize = 20_000;
 
 pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let Parsed { value, warnings } = wire_put::put(&body, &services.terms())?;
+    let Parsed { value, warnings } = targets::put(&body, &services.terms(), &services.targets)?;
     // Who does not know of revisions gets the answer that it knows.
     let is_conditional = value.revision.is_some();
     let revision = services.catalog.put(Put { by: Some(caller.shared()), ..value }).await?;

@@ -117,7 +117,7 @@ fn entries_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Box<[Entry]>
 }
 
 /// Where an entry stands.
-fn entry_path(entries: &str, name: &str) -> String {
+pub(super) fn entry_path(entries: &str, name: &str) -> String {
     let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
     format!("{entries}.{shown}")
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use log::warn;
+use log::{info, warn};
 use tokio::time::sleep;
 
 use super::{Catalog, Rooms};
@@ -73,6 +73,10 @@ impl Holder for Shards {
         let terms = self.rooms().terms(shards);
         let Rooms { store, journal, clock, engine, .. } = self.rooms();
         let leases = store.take(shards, &self.owner).await?;
+        let late = store.settle_late(&leases, clock.now()).await?;
+        if late > 0 {
+            info!(changes = late; "changes that former owners sent were stored after their shards had been taken: they count from now on");
+        }
         let take_over = TakeOver { leases: &leases, lingering };
         let elsewhere = loop {
             let mut recovered =

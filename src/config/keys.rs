@@ -159,6 +159,21 @@ pub const KEYS: &[Key] = &[
         "Runs that wait for another attempt; further ones fail",
     ),
     key("dispatch", "user_agent", DEFAULT_USER_AGENT, TEXT, "User-Agent of requests that set none"),
+    key(
+        "targets",
+        "allow_targets",
+        "",
+        OPTIONAL,
+        "Rules, separated by commas, of what may be reached though it is refused by default: loopback, 10.0.0.0/8, hooks.example.com:443",
+    ),
+    key("targets", "deny_targets", "", OPTIONAL, "Rules of what may not be reached, whatever allow_targets says"),
+    key(
+        "targets",
+        "allow_only",
+        "false",
+        Kind::Word(&["true", "false"]),
+        "true: only what allow_targets names may be reached",
+    ),
     key("history", "retention_days", "30", number(1, 36_500), "Days that records are kept"),
     key("history", "size_max_mib", "10240", number(16, 1 << 30), "MiB of the store above which the oldest records go"),
     key(

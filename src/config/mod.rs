@@ -11,6 +11,7 @@ mod node_settings;
 mod secrets;
 mod sharing;
 mod source;
+mod targets;
 
 pub use self::keys::{KEYS, Key};
 pub use self::mistakes::ConfigError;

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -14,7 +15,7 @@ use crate::api;
 use crate::dispatch;
 use crate::engine;
 use crate::journal;
-use crate::model::TimeZone;
+use crate::model::{RuleMistake, TimeZone};
 use crate::observe;
 use crate::observe::LogFormat;
 use crate::secrets;
@@ -136,6 +137,7 @@ impl Reader<'_> {
             result_max: self.number("dispatch", "result_max_mib") * 1024 * 1024,
             retries_waiting_max: self.count("dispatch", "retries_waiting_max"),
             user_agent: self.text("dispatch", "user_agent"),
+            targets: Arc::new(self.targets()),
         };
         if settings.in_flight_per_host_max > settings.in_flight_max {
             let expected = format!("at most in_flight_max, which is {}", settings.in_flight_max);
@@ -222,6 +224,14 @@ impl Reader<'_> {
             text => format!("is `{}`", shown(&key.masked(text))),
         };
         self.mistakes.push(format!("{}: [{section}] {name} {what}, expected {expected}", given.origin));
+    }
+
+    /// One rule of a list is wrong.
+    pub(super) fn wrong_rule(&mut self, section: &'static str, name: &'static str, mistake: &RuleMistake) {
+        let origin = self.values.get(key(section, name)).origin;
+        let RuleMistake { position, given, expected } = mistake;
+        let given = shown(given);
+        self.mistakes.push(format!("{origin}: [{section}] {name}: rule {position} is `{given}`, expected {expected}"));
     }
 }
 

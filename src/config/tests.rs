@@ -108,6 +108,32 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_was_expected() {
 }
 
 #[test]
+fn every_mistake_in_the_rules_of_targets_is_told_with_its_place() {
+    let text = "[targets]\nallow_targets = loopback, 10.0.0.1/8, privat\nallow_only = true\n";
+
+    let found = mistakes(text, &[("SCHEDULE__TARGETS__DENY_TARGETS", "ftp://x")]);
+
+    let ends = [
+        "[targets] allow_targets: rule 2 is `10.0.0.1/8`, expected `10.0.0.0/8`, whose further bits are zero, or the address alone",
+        "[targets] allow_targets: rule 3 is `privat`, expected `private`; a host of that name is written `privat.`",
+        "environment variable SCHEDULE__TARGETS__DENY_TARGETS: [targets] deny_targets: rule 1 is `ftp://x`, expected http:// or https:// before a host, an address or a CIDR",
+    ];
+    assert_eq!(found.len(), ends.len(), "{found:#?}");
+    for (mistake, end) in found.iter().zip(ends) {
+        assert!(mistake.ends_with(end), "{mistake}\n{end}");
+    }
+    let nothing = mistakes("[targets]\nallow_only = true\n", &[]);
+    assert!(
+        nothing[0].ends_with("is `true`, expected false, or rules in allow_targets: nothing could be reached"),
+        "{nothing:?}"
+    );
+    let read =
+        load_text("[targets]\nallow_targets = hooks.example:443, loopback\ndeny_targets = all:22\n", &[]).unwrap();
+    let lens = (read.dispatch.targets.allow.len(), read.dispatch.targets.deny.len(), read.dispatch.targets.allow_only);
+    assert_eq!(lens, (2, 1, false));
+}
+
+#[test]
 fn unknown_names_are_mistakes_with_the_nearest_known_one() {
     let found =
         mistakes("[servr]\nport = 1\n[server]\nprot = 1\n", &[("SCHEDULE__LOG__LEVLE", "info"), ("SCHEDULE__X", "")]);

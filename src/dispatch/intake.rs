@@ -113,6 +113,7 @@ pub(super) async fn take_in(
         pieces,
         result_is_truncated: is_cut,
         result_error,
+        ..KeptAnswer::default()
     })
 }
 

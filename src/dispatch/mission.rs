@@ -57,6 +57,11 @@ impl Mission {
         self.options().timeout.unwrap_or(default)
     }
 
+    /// How many redirects are followed.
+    pub(super) fn redirects_max(&self) -> u32 {
+        self.options().redirects_max
+    }
+
     /// Which answers are a success.
     pub(super) fn success(&self) -> &SuccessRule {
         &self.options().success

@@ -2,7 +2,8 @@
 //!
 //! The loop (`run_loop.rs`) owns every run from its handing over to its outcome. A run waits for its jitter (`alarms.rs`), for other
 //! runs of its entry (`overlap.rs`) or of its backfill (`groups.rs`), for a place among those in flight (`lanes.rs`); then an attempt is
-//! made (`sender.rs`), which ends the run or makes it pause before the next one.
+//! made (`sender.rs`), which ends the run or makes it pause before the next one. Where it may go is judged when it connects (`guard.rs`), and
+//! again at each redirect (`redirects.rs`).
 
 mod alarms;
 mod attempt;
@@ -12,6 +13,7 @@ mod cancel;
 mod departure;
 mod elsewhere;
 mod groups;
+mod guard;
 mod handle;
 mod intake;
 mod keys;
@@ -19,6 +21,7 @@ mod lanes;
 mod letting_go;
 mod mission;
 mod overlap;
+mod redirects;
 mod request;
 mod run_loop;
 mod runs;
@@ -29,6 +32,7 @@ mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
 pub use self::elsewhere::EndsElsewhere;
+pub use self::guard::{Lookup, SystemLookup};
 pub use self::handle::{
     Activity, AskRefused, Broken, Cancelled, Dispatch, DispatchStopped, Drained, LetGo, Letting, Patience,
     PlaceForRuns, Reserved, Scope, TakenBack,

@@ -15,6 +15,7 @@ use super::callbacks::{self, Before};
 use super::handle::Reservation;
 use super::intake::{OwnTime, Results, take_in};
 use super::mission::Mission;
+use super::redirects::{self, Arrived};
 use super::request::{Unsendable, secrets_of};
 use super::scrub::Scrub;
 use crate::clock::Clock;
@@ -204,12 +205,16 @@ impl Sender {
         own_time: &OwnTime,
         retry_after: &mut Option<Duration>,
     ) -> Result<KeptAnswer, TransportError> {
+        let arrived = redirects::send(&*self.transport, request, mission.redirects_max()).await?;
+        let Arrived { answer, redirects, last_url } = arrived;
         // Whatever is looked at or kept of it, nothing of it shows a secret.
-        let answer = scrub.answer(self.transport.send(request).await?);
+        let answer = scrub.answer(answer);
+        let last_url = last_url.map(|url| scrub.text(url.into()).into());
         let asked = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         *retry_after = asked.and_then(|text| parse_retry_after(text, self.clock.now()));
         let keeps_result = mission.keeps_result(answer.status);
-        take_in(answer, &self.results, mission.run_id, keeps_result, own_time).await
+        let kept = take_in(answer, &self.results, mission.run_id, keeps_result, own_time).await?;
+        Ok(KeptAnswer { redirects, last_url, ..kept })
     }
 
     /// Waits for an answer for as long as its target may take; the error is how long that was. Notes meanwhile that the run goes
@@ -328,14 +333,15 @@ struct Judged {
 
 /// What an answer means, or that there is none. Pure.
 fn judge(answer: Result<Result<KeptAnswer, TransportError>, Duration>, rule: &SuccessRule) -> Judged {
-    let none = |message: String, failure| Judged { answer: None, message: Some(message), failure: Some(failure) };
+    let none = |message: String, failure| Judged { answer: None, message: Some(message), failure };
     match answer {
         Ok(Ok(answer)) => {
             let message = rule.judge(answer.status, &answer.body).err();
             let failure = message.is_some().then_some(Failure::Status(answer.status));
             Judged { answer: Some(answer), message, failure }
         }
-        Ok(Err(error)) => none(error.to_string(), Failure::Connect),
-        Err(limit) => none(format!("no whole answer within {} s", limit.as_secs_f64()), Failure::Timeout),
+        Ok(Err(TransportError::Broken(text))) => none(text, Some(Failure::Connect)),
+        Ok(Err(TransportError::Refused(text))) => none(text, None),
+        Err(limit) => none(format!("no whole answer within {} s", limit.as_secs_f64()), Some(Failure::Timeout)),
     }
 }

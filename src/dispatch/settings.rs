@@ -1,4 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::model::TargetRules;
 
 /// How requests are sent, and how many at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Settings {
     pub retries_waiting_max: usize,
     /// The `User-Agent` of requests that set none.
     pub user_agent: String,
+    /// Where requests may go.
+    pub targets: Arc<TargetRules>,
 }
 
 impl Default for Settings {
@@ -33,6 +38,7 @@ impl Default for Settings {
             result_max: 16 * 1024 * 1024,
             retries_waiting_max: 100_000,
             user_agent: concat!("schedule-service/", env!("CARGO_PKG_VERSION")).to_owned(),
+            targets: Arc::default(),
         }
     }
 }

@@ -49,6 +49,10 @@ pub struct KeptAnswer {
     pub result_is_truncated: bool,
     /// Why nothing is kept beside the record that should be.
     pub result_error: Option<String>,
+    /// How many redirects were followed to come by it.
+    pub redirects: u32,
+    /// Where the last of them led, its password masked; `None`: none was followed.
+    pub last_url: Option<Box<str>>,
 }
 
 impl FireOutcome {
@@ -129,6 +133,10 @@ struct FireDocument<'a> {
     result_truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     result_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirects: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_url: Option<&'a str>,
 }
 
 /// The record of a run that has ended.
@@ -167,6 +175,8 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome, masking: &Masking)
         result_pieces: answer.map(|answer| answer.pieces).filter(|&pieces| pieces > 0),
         result_truncated: answer.is_some_and(|answer| answer.result_is_truncated),
         result_error: answer.and_then(|answer| answer.result_error.as_deref()),
+        redirects: answer.map(|answer| answer.redirects).filter(|&redirects| redirects > 0),
+        last_url: answer.and_then(|answer| answer.last_url.as_deref()),
     };
     let settled = || Settled { entry: entry.name.clone(), stretch: Stretch::one(fire.fire_time) };
     let ended = RunState::ended(entry.name.clone());
@@ -185,8 +195,8 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome, masking: &Masking)
 }
 
 /// The options that decide what becomes of a run.
-const DECIDING: [&str; 8] =
-    ["timeout", "success", "retry", "overlap", "misfire", "catch_up_window", "delivery", "jitter"];
+const DECIDING: [&str; 9] =
+    ["timeout", "success", "redirects_max", "retry", "overlap", "misfire", "catch_up_window", "delivery", "jitter"];
 
 /// The policies that an entry gives, as it gives them.
 struct Policies<'a>(&'a EntryOptions);

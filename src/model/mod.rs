@@ -20,6 +20,7 @@ mod request_read;
 mod schedule;
 mod secret;
 mod shard;
+mod targets;
 mod task;
 mod template;
 mod time;
@@ -42,6 +43,7 @@ pub use self::request::{Header, JsonText, MASK, Request, RequestError, TargetUrl
 pub use self::schedule::{Exclude, Schedule, ScheduleError};
 pub use self::secret::{SecretName, SecretNameError, SecretText, SecretTexts};
 pub use self::shard::{Shard, ShardSet};
+pub use self::targets::{AddressClass, Destination, Refusal, Rule, RuleMistake, TargetRules};
 pub use self::task::{End, Entry, EntryState, LastEnd, LastFire, Revision, Task};
 pub use self::template::{StringKind, TemplateError, TemplateValues};
 pub use self::time::{NEVER, Timestamp};

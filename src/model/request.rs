@@ -145,13 +145,18 @@ impl Header {
 
     /// Whether the name is one that usually carries a credential.
     pub fn is_credential(&self) -> bool {
+        Self::is_credential_name(&self.name)
+    }
+
+    /// The same of any name, in whatever case.
+    pub fn is_credential_name(name: &str) -> bool {
         const WORDS: [&str; 8] = ["auth", "key", "keys", "jwt", "pass", "passwd", "pwd", "sig"];
         /// They mean the same wherever they stand in a word, as in `X-AuthToken`.
         const PARTS: [&str; 9] =
             ["apikey", "authoriz", "authentic", "cookie", "credential", "password", "secret", "signature", "token"];
         /// What has such a key opens nothing.
         const NAMED_BY_KEY: [&str; 6] = ["idempotency", "cache", "surrogate", "partition", "routing", "dedup"];
-        let name = self.name.to_ascii_lowercase();
+        let name = name.to_ascii_lowercase();
         if PARTS.iter().any(|part| name.contains(part)) {
             return true;
         }

@@ -168,6 +168,7 @@ impl Node {
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
             secrets,
+            targets: settings.dispatch.targets.clone(),
         });
         let planner = Planner::start(recurring::jobs(recurring::Means {
             catalog: catalog.clone(),

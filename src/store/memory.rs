@@ -52,6 +52,8 @@ struct Tables {
     newest_row: i64,
     pieces: BTreeMap<(RunId, u32), Bytes>,
     pauses: Pauses,
+    /// Changes that were stored after the lease of their sender was over, and what was in force before each.
+    late: BTreeMap<Identity, Option<u64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -185,6 +187,10 @@ impl CatalogStore for MemoryStore {
         if in_force != replaces {
             return Err(StoreError::Conflict { identity });
         }
+        match tables.lease(Shard::of(&identity), epoch) {
+            Ok(_) => tables.late.remove(&identity),
+            Err(_) => tables.late.insert(identity.clone(), in_force),
+        };
         if let Some(number) = in_force
             && let Some(ended) = tables.revisions.get_mut(&(identity.clone(), number))
         {
@@ -238,7 +244,20 @@ impl CatalogStore for MemoryStore {
         for state in deferred(states, known, since) {
             tables.revisions.insert((identity.clone(), state.number), state);
         }
+        tables.late.remove(identity);
         self.answer(())
+    }
+
+    async fn settle_late(&self, leases: &[Lease], now: Timestamp) -> Result<usize, StoreError> {
+        let late: Vec<(Identity, Option<u64>)> = self.look()?.late.clone().into_iter().collect();
+        let lease_of = |identity: &Identity| leases.iter().find(|lease| lease.shard == Shard::of(identity));
+        let mut count = 0;
+        for (identity, known) in late {
+            let Some(lease) = lease_of(&identity) else { continue };
+            self.defer(&identity, lease.epoch, known, lease.claimed_through.min(now)).await?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {

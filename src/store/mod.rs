@@ -14,6 +14,7 @@ mod log_sort;
 mod log_words;
 pub mod memory;
 pub mod pause_document;
+mod register;
 pub mod tally;
 pub mod transfer;
 pub mod unfinished;
@@ -34,6 +35,7 @@ pub use self::log_cursor::{CursorError, LogCursor, LogPage, LogTotal};
 pub use self::log_query::{LogFilter, LogQuery, StatusRange, Within};
 pub use self::log_sort::LogSort;
 pub use self::log_words::{Words, WordsError};
+pub use self::register::{RegisterName, RegisterStore, Registered};
 
 /// The cause of a failure inside a store.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -131,6 +133,11 @@ pub trait CatalogStore: Send + Sync {
         since: Timestamp,
     ) -> Result<(), StoreError>;
 
+    /// Changes that were stored after a later holder than their sender had taken their shard come into force as
+    /// [`Self::defer`] has it: when the holders had gone as far as these leases say, at `now` at the latest. For who has taken these
+    /// leases, before it reads the tasks. Gives how many there were.
+    async fn settle_late(&self, leases: &[Lease], now: Timestamp) -> Result<usize, StoreError>;
+
     /// What is paused.
     async fn pauses(&self) -> Result<Pauses, StoreError>;
 
@@ -160,54 +167,6 @@ pub trait LeaseStore: Send + Sync {
     /// A planned stop: the holder says how far it really went. `claimed_through` may move back, as the holder knows that
     /// nothing later was sent; `settled_through` never does.
     async fn release(&self, claims: &[Claim]) -> Result<(), StoreError>;
-}
-
-/// Small texts that all nodes on one store share, each changed on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RegisterName {
-    /// What the nodes have agreed on. It belongs to nodes that run: it is not copied to another store.
-    Cluster,
-    /// Who may ask for what.
-    Keys,
-    /// What is filled into requests, encrypted.
-    Secrets,
-}
-
-impl RegisterName {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Cluster, Self::Keys, Self::Secrets];
-    /// Those that a copy of the store holds, too.
-    pub const COPIED: [Self; 2] = [Self::Keys, Self::Secrets];
-
-    /// Its name in the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cluster => "cluster",
-            Self::Keys => "keys",
-            Self::Secrets => "secrets",
-        }
-    }
-}
-
-/// A text that only the next version replaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
-    /// One more than that of the text before; the first has 1.
-    pub version: u64,
-    /// What it says. The store does not look into it.
-    pub text: String,
-}
-
-/// Small texts for all nodes, changed by compare-and-set.
-#[async_trait]
-pub trait RegisterStore: Send + Sync {
-    /// Reads one as it is now; `None`: it was never written.
-    async fn register(&self, name: RegisterName) -> Result<Option<Registered>, StoreError>;
-
-    /// Writes the next version, if the one before stands there, or none before the first. `true`: this very text stands there.
-    /// `false`: it was not the next, or somebody else wrote first. On an error it may be written or not, now or a little later.
-    /// After both of these the caller reads again.
-    async fn set_register(&self, name: RegisterName, next: &Registered) -> Result<bool, StoreError>;
 }
 
 /// Which records of a task are wanted, newest first.

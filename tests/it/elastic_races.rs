@@ -220,3 +220,35 @@ async fn a_write_of_the_register_whose_first_answer_was_lost_counts_as_its_own()
     assert_eq!(store.register(RegisterName::Cluster).await.unwrap(), Some(text(4, "by this node")));
     assert!(lost.load(std::sync::atomic::Ordering::Relaxed) > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_stored_after_its_shard_was_taken_counts_from_where_its_holders_had_gone_by_then() {
+    let settings = settings(&[&shared()]);
+    let shards = ShardSet::of([Shard::of(&identity())]);
+    let store = open(&settings).await.unwrap();
+    let first = store.take(shards, "first").await.unwrap();
+    assert_eq!(store.settle_late(&first, at(90)).await.unwrap(), 0);
+    for (replaces, from) in [(None, 0), (Some(1), 10)] {
+        store.change(change(replaces, first[0].epoch, at(from), RecordKind::Put)).await.unwrap();
+    }
+
+    let delete = change(Some(2), first[0].epoch, at(20), RecordKind::Delete);
+    let id: &'static str = delete.record.id.to_string().leak();
+    let send = async |slow: Elastic| slow.change(delete).await.unwrap();
+    let take = async |quick: Elastic| {
+        let second = quick.take(shards, "second").await.unwrap();
+        assert_eq!(quick.settle_late(&second, at(90)).await.unwrap(), 0);
+        let claim = Claim { shard: second[0].shard, epoch: second[0].epoch, through: at(50), settled_through: at(40) };
+        quick.claim(&[claim]).await.unwrap();
+    };
+    interrupted(&settings, id, send, take).await;
+
+    let third = store.take(shards, "third").await.unwrap();
+    assert_eq!(store.settle_late(&third, at(90)).await.unwrap(), 1);
+    let states = store.history_of(&identity(), None, 9).await.unwrap();
+    let moments: Vec<_> = states.iter().map(|it| (it.number, it.in_force_from, it.in_force_until)).collect();
+    assert_eq!(moments, [(2, at(10), Some(at(50))), (1, at(0), Some(at(10)))]);
+    // Now it is known.
+    let fourth = store.take(shards, "fourth").await.unwrap();
+    assert_eq!(store.settle_late(&fourth, at(90)).await.unwrap(), 0);
+}

@@ -141,6 +141,7 @@ const EVERY_FIELD: &str = r#","run_id":"r","fire_time":"2027-01-15T08:00:00Z","d
     "attempts":[{"attempt":1,"started_at":"2027-01-15T08:00:02Z","duration_ms":5,"error":"refused","bytes":0}],
     "dead_letter":true,"rerun_of":"a","rerun_as":"b","backfill":"c","backfill_at_once":2,"callback":"on_failure",
     "result_size":70000,"content_type":"text/plain","result_pieces":2,"result_truncated":true,"result_error":"why","note":"why",
+    "redirects":2,"last_url":"http://b/",
     "by":"who","resume_at":"2027-01-15T08:00:03Z","discarded_by":"ada","callback_of":"d","response_lead":" \n","response_trail":" ""#;
 
 #[tokio::test]

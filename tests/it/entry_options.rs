@@ -25,7 +25,7 @@ fn in_millis(millis: i64) -> String {
 fn all_options() -> Value {
     json!({
         "every": "1d", "url": "http://user:s3cret@127.0.0.1:9/{{run_id}}", "method": "PUT", "headers": { "X-A": "{{ args }}" }, "body": { "z": 1, "a": "{{entry}}" },
-        "timeout": "1m30s", "success": { "status": ["2xx", 304], "body_matches": "ok" },
+        "timeout": "1m30s", "success": { "status": ["2xx", 304], "body_matches": "ok" }, "redirects_max": 3,
         "retry": { "attempts_max": 5, "on": ["timeout", 503], "backoff": { "initial": "2s", "factor": 1.5 } },
         "overlap": "queue_one", "misfire": "fire_all", "catch_up_window": "2d", "delivery": "at_most_once", "jitter": "30s",
         "start_at": "2026-01-01T00:00:00+01:00", "end_at": "2199-01-01T00:00:00Z", "fires_max": 1_000_000, "enabled": true,

@@ -28,5 +28,7 @@ mod preview;
 mod restart;
 mod secrets;
 mod support;
+mod target_answers;
+mod targets;
 mod versions;
 mod wire;

@@ -223,7 +223,7 @@ impl Bulk {
         let number = line.number;
         let wish = match &line.text {
             Some(text) => {
-                let wish = Wish::read(text, &self.caller, &self.services.terms()).map_err(ApiError::from);
+                let wish = Wish::read(text, &self.caller, &self.services).map_err(ApiError::from);
                 wish.map(|wish| (wish, text.clone()))
             }
             None => Err(ApiError::LineTooLong { max: self.api.settings.body_max }),

@@ -64,7 +64,7 @@ impl Relay {
         loop {
             match services.peers.owner(shard) {
                 Owner::Here if services.catalog.shards().contains(shard) => {
-                    let again = || Wish::read(&text, &self.caller, &services.terms());
+                    let again = || Wish::read(&text, &self.caller, services);
                     let outcome = match wish.take().map_or_else(again, Ok) {
                         Ok(wish) => wish.carry_out(services).await,
                         Err(misunderstood) => (Err(misunderstood.into()), Vec::new()),
@@ -211,7 +211,7 @@ pub(in crate::api) fn lines_of_peers(
 
 /// A line that another node sent.
 async fn here(services: &Services, caller: &Caller, line: String) -> LineTold {
-    let wish = match Wish::read(line.as_bytes(), caller, &services.terms()) {
+    let wish = match Wish::read(line.as_bytes(), caller, services) {
         Ok(wish) => wish,
         Err(misunderstood) => return LineTold::from((Err(misunderstood.into()), Vec::new())),
     };

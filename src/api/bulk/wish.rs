@@ -3,8 +3,7 @@
 use crate::api::caller::Caller;
 use crate::api::reply::ApiError;
 use crate::api::wire::{Misunderstood, understand};
-use crate::api::wire_put::{self, Terms};
-use crate::api::{Services, changes};
+use crate::api::{Services, changes, targets};
 use crate::catalog::{Put, Removal, Switch};
 use crate::model::Identity;
 use crate::model::object::Object;
@@ -22,7 +21,7 @@ pub(super) enum Wish {
 }
 
 impl Wish {
-    pub(super) fn read(line: &[u8], caller: &Caller, terms: &Terms) -> Result<Self, Misunderstood> {
+    pub(super) fn read(line: &[u8], caller: &Caller, services: &Services) -> Result<Self, Misunderstood> {
         let members = understand(|mistakes| {
             let members = Object::read_body(line, EXAMPLE, mistakes)?.into_members();
             if members.len() != 1 {
@@ -33,7 +32,7 @@ impl Wish {
         let Some((word, raw)) = members.value.into_iter().next() else { unreachable!("there is one member") };
         let inner = raw.get().as_bytes();
         match word.as_str() {
-            "put" => wire_put::put(inner, terms).map(|parsed| {
+            "put" => targets::put(inner, &services.terms(), &services.targets).map(|parsed| {
                 let put = Put { by: Some(caller.shared()), ..parsed.value };
                 Self::Put(Box::new(put), parsed.warnings)
             }),

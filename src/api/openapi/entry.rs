@@ -7,7 +7,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::operation::{Schemas, reference};
 use super::options::{
-    Bound, Callback, DeliveryPolicy, Description, Exclude, FiresMax, MisfirePolicy, OverlapPolicy, Retry, Success, Tag,
+    Bound, Callback, DeliveryPolicy, Description, Exclude, FiresMax, MisfirePolicy, OverlapPolicy, RedirectsMax, Retry,
+    Success, Tag,
 };
 use super::words::{CronTime, Duration, EntryStateWord, Moment, Url, ZonedDate, one_of, words};
 
@@ -33,6 +34,7 @@ pub(super) struct EntryOptions {
     /// How long an attempt may take, 1ms to 24h; `[dispatch] timeout_s` if it is left out.
     timeout: Option<Duration>,
     success: Option<Success>,
+    redirects_max: Option<RedirectsMax>,
     retry: Option<Retry>,
     overlap: Option<OverlapPolicy>,
     misfire: Option<MisfirePolicy>,

@@ -214,6 +214,9 @@ struct LogFields {
     result_pieces: Count,
     result_truncated: bool,
     result_error: String,
+    /// How many redirects were followed, and where the last one led; a password in it is `***`.
+    redirects: Count,
+    last_url: String,
     /// Of a run that has not ended: what it waits for, and what the service needs to go on after a crash.
     state: StageWord,
     phase: Count,

@@ -24,6 +24,9 @@ words! {
     /// What an entry is for: at most 4 KiB.
     Description = text(0, 4 * 1024);
 
+    /// How many redirects are followed; each place is judged as the first one was.
+    RedirectsMax = whole(0, 10).default(Some(json!(0)));
+
     /// How many instants the entry names at most, counted from its put.
     FiresMax = whole(1, 1_000_000_000);
 

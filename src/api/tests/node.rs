@@ -14,7 +14,7 @@ use crate::cluster::{Agreement, ClusterKey, Keeper, KeeperSettings, Member, Peer
 use crate::dispatch::{self, Answer, OutgoingRequest, Patience, Transport, TransportError};
 use crate::engine;
 use crate::journal::{self, Journal};
-use crate::model::{Identity, Shard, ShardSet, TimeZone};
+use crate::model::{Identity, Shard, ShardSet, TargetRules, TimeZone};
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, LeaseStore, Store};
 
@@ -108,6 +108,10 @@ impl Node {
             default_time_zone: TimeZone::UTC,
             peers,
             secrets,
+            targets: Arc::new(TargetRules {
+                allow: TargetRules::parse_list("loopback").unwrap(),
+                ..TargetRules::default()
+            }),
         });
         Self { base, store, keeper, tenure, journal, server, client }
     }

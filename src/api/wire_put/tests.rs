@@ -226,6 +226,7 @@ fn option() -> impl Strategy<Value = (&'static str, Value)> {
             "retry",
             json!([{}, {"attempts_max": 20}, {"backoff": {"initial": "1ms", "factor": 1.25, "jitter": "full"}, "on": ["timeout"]}]),
         ),
+        ("redirects_max", json!([0, 10])),
         ("overlap", json!(["allow", "skip", "queue_one", "cancel_running"])),
         ("misfire", json!(["skip", "fire_once", "fire_all"])),
         ("catch_up_window", json!(["0s", "365d"])),
@@ -266,9 +267,10 @@ prop_compose! {
     }
 }
 
-const KEYS: [&str; 30] = [
+const KEYS: [&str; 31] = [
     "timeout",
     "success",
+    "redirects_max",
     "retry",
     "overlap",
     "misfire",

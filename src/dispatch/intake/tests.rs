@@ -211,11 +211,11 @@ async fn a_content_type_is_kept_if_it_is_short_and_has_no_odd_characters() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_no_answer() {
-    let chunks = [Ok(Bytes::from_static(b"half")), Err(TransportError("reset".to_owned()))];
+    let chunks = [Ok(Bytes::from_static(b"half")), Err(TransportError::Broken("reset".to_owned()))];
     let broken = Answer { body: Box::pin(stream::iter(chunks)), ..Answer::whole(200, "") };
     let results = results(Arc::default(), RESULT_MAX);
 
     let taken = take_in(broken, &results, run(1), true, &OwnTime::default()).await;
 
-    assert_eq!(taken, Err(TransportError("reset".to_owned())));
+    assert_eq!(taken, Err(TransportError::Broken("reset".to_owned())));
 }

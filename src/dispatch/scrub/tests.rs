@@ -85,12 +85,12 @@ fn texts_that_overlap_have_one_mask_however_long_they_go_on() {
 async fn a_content_type_shows_no_secret_and_an_error_comes_through() {
     let mut answer = Answer::whole(200, "x");
     answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/hunter22"));
-    answer.body = Box::pin(stream::iter([Ok(Bytes::from("hun")), Err(TransportError("broke off".to_owned()))]));
+    answer.body = Box::pin(stream::iter([Ok(Bytes::from("hun")), Err(TransportError::Broken("broke off".to_owned()))]));
 
     let mut answer = scrub(&["hunter22"]).answer(answer);
 
     assert_eq!(answer.headers[CONTENT_TYPE], "text/***");
-    assert_eq!(answer.body.next().await, Some(Err(TransportError("broke off".to_owned()))));
+    assert_eq!(answer.body.next().await, Some(Err(TransportError::Broken("broke off".to_owned()))));
 }
 
 proptest! {

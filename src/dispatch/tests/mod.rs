@@ -54,6 +54,8 @@ enum Deed {
     /// Answers, and asks to be left alone for so long.
     AnswerLater(u16, &'static str),
     Refuse,
+    /// It may not go there.
+    Forbid,
     Hang,
     Panic,
 }
@@ -103,7 +105,8 @@ impl Transport for Target {
                 answer.headers.insert(RETRY_AFTER, retry_after.parse().unwrap());
                 Ok(answer)
             }
-            Deed::Refuse => Err(TransportError("connection refused".to_owned())),
+            Deed::Refuse => Err(TransportError::Broken("connection refused".to_owned())),
+            Deed::Forbid => Err(TransportError::Refused("refused: it may not".to_owned())),
             Deed::Hang => std::future::pending().await,
             Deed::Panic => panic!("a test wants it"),
         }

@@ -51,6 +51,23 @@ async fn what_the_policy_does_not_name_is_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_may_not_go_is_not_tried_again_whatever_the_policy_names() {
+    let (rooms, task) = (Rooms::new(|_| Deed::Forbid).await, task("t", retried(5)));
+
+    rooms.fire_at(&task, 0).await;
+    rooms.until(60).await;
+
+    assert_eq!(rooms.came_ms(), [0]);
+    assert_eq!(rooms.end(run(&task, 0)).await, failed("refused: it may not"));
+    let document = rooms.document(run(&task, 0)).await;
+    assert_eq!(
+        (&document["dead_letter"], &document["attempts"][0]["error"]),
+        (&true.into(), &"refused: it may not".into())
+    );
+    rooms.assert_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_policy_nothing_is_tried_again_and_nothing_is_a_dead_letter() {
     let (rooms, task) = (Rooms::new(|_| Deed::Refuse).await, task("t", EntryOptions::default()));
 

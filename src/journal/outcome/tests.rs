@@ -59,6 +59,15 @@ fn the_password_in_a_url_stands_in_no_record_of_a_run() {
 }
 
 #[test]
+fn a_run_that_was_redirected_says_how_often_and_where_it_ended() {
+    let answer = KeptAnswer { redirects: 2, last_url: Some("http://ann:***@b/".into()), ..answer(b"ok") };
+
+    let (_, redirected) = document(&fire(None), &FireOutcome { answer: Some(answer), ..FireOutcome::default() });
+
+    assert_eq!((&redirected["redirects"], &redirected["last_url"]), (&json!(2), &json!("http://ann:***@b/")));
+}
+
+#[test]
 fn a_success_has_the_fields_of_the_contract_and_ours() {
     let outcome = FireOutcome {
         attempts: vec![attempt(1, 3, 7, None)],

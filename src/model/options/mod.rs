@@ -31,6 +31,8 @@ pub struct EntryOptions {
     pub timeout: Option<Duration>,
     /// Which answers are a success.
     pub success: SuccessRule,
+    /// How many redirects are followed.
+    pub redirects_max: u32,
     /// When a failed attempt is made again; `None`: never.
     pub retry: Option<RetryPolicy>,
     /// What happens when an instant comes while a run is in progress.
@@ -73,6 +75,7 @@ impl Default for EntryOptions {
             given: Box::default(),
             timeout: None,
             success: SuccessRule::default(),
+            redirects_max: 0,
             retry: None,
             overlap: Overlap::default(),
             misfire: Misfire::default(),

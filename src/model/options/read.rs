@@ -14,6 +14,8 @@ const JITTER: Span = Span::new(Duration::ZERO, Duration::from_secs(86_400), "0s 
 const CATCH_UP_WINDOW: Span = Span::new(Duration::ZERO, Duration::from_secs(365 * 86_400), "0s to 365d");
 /// The most instants that `fires_max` may ask for. More are refused.
 const FIRES_MAX: i64 = 1_000_000_000;
+/// The most redirects that an entry may want to be followed. More are refused.
+const REDIRECTS_MAX: i64 = 10;
 /// How many tags an entry may have, and how long each may be in bytes. More are refused.
 const TAGS_MAX: usize = 32;
 const TAG_LEN_MAX: usize = 64;
@@ -22,9 +24,10 @@ const DESCRIPTION_LEN_MAX: usize = 4 * 1024;
 
 impl EntryOptions {
     /// The keys of all options.
-    pub const KEYS: [&str; 18] = [
+    pub const KEYS: [&str; 19] = [
         "timeout",
         "success",
+        "redirects_max",
         "retry",
         "overlap",
         "misfire",
@@ -55,6 +58,7 @@ impl EntryOptions {
             given,
             timeout: read.one("timeout", mistakes, |raw, path, mistakes| TIMEOUT.read(raw, path, mistakes)),
             success: read.object("success", mistakes, SuccessRule::read).unwrap_or_default(),
+            redirects_max: read.one("redirects_max", mistakes, redirects_max).unwrap_or_default(),
             retry: read.object("retry", mistakes, RetryPolicy::read),
             overlap: read
                 .word("overlap", mistakes, Overlap::parse, &Overlap::ALL.map(Overlap::as_str))
@@ -148,6 +152,10 @@ fn instant(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Timest
         mistakes.add(path, format_args!("is `{}`, expected {expected}", shown(&text)));
     }
     instant
+}
+
+fn redirects_max(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<u32> {
+    integer(raw, path, 0..=REDIRECTS_MAX, mistakes).and_then(|max| u32::try_from(max).ok())
 }
 
 fn tags(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Box<[Box<str>]>> {

@@ -16,7 +16,7 @@ use crate::model::Timestamp;
 use crate::store::StoreError;
 
 /// The format of our mappings. It grows with each change of them.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// Above the templates that Elasticsearch brings, which use up to 200.
 const TEMPLATE_PRIORITY: u32 = 350;
 

@@ -1,14 +1,37 @@
-//! States that were stored after their task had been loaded by another node.
+//! Changes that were stored after their task had been loaded by another node than their sender.
+//!
+//! Elasticsearch has no transaction over the lease and the task, so a write that takes long on its way is made although its sender
+//! has lost the shard. Whoever takes a shard leaves a mark among the tasks: what was written after the mark and bears an epoch
+//! before that of the mark came late.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::Inner;
-use super::bulk::Written;
+use super::bulk::{self, Op, Seen, Write, Written, first_failure};
 use super::client::unavailable;
-use super::task_document::{RevisionDocument, TaskDocument};
-use crate::model::{Epoch, Identity, Revision, Shard, Timestamp};
+use super::task_document::{Hit, RevisionDocument, TASK, TaskDocument};
+use super::tasks::PAGE_FIRST;
+use crate::model::{Epoch, Identity, Lease, Revision, Shard, Timestamp};
 use crate::store::StoreError;
 use crate::store::late::{LATE_MAX, deferred};
 
 const DOING: &str = "moving a change that was stored late";
+/// The kind of a mark.
+const TAKE: &str = "take";
+
+/// That a shard was taken.
+#[derive(Debug, Serialize, Deserialize)]
+struct TakeMark {
+    kind: String,
+    shard: usize,
+    /// Of the lease with which it was taken.
+    epoch: u64,
+}
+
+fn mark_id(shard: Shard) -> String {
+    format!("{TAKE}:{}", shard.index())
+}
 
 impl Inner {
     pub(super) async fn defer(
@@ -33,7 +56,7 @@ impl Inner {
             return Err(conflict());
         }
         let states = deferred(states, known, since);
-        let moved = moved(task, &states, since);
+        let moved = TaskDocument { epoch: Some(epoch.0), ..moved(task, &states, since) };
         match self.write_state(identity, Some(seen), &moved).await? {
             Written::Done(_) => {}
             Written::Conflict => return Err(conflict()),
@@ -43,6 +66,77 @@ impl Inner {
         let write = |state: &Revision| self.past_write(identity, since, RevisionDocument::of(state));
         self.write_pasts(pasts.map(write).collect()).await
     }
+
+    pub(super) async fn settle_late(&self, leases: &[Lease], now: Timestamp) -> Result<usize, StoreError> {
+        let ids = leases.iter().map(|lease| (&*self.names.tasks, mark_id(lease.shard)));
+        let before = bulk::get_many::<TakeMark>(&self.client, DOING, ids).await?;
+        let after = self.mark_takes(leases).await?;
+        let marks = before.into_iter().flatten().map(|(seen, mark)| (mark, seen)).chain(after);
+        let late = self.later_than(marks).await?;
+        for task in &late {
+            let Some(lease) = leases.iter().find(|lease| lease.shard.index() == task.shard) else { continue };
+            let corrupt = |error: crate::model::NameError| StoreError::Corrupt {
+                what: format!("task {:?}", task.identity),
+                source: error.into(),
+            };
+            let identity = Identity::parse(&task.identity).map_err(corrupt)?;
+            self.defer(&identity, lease.epoch, known_before(task), lease.claimed_through.min(now)).await?;
+        }
+        Ok(late.len())
+    }
+
+    /// Writes that these leases were taken.
+    async fn mark_takes(&self, leases: &[Lease]) -> Result<Vec<(TakeMark, Seen)>, StoreError> {
+        let mark = |lease: &Lease| TakeMark { kind: TAKE.into(), shard: lease.shard.index(), epoch: lease.epoch.0 };
+        let write = |lease: &Lease| {
+            let source = serde_json::to_vec(&mark(lease)).expect("a mark can be written as JSON").into();
+            Write { index: self.names.tasks.clone(), id: mark_id(lease.shard), op: Op::Index, source }
+        };
+        let written = bulk::send(&self.client, DOING, false, &leases.iter().map(write).collect::<Vec<_>>()).await?;
+        if let Some(why) = first_failure(&written) {
+            return Err(unavailable(DOING, why));
+        }
+        let seen = |written: Written| match written {
+            Written::Done(seen) => seen,
+            Written::Conflict | Written::Refused(_) | Written::Later(_) => None,
+        };
+        Ok(leases.iter().zip(written).filter_map(|(lease, written)| Some((mark(lease), seen(written)?))).collect())
+    }
+
+    /// The tasks whose newest change was written after a mark, by who held the shard before it was taken.
+    async fn later_than(&self, marks: impl Iterator<Item = (TakeMark, Seen)>) -> Result<Vec<TaskDocument>, StoreError> {
+        let later = |(mark, seen): (TakeMark, Seen)| {
+            json!({ "bool": { "filter": [
+                { "term": { "shard": mark.shard } },
+                { "range": { "epoch": { "lt": mark.epoch } } },
+                { "range": { "_seq_no": { "gt": seen.seq_no } } },
+            ] } })
+        };
+        let later: Vec<Value> = marks.map(later).collect();
+        if later.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_late = json!({ "bool": { "should": later } });
+        let query = json!({ "bool": { "filter": [{ "term": { "kind": TASK } }, is_late] } });
+        self.refresh(&self.names.tasks).await?;
+        let (mut late, mut after) = (Vec::new(), None);
+        loop {
+            let found = self.task_page(&query, PAGE_FIRST, after, None).await?.1;
+            let Some(last) = found.hits.hits.last() else { return Ok(late) };
+            after = Some(last.sort.clone());
+            late.extend(found.hits.hits.iter().map(Hit::task).collect::<Result<Vec<_>, _>>()?);
+        }
+    }
+}
+
+/// The number of the state that was in force before the newest change.
+fn known_before(task: &TaskDocument) -> Option<u64> {
+    if !task.in_force {
+        return Some(task.revision.number);
+    }
+    let replaced = task.replaced.as_ref()?;
+    // One that had ended before was not in force.
+    (replaced.in_force_until == Some(task.changed_at)).then_some(replaced.number)
 }
 
 /// The document of the newest state, with the moments that the states have now.

@@ -61,7 +61,7 @@ fn run_fields() -> Value {
         "dead_letter": boolean, "rerun_of": keyword, "rerun_as": keyword, "discarded_by": foreign_keyword(),
         "backfill": keyword, "backfill_at_once": long, "callback": keyword, "callback_of": keyword,
         "result_size": long, "content_type": foreign_keyword(), "result_pieces": long, "result_truncated": boolean,
-        "result_error": { "type": "text" },
+        "result_error": { "type": "text" }, "redirects": long, "last_url": foreign_keyword(),
     })
 }
 
@@ -88,6 +88,7 @@ pub(super) fn task_mapping() -> Value {
             "kind": keyword, "identity": keyword, "shard": long, "number": long,
             "in_force": boolean, "enabled": boolean,
             "put_at": long, "in_force_from": long, "in_force_until": long, "changed_at": long,
+            "epoch": long,
             "by": foreign_keyword(), "note": kept(),
             "document": kept(), "record": kept(), "replaced": kept(),
             "through": long, "cleared_seq": long,

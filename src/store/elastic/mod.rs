@@ -187,6 +187,11 @@ impl CatalogStore for Elastic {
         self.inner.defer(identity, epoch, known, since).await
     }
 
+    async fn settle_late(&self, leases: &[Lease], now: Timestamp) -> Result<usize, StoreError> {
+        self.inner.check_open()?;
+        self.inner.settle_late(leases, now).await
+    }
+
     async fn pauses(&self) -> Result<Pauses, StoreError> {
         self.inner.pauses().await
     }

@@ -46,6 +46,9 @@ pub(super) struct TaskDocument {
     pub(super) shard: usize,
     pub(super) in_force: bool,
     pub(super) changed_at: i64,
+    /// Of the lease of who wrote it; `None`: an earlier version of this program wrote it, or it was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<u64>,
     #[serde(flatten)]
     pub(super) revision: RevisionDocument,
     /// The log document of the change.
@@ -123,6 +126,7 @@ impl TaskDocument {
             shard: Shard::of(identity).index(),
             in_force: false,
             changed_at: changed_at.millis(),
+            epoch: None,
             revision,
             record: None,
             replaced: None,

@@ -127,6 +127,7 @@ impl Inner {
             shard: shard.index(),
             in_force: next.is_some(),
             changed_at: at.millis(),
+            epoch: Some(epoch.0),
             revision,
             record: Some(RecordDocument::of(record)),
             replaced,

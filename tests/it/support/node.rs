@@ -1,7 +1,16 @@
+use std::sync::Arc;
+
 use schedule_service::config::NodeSettings;
+use schedule_service::model::TargetRules;
 use schedule_service::node::Node;
 use schedule_service::secrets::new_key;
 use tempfile::TempDir;
+
+/// Rules of where requests may go. The targets of nearly all tests are on this machine.
+pub(crate) fn targets(allow: &str, deny: &str) -> Arc<TargetRules> {
+    let list = |text: &str| TargetRules::parse_list(text).expect("they are rules");
+    Arc::new(TargetRules { allow: list(allow), deny: list(deny), allow_only: false })
+}
 
 /// A node in this process, on its own folder and port.
 pub(crate) struct BoxedNode {
@@ -34,6 +43,7 @@ impl BoxedNode {
     pub(crate) async fn start_in(folder: TempDir, change: impl FnOnce(&mut NodeSettings)) -> Self {
         let mut settings = NodeSettings::default();
         settings.api.port = 0;
+        settings.dispatch.targets = targets("loopback", "");
         settings.store.path = folder.path().to_owned();
         change(&mut settings);
         let node = Node::start(settings).await.expect("the node starts");

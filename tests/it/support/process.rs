@@ -23,6 +23,7 @@ impl Process {
             .env("SCHEDULE__STORE__PATH", folder.join("data"))
             .env("SCHEDULE__SERVER__PORT", "0")
             .env("SCHEDULE__LOG__FORMAT", "json")
+            .env("SCHEDULE__TARGETS__ALLOW_TARGETS", "loopback")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command

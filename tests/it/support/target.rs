@@ -36,7 +36,8 @@ impl Arrival {
 /// A server that records every request.
 ///
 /// `/status/418…` answers with that status, `/text…` with text, `/big…` with a large body, `/hang…` never, `/slow…` late,
-/// `/flaky/2…` with 503 twice and then well, `/busy/2…` the same with `Retry-After: 1`, all else with 200 and JSON.
+/// `/to/302?…` redirects to what stands behind the question mark, `/flaky/2…` answers with 503 twice and then well, `/busy/2…` the
+/// same with `Retry-After: 1`, all else with 200 and JSON.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
@@ -109,7 +110,7 @@ async fn record(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let path = head.uri.path().to_owned();
+    let (path, query) = (head.uri.path().to_owned(), head.uri.query().map(str::to_owned));
     let is_unwell = {
         let mut arrivals = arrivals.lock().unwrap();
         let is_unwell = is_unwell(&path, &arrivals);
@@ -122,6 +123,10 @@ async fn record(
         let reply =
             busy.into_iter().fold(Response::builder().status(503), |reply, (name, value)| reply.header(name, value));
         return Ok(reply.body(Full::new(Bytes::from_static(b"unwell"))).unwrap());
+    }
+    if let (Some(status), Some(location)) = (path.strip_prefix("/to/"), query) {
+        let reply = Response::builder().status(status).header("location", location);
+        return Ok(reply.body(Full::default()).unwrap());
     }
     Ok(answer(&path).await)
 }
