@@ -13,6 +13,7 @@
 //! - [`journal`]: what happened
 //! - [`cluster`]: which node owns what
 //! - [`access`]: who may do what
+//! - [`secrets`]: what is filled in at the last moment and shown nowhere
 //! - [`store`]: keeps tasks, leases and the journal
 //! - [`observe`]: what is seen of the inside
 //! - [`clock`]: the only room that asks for the time
@@ -33,5 +34,6 @@ pub mod journal;
 pub mod model;
 pub mod node;
 pub mod observe;
+pub mod secrets;
 pub mod store;
 pub mod ui;

@@ -53,6 +53,12 @@ impl Caller {
         &*self.0.name != ANONYMOUS
     }
 
+    /// Whether it is shown credentials as they are: who may put a task gets back what was put, so that it can be put again. Others
+    /// see a mask in their place.
+    pub(super) fn sees_credentials(&self) -> bool {
+        self.0.role >= Role::Write
+    }
+
     /// Its name.
     pub(super) fn name(&self) -> &str {
         &self.0.name

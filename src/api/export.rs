@@ -14,7 +14,7 @@ use super::reply::{ApiError, into_reply};
 use super::uri::{self, Query};
 use super::view::TaskView;
 use super::{Api, Services, with};
-use crate::model::{Revision, ShardSet};
+use crate::model::{Masking, Revision, ShardSet};
 
 /// How many tasks are taken from a node at once, and how many bytes of them. Each is as it is at that moment.
 const TASKS_AT_ONCE: usize = 500;
@@ -36,10 +36,10 @@ fn start(api: &Api, caller: &Caller, query: &str) -> Result<Response, ApiError> 
     query.word("format", &["ndjson"])?;
     let has_revisions = query.word("revisions", &["true", "false"])? == Some("true");
     let prefix = query.get("identity").unwrap_or_default().to_owned();
-    let covered = caller.prefixes().to_texts();
+    let (covered, has_credentials) = (caller.prefixes().to_texts(), caller.sees_credentials());
     let (outlet, reply) = ndjson::open();
     tokio::spawn(async move {
-        match write(&services, Lines { prefix, covered, has_revisions, after: None }, &outlet).await {
+        match write(&services, Lines { prefix, covered, has_revisions, has_credentials, after: None }, &outlet).await {
             Ok(()) => outlet.end().await,
             Err(Broken::Gone) => {}
             Err(Broken::Failed(error)) => warn!("an export broke off: {error}"),
@@ -97,6 +97,8 @@ pub(super) struct Lines {
     #[serde(default)]
     covered: Vec<String>,
     has_revisions: bool,
+    /// Whether whoever asks sees credentials.
+    has_credentials: bool,
     after: Option<String>,
 }
 
@@ -108,7 +110,7 @@ impl Question for Lines {
         let (mut items, mut size) = (Vec::new(), 0);
         let (prefix, covered, after) = (self.prefix.as_str(), covered(&self.covered)?, self.after.as_deref());
         let through = scan(services, Scan { shards, prefix, covered, after, tasks_max: TASKS_AT_ONCE }, |revision| {
-            let line = line(revision, self.has_revisions);
+            let line = line(revision, self.has_revisions, services.mask(self.has_credentials));
             size += line.len();
             items.push((revision.task.identity.as_str().to_owned(), line));
             size < BYTES_AT_ONCE
@@ -118,7 +120,7 @@ impl Question for Lines {
     }
 }
 
-fn line(revision: &Revision, has_revisions: bool) -> String {
-    let view = TaskView::for_put(&revision.task, revision.enabled, has_revisions.then_some(revision.number));
+fn line(revision: &Revision, has_revisions: bool, mask: Option<&Masking>) -> String {
+    let view = TaskView::for_put(&revision.task, revision.enabled, has_revisions.then_some(revision.number), mask);
     serde_json::to_string(&view).expect("a task can be written as JSON")
 }

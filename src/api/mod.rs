@@ -31,6 +31,7 @@ mod preview;
 mod problem;
 mod reply;
 mod routing;
+mod secrets;
 mod settings;
 mod targets;
 mod tasks;
@@ -54,12 +55,14 @@ use warp::reply::Response;
 use self::asked::post;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
+use self::wire_put::Terms;
 use crate::access::Access;
 use crate::catalog::Catalog;
 use crate::cluster::{Keeper, Peers};
 use crate::engine::Engine;
 use crate::journal::Journal;
-use crate::model::{TargetRules, TimeZone};
+use crate::model::{Masking, TargetRules, TimeZone};
+use crate::secrets::Secrets;
 use crate::store::Store;
 
 pub use self::draft::{Draft, check_put, read_draft};
@@ -91,6 +94,26 @@ pub struct Services {
     pub targets: Arc<TargetRules>,
     /// The keys.
     pub access: Access,
+    /// What requests are filled in with.
+    pub secrets: Secrets,
+}
+
+impl Services {
+    /// Which headers carry credentials.
+    fn masking(&self) -> &Masking {
+        self.journal.masking()
+    }
+
+    /// By what credentials are masked for somebody who sees them or does not.
+    fn mask(&self, sees_credentials: bool) -> Option<&Masking> {
+        (!sees_credentials).then(|| self.masking())
+    }
+
+    /// What puts are read by.
+    fn terms(&self) -> Terms {
+        let secrets = Some(self.secrets.clone());
+        Terms { now: self.catalog.now(), masking: self.masking().clone(), secrets }
+    }
 }
 
 /// The state of the API. Requests that need [`Services`] are answered 503 until [`Api::open`].
@@ -208,7 +231,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .unify();
     let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
     let runs = runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify();
-    let runs = runs.or(keys::routes(&api)).unify();
+    let runs = runs.or(keys::routes(&api)).unify().or(secrets::routes(&api)).unify();
     let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
     let served = ours.or(health).unify().or(docs::routes()).unify();
     let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));

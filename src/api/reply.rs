@@ -146,9 +146,10 @@ impl ApiError {
     /// The same without a line in the log: who asks for very much tells of it once.
     pub(super) fn quietly(error: CatalogError) -> Self {
         match &error {
-            CatalogError::Unknown | CatalogError::Passed | CatalogError::Store(StoreError::Conflict { .. }) => {
-                Self::Refused(with_causes(&error))
-            }
+            CatalogError::Unknown
+            | CatalogError::Masked(_)
+            | CatalogError::Passed
+            | CatalogError::Store(StoreError::Conflict { .. }) => Self::Refused(with_causes(&error)),
             CatalogError::BrokeOff => Self::BrokeOff(error.to_string()),
             CatalogError::Outdated { current, .. } => Self::Outdated { text: error.to_string(), current: *current },
             // The client's own: there was nothing to be changed.

@@ -22,7 +22,7 @@ const LISTS_ANSWER_MAX: usize = 64 * 1024 * 1024;
 const NAMES_AT_ONCE: usize = 20_000;
 
 pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let Parsed { value, warnings } = targets::put(&body, services.catalog.now(), &services.targets)?;
+    let Parsed { value, warnings } = targets::put(&body, &services.terms(), &services.targets)?;
     // Who does not know of revisions gets the answer that it knows.
     let is_conditional = value.revision.is_some();
     let revision = services.catalog.put(Put { by: Some(caller.shared()), ..value }).await?;
@@ -39,12 +39,13 @@ pub(super) async fn running(services: Services, body: Bytes, caller: Caller) -> 
     Ok(reply::done(&[]))
 }
 
-pub(super) async fn get(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn get(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let (identity, details) = wire::task(&body)?.value;
     match services.catalog.get(&identity) {
         Some(revision) => {
             let dates = dates(&services, &revision).await?;
-            Ok(reply::data(TaskView::for_client(&revision, &dates, details)))
+            let mask = services.mask(caller.sees_credentials());
+            Ok(reply::data(TaskView::for_client(&revision, &dates, details, mask)))
         }
         None => Ok(reply::data(())),
     }
@@ -54,7 +55,9 @@ pub(super) async fn lists(services: Services, body: Bytes, caller: Caller) -> Re
     let (mut identities, details) = wire::tasks(&body)?.value;
     // As if they were not there.
     identities.retain(|identity| caller.prefixes().cover(identity));
-    let views = Views { identities: identities.iter().map(|identity| identity.as_str().to_owned()).collect(), details };
+    let has_credentials = caller.sees_credentials();
+    let names = identities.iter().map(|identity| identity.as_str().to_owned()).collect();
+    let views = Views { identities: names, details, has_credentials };
     let shards = shards_of(identities.iter().map(Identity::as_str));
     let answers = gather(&services, &views, shards).await?;
     let too_large = || {
@@ -77,6 +80,8 @@ pub(super) async fn lists(services: Services, body: Bytes, caller: Caller) -> Re
 pub(super) struct Views {
     identities: BTreeSet<String>,
     details: bool,
+    /// Whether whoever asks sees credentials.
+    has_credentials: bool,
 }
 
 impl Question for Views {
@@ -90,7 +95,7 @@ impl Question for Views {
             let identity = Identity::parse(name).map_err(|error| ApiError::Unreadable(error.to_string()))?;
             let Some(revision) = services.catalog.get(&identity) else { continue };
             let dates = dates(services, &revision).await?;
-            let view = TaskView::for_client(&revision, &dates, self.details);
+            let view = TaskView::for_client(&revision, &dates, self.details, services.mask(self.has_credentials));
             let task: Box<RawValue> = to_raw_value(&view).expect("a task can be written as JSON");
             size += task.get().len();
             if size > LISTS_ANSWER_MAX {

@@ -11,6 +11,7 @@ mod key;
 mod migrate;
 mod next;
 mod progress;
+mod secret;
 mod serve;
 mod task;
 mod verify;
@@ -78,6 +79,8 @@ enum Verb {
     Cluster(cluster::ClusterArgs),
     /// Make, show, rotate or revoke the keys of a running service
     Key(key::KeyCommand),
+    /// Keep secrets in the store of a running service, or make a key to encrypt them by
+    Secret(secret::SecretArgs),
 }
 
 /// How a command reports.
@@ -111,6 +114,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Some(Verb::Import(args)) => import::run(&args, &ours()?, SystemClock.now(), &mut output),
         Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &ours()?, &mut output)),
         Some(Verb::Key(args)) => key::run(&args, &ours()?, &mut output),
+        Some(Verb::Secret(args)) => or_seen_enough(secret::run(&args, ours, &mut output)),
         Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;

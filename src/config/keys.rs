@@ -356,6 +356,41 @@ pub const KEYS: &[Key] = &[
         "Secret that all nodes share, 16 characters or more: with it they ask each other; empty: a single node",
     ),
     key("cluster", "ttl", "3s", TEXT, "Time after which a node that gives no sign of life is taken out: 500ms to 60s"),
+    key(
+        "secrets",
+        "folder",
+        "",
+        OPTIONAL,
+        "Folder with a file for each secret, such as /run/secrets; looked at each second; empty: none",
+    ),
+    key(
+        "secrets",
+        "key_file",
+        "",
+        OPTIONAL,
+        "File of the keys by which the store's secrets are encrypted, one a line, the newest first; empty: none",
+    ),
+    key(
+        "secrets",
+        "mask_headers",
+        "",
+        OPTIONAL,
+        "Headers that are masked like credentials, beside those named like one; separated by commas",
+    ),
+    key(
+        "secrets",
+        "show_headers",
+        "",
+        OPTIONAL,
+        "Headers that are named like a credential and are not masked; separated by commas",
+    ),
+    key(
+        "secrets",
+        "core_dumps",
+        "false",
+        Kind::Word(&["true", "false"]),
+        "true: a crash may write the memory of the process, and so secrets, into a file",
+    ),
 ];
 
 const DEFAULT_USER_AGENT: &str = concat!("schedule-service/", env!("CARGO_PKG_VERSION"));

@@ -9,6 +9,7 @@ mod keys;
 mod lines;
 mod mistakes;
 mod node_settings;
+mod secrets;
 mod sharing;
 mod source;
 mod targets;

@@ -19,6 +19,7 @@ use crate::journal;
 use crate::model::{RuleMistake, TimeZone};
 use crate::observe;
 use crate::observe::LogFormat;
+use crate::secrets;
 use crate::store::elastic;
 
 /// Where this node keeps files.
@@ -49,6 +50,8 @@ pub struct NodeSettings {
     pub elasticsearch: Option<elastic::Settings>,
     /// Of the nodes that share a store.
     pub sharing: Sharing,
+    /// Of what is secret.
+    pub secrets: secrets::Settings,
     /// How long fires in flight have to end at a stop.
     pub shutdown_grace: Duration,
 }
@@ -82,13 +85,14 @@ impl NodeSettings {
             store: StoreSettings { path: reader.text("store", "path").into() },
             elasticsearch,
             sharing,
+            secrets: reader.secrets(),
             shutdown_grace: reader.seconds("server", "shutdown_grace"),
         }
     }
 }
 
 pub(super) struct Reader<'a> {
-    values: &'a Values,
+    pub(super) values: &'a Values,
     mistakes: &'a mut Vec<String>,
 }
 
@@ -170,6 +174,7 @@ impl Reader<'_> {
             results_bytes: self.number("history", "results_size_max_mib") * 1024 * 1024,
             writes_in_flight_max: self.count("history", "writes_in_flight_max"),
             spill_bytes_max: self.number("history", "spill_max_mib") * 1024 * 1024,
+            masking: self.masking(),
             when_spill_full: match self.text("history", "when_spill_full").as_str() {
                 "drop_oldest" => journal::WhenSpillFull::DropOldest,
                 _ => journal::WhenSpillFull::StopFiring,

@@ -396,3 +396,40 @@ fn tls_is_spoken_with_a_certificate_and_its_key_and_not_without_one_of_them() {
         assert!(mistakes.len() == 1 && mistakes[0].ends_with(expected), "{mistakes:?}");
     }
 }
+
+#[test]
+fn variables_are_secrets_by_their_names_and_are_never_shown() {
+    let given = [("SCHEDULE_SECRET_db-password", "hunter2"), ("SCHEDULE_SECRET_API_KEY", " é "), ("SCHEDULE_X", "x")];
+
+    let settings = load_text("", &given).unwrap();
+
+    let secrets: Vec<(&str, &str)> =
+        settings.secrets.environment.iter().map(|(name, text)| (name.as_str(), text.expose())).collect();
+    assert_eq!(secrets, [("API_KEY", " é "), ("db-password", "hunter2")]);
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let found = mistakes("", &[("SCHEDULE_SECRET_a b", "hunter2"), ("SCHEDULE_SECRET_X", "")]);
+    assert!(found[0].starts_with("environment variable SCHEDULE_SECRET_X: is 0 bytes long, expected 1"), "{found:?}");
+    assert!(found[1].starts_with("environment variable SCHEDULE_SECRET_a b: names no secret"), "{found:?}");
+    assert!(!found.concat().contains("hunter2"));
+}
+
+#[test]
+fn headers_are_masked_or_shown_by_their_names() {
+    use crate::model::{Header, Masking};
+    let read = |text: &str| load_text(&format!("[secrets]\n{text}\n"), &[]).map(|settings| settings.journal.masking);
+
+    let masking = read("mask_headers = X-Customer, x-b\nshow_headers = X-Public-Key").unwrap();
+    let shown = |masking: &Masking, name: &str| masking.shown(&Header::parse(name, "v").unwrap()).to_owned();
+    assert_eq!(
+        ["X-customer", "X-B", "x-public-key", "X-Key"].map(|name| shown(&masking, name)),
+        ["***", "***", "v", "***"]
+    );
+    for (wrong, expected) in [
+        ("mask_headers = a b", "expected names of headers such as X-Customer, separated by commas"),
+        ("mask_headers = A\nshow_headers = a", "expected names that mask_headers does not hold, too, such as a"),
+        ("core_dumps = yes", "expected one of true, false"),
+    ] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes[0].ends_with(expected), "{mistakes:?}");
+    }
+}

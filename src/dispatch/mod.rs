@@ -26,6 +26,7 @@ mod redirects;
 mod request;
 mod run_loop;
 mod runs;
+mod scrub;
 mod sender;
 mod settings;
 mod steps;
@@ -38,7 +39,7 @@ pub use self::handle::{
     Activity, AskRefused, Broken, Cancelled, Dispatch, DispatchStopped, Drained, LetGo, Letting, Patience,
     PlaceForRuns, Reserved, Scope, TakenBack,
 };
-pub use self::request::OutgoingRequest;
+pub use self::request::{OutgoingRequest, Unsendable};
 pub use self::run_loop::{Means, start};
 pub use self::settings::Settings;
 

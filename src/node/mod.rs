@@ -28,6 +28,7 @@ use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
+use crate::secrets::Secrets;
 use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
 use crate::store::unfinished::{Place, Unfinished};
@@ -100,6 +101,7 @@ impl Node {
         check_whole(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let access = Access::new(&settings.access, settings.api.host, clock.clone());
+        let secrets = Secrets::open(&settings.secrets, clock.clone())?;
         let embedded = match settings.elasticsearch {
             None => Some(Embedded::open(&settings.store.path)?),
             Some(_) => None,
@@ -113,11 +115,14 @@ impl Node {
         let server = Server::start(api.clone(), &settings.api, &clock)?;
         info!(address:% = server.address(), scheme = server.scheme(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
-        if home.is_some() {
+        let is_shared = home.is_some();
+        if is_shared {
             let stored = patiently(&api, NO_KEYS, || store.register(RegisterName::Keys)).await?;
             check_access(&access, stored, &settings)?;
         }
-        access.keep(store.clone(), home.is_some());
+        access.keep(store.clone(), is_shared);
+        let follow = || secrets.follow(store.clone(), is_shared);
+        patiently(&api, "cannot read the secrets of the store", follow).await?;
         let (tenure, agreement) = match home {
             Some(_) => (Tenure::shared(clock.clone()), Agreement::shared(settings.sharing.ttl)),
             None => (Tenure::alone(clock.clone()), Agreement::alone()),
@@ -125,7 +130,7 @@ impl Node {
         let for_engine = engine::Settings { pause_reach: agreement.reach(), ..settings.engine };
 
         let journal = journal::start(store.clone(), &settings.journal, spill, tenure.clone());
-        let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure)?;
+        let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure, &secrets)?;
         write_left_overs(&journal, &api).await?;
         // Among others a node begins with nothing, and takes what is dealt to it.
         let shards = if home.is_some() { ShardSet::EMPTY } else { ShardSet::ALL };
@@ -175,6 +180,7 @@ impl Node {
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
+            secrets,
             targets: settings.dispatch.targets.clone(),
             access: access.clone(),
         });
@@ -306,6 +312,7 @@ fn dispatch(
     journal: &Journal,
     clock: &Arc<dyn Clock>,
     tenure: &Tenure,
+    secrets: &Secrets,
 ) -> anyhow::Result<Dispatch> {
     let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
     let means = Means {
@@ -315,6 +322,7 @@ fn dispatch(
         results: store.clone(),
         clock: clock.clone(),
         tenure: tenure.clone(),
+        secrets: secrets.clone(),
     };
     let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
     Ok(dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window }))

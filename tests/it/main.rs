@@ -28,6 +28,7 @@ mod openapi;
 mod options;
 mod preview;
 mod restart;
+mod secrets;
 mod support;
 mod target_answers;
 mod targets;

@@ -32,7 +32,7 @@ impl Wish {
         let Some((word, raw)) = members.value.into_iter().next() else { unreachable!("there is one member") };
         let inner = raw.get().as_bytes();
         match word.as_str() {
-            "put" => targets::put(inner, services.catalog.now(), &services.targets).map(|parsed| {
+            "put" => targets::put(inner, &services.terms(), &services.targets).map(|parsed| {
                 let put = Put { by: Some(caller.shared()), ..parsed.value };
                 Self::Put(Box::new(put), parsed.warnings)
             }),

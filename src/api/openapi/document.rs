@@ -16,7 +16,9 @@ use utoipa::openapi::{
 use super::listed::Listed;
 use super::operation::{JSON, Operation, Schemas, reference};
 use super::words::{MethodList, Refused, Seconds};
-use super::{health, jobs, keys, logs, nodes, one_shot, operations, preview, security, service, tasks, versions};
+use super::{
+    health, jobs, keys, logs, nodes, one_shot, operations, preview, secrets, security, service, tasks, versions,
+};
 
 const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of entries; each entry has a trigger and a \
     request, and every instant that the trigger names has exactly one recorded outcome.
@@ -64,6 +66,7 @@ fn operations() -> Vec<Operation> {
         logs::operations(),
         nodes::operations(),
         keys::operations(),
+        secrets::operations(),
         health::operations(),
         service::operations(),
     ];
@@ -83,6 +86,7 @@ fn tags() -> Vec<Tag> {
         logs::tag(),
         nodes::tag(),
         keys::tag(),
+        secrets::tag(),
         health::tag(),
         service::tag(),
     ]

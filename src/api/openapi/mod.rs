@@ -14,6 +14,7 @@ mod operation;
 mod operations;
 mod options;
 mod preview;
+mod secrets;
 mod security;
 mod service;
 mod tasks;

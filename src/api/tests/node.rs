@@ -58,6 +58,8 @@ impl Node {
         let base = format!("http://{}", server.address());
         let (tenure, shared): (_, Arc<dyn Store>) = (Tenure::shared(clock.clone()), Arc::new(store.clone()));
         let journal = journal::start(shared.clone(), &journal::Settings::default(), None, tenure.clone());
+        let secrets = crate::secrets::Secrets::open(&Default::default(), clock.clone()).unwrap();
+        secrets.follow(shared.clone(), true).await.unwrap();
         let means = dispatch::Means {
             transport: Arc::new(Sink),
             journal: journal.clone(),
@@ -65,6 +67,7 @@ impl Node {
             results: shared.clone(),
             clock: clock.clone(),
             tenure: tenure.clone(),
+            secrets: secrets.clone(),
         };
         let engine_settings = engine::Settings::default();
         let engine::Settings { misfire_grace, catch_up_window, .. } = engine_settings;
@@ -112,6 +115,7 @@ impl Node {
             results_kept_for: Duration::from_secs(3_600),
             default_time_zone: TimeZone::UTC,
             peers,
+            secrets,
             targets: Arc::new(TargetRules {
                 allow: TargetRules::parse_list("loopback").unwrap(),
                 ..TargetRules::default()

@@ -110,16 +110,23 @@ impl Service {
 
     /// The same by GET.
     pub(in crate::cli) async fn get(&self, path: &str, answer_max: usize) -> Result<Answer, CallError> {
-        self.ask(Method::GET, path, answer_max).await
+        self.ask(Method::GET, path, Bytes::new(), answer_max).await
     }
 
     /// The same by DELETE.
     pub(in crate::cli) async fn delete(&self, path: &str, answer_max: usize) -> Result<Answer, CallError> {
-        self.ask(Method::DELETE, path, answer_max).await
+        self.ask(Method::DELETE, path, Bytes::new(), answer_max).await
     }
 
-    async fn ask(&self, method: Method, path: &str, answer_max: usize) -> Result<Answer, CallError> {
-        let answer = self.send(path, || self.request(method.clone(), path)).await?;
+    /// The same by any method.
+    pub(in crate::cli) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        answer_max: usize,
+    ) -> Result<Answer, CallError> {
+        let answer = self.send(path, || self.request(method.clone(), path).body(body.clone())).await?;
         if answer.status() != StatusCode::OK {
             return Err(self.complaint(path, answer).await);
         }

@@ -10,13 +10,14 @@ use schedule_service::access::SecretHash;
 use schedule_service::config::NodeSettings;
 use serde_json::Value;
 
-use crate::support::{BoxedNode, Target, client, post_ok};
+use crate::support::{BoxedNode, Target, client, post_ok, with_keys};
 
 /// Opens everything, so that a key that an example makes does not close the service to the next one.
 const ADMIN_KEY: &str = "the-admin-key-of-these-tests-0123456789";
 
 async fn node_with(change: impl FnOnce(&mut NodeSettings)) -> BoxedNode {
     let close = |settings: &mut NodeSettings| {
+        with_keys(settings);
         settings.access.admin_key = Some(SecretHash::of(ADMIN_KEY.as_bytes()));
         change(settings);
     };

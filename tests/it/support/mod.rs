@@ -14,7 +14,7 @@ pub(crate) use self::authority::{Authority, Issued, put};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::double::{Double, Reply, play_mirrored};
 pub(crate) use self::loaded::Loaded;
-pub(crate) use self::node::{BoxedNode, targets};
+pub(crate) use self::node::{BoxedNode, targets, with_keys};
 pub(crate) use self::process::Process;
 pub(crate) use self::proxy::{Deed, Proxy};
 pub(crate) use self::target::{Arrival, Target};
