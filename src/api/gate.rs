@@ -30,19 +30,19 @@ pub(super) fn asker() -> impl Filter<Extract = (Asker,), Error = warp::Rejection
     warp::ext::get::<Asker>()
 }
 
-/// Lets a request pass, with who asks; or gives the answer in its place.
-pub(super) fn admit<B>(api: &Api, request: &mut Request<B>) -> Result<(), Response> {
+/// Lets a request pass, with who asks; or gives what it is answered in place of that.
+pub(super) fn refusal<B>(api: &Api, request: &mut Request<B>) -> Option<Response> {
     let (method, path) = (request.method(), request.uri().path());
     let role = match openapi::document().listed.needs(method, path) {
         Some(Needs::Role(role)) => role,
-        Some(Needs::Nothing) | None => return Ok(()),
+        Some(Needs::Nothing) | None => return None,
     };
     match found(api, request, role) {
         Ok(asker) => {
             request.extensions_mut().insert(asker);
-            Ok(())
+            None
         }
-        Err(error) => Err(refused(method, path, error)),
+        Err(error) => Some(refused(method, path, error)),
     }
 }
 

@@ -109,11 +109,11 @@ async fn accept(
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     let served = TowerToHyperService::new(warp::service(routes(api.clone())));
     let routes = service_fn(move |mut request: Request<Incoming>| {
-        let (admitted, served) = (gate::admit(&api, &mut request), served.clone());
+        let (refusal, served) = (gate::refusal(&api, &mut request), served.clone());
         async move {
-            match admitted {
-                Ok(()) => served.call(request).await,
-                Err(refused) => Ok(refused),
+            match refusal {
+                Some(refusal) => Ok(refusal),
+                None => served.call(request).await,
             }
         }
     });
