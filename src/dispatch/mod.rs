@@ -7,6 +7,7 @@
 
 mod alarms;
 mod attempt;
+mod authorities;
 mod body;
 mod callbacks;
 mod cancel;
@@ -25,18 +26,20 @@ mod redirects;
 mod request;
 mod run_loop;
 mod runs;
+mod scrub;
 mod sender;
 mod settings;
 mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
+pub use self::authorities::{AuthoritiesError, authorities};
 pub use self::elsewhere::EndsElsewhere;
 pub use self::guard::{Lookup, SystemLookup};
 pub use self::handle::{
     Activity, AskRefused, Broken, Cancelled, Dispatch, DispatchStopped, Drained, LetGo, Letting, Patience,
     PlaceForRuns, Reserved, Scope, TakenBack,
 };
-pub use self::request::OutgoingRequest;
+pub use self::request::{OutgoingRequest, Unsendable};
 pub use self::run_loop::{Means, start};
 pub use self::settings::Settings;
 

@@ -3,7 +3,7 @@
 use http::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST, HeaderName, LOCATION,
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
 use super::OutgoingRequest;
@@ -102,8 +102,12 @@ fn next(sent: OutgoingRequest, status: u16, mut url: Url) -> Result<OutgoingRequ
     }
     if !is_same {
         // The name of the host before, too: it would be a wrong one.
-        let stays = |name: &HeaderName| *name == HOST || Header::is_credential_name(name.as_str());
-        let dropped: Vec<HeaderName> = headers.keys().filter(|name| stays(name)).cloned().collect();
+        // A header that was filled in with a secret is marked as such, whatever it is called.
+        let stays = |name: &HeaderName, value: &HeaderValue| {
+            *name == HOST || value.is_sensitive() || Header::is_credential_name(name.as_str())
+        };
+        let dropped = headers.iter().filter(|(name, value)| stays(name, value));
+        let dropped: Vec<HeaderName> = dropped.map(|(name, _)| name.clone()).collect();
         dropped.iter().for_each(|name| drop(headers.remove(name)));
     }
     // Whoever answers chooses no credentials; ours go where they went before. Both can only fail for URLs without a host.

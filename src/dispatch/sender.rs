@@ -16,10 +16,13 @@ use super::handle::Reservation;
 use super::intake::{OwnTime, Results, take_in};
 use super::mission::Mission;
 use super::redirects::{self, Arrived};
+use super::request::{Unsendable, secrets_of};
+use super::scrub::Scrub;
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
 use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
+use crate::secrets::Secrets;
 use crate::store::JournalStore;
 
 /// A run that is still going after this long has a record that says so; one that has a record already says so at once.
@@ -55,6 +58,7 @@ pub(super) struct Sender {
     pub(super) results: Results,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenure: Tenure,
+    pub(super) secrets: Secrets,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
     pub(super) is_draining: AtomicBool,
@@ -141,11 +145,11 @@ impl Sender {
             return None;
         }
         let started_at = self.clock.now();
-        let request = match OutgoingRequest::of(&mission.fire, mission.number()) {
-            Ok(request) => request,
+        let (request, scrub) = match self.prepare(mission) {
+            Ok(prepared) => prepared,
             Err(error) => {
                 let attempt = Attempt { error: Some(error.to_string().into()), ..mission.attempt(started_at) };
-                return Some(Tried { attempt, answer: None, failure: None, retry_after: None });
+                return Some(Tried { attempt, answer: None, failure: error.failure(), retry_after: None });
             }
         };
         // The last look before it goes: whatever has taken its time until here, another node may act for the task by now.
@@ -159,7 +163,7 @@ impl Sender {
         *sent_at = Some(started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);
-        let exchange = self.exchange(mission, request, &own_time, &mut retry_after);
+        let exchange = self.exchange(mission, request, &scrub, &own_time, &mut retry_after);
         let note = || is_announced || self.journal.try_note_started(mission.started(RunStage::Running, started_at));
         let note_at = if mission.has_record() { begun } else { begun + RECORDED_AFTER };
         let limit = mission.timeout(self.timeout);
@@ -168,13 +172,21 @@ impl Sender {
         let attempt = Attempt {
             duration: begun.elapsed(),
             status: answer.as_ref().map(|answer| answer.status),
-            error: message.map(Into::into),
+            error: message.map(|message| scrub.text(message).into()),
             bytes: answer.as_ref().map_or(0, |answer| answer.size),
             ..mission.attempt(started_at)
         };
         // The record that it was going may be written or not: the next one comes after it.
         mission.phase += u32::from(!is_announced);
         Some(Tried { attempt, answer, failure, retry_after })
+    }
+
+    /// The request, with its secrets filled in at the last moment, and what keeps them out of what is recorded.
+    fn prepare(&self, mission: &Mission) -> Result<(OutgoingRequest, Scrub), Unsendable> {
+        let texts = secrets_of(&mission.fire, &self.secrets)?;
+        let request = OutgoingRequest::of(&mission.fire, mission.number(), &texts)?;
+        let scrub = Scrub::of(&texts, &request);
+        Ok((request, scrub))
     }
 
     /// Before what must not be sent twice is sent: from now on every start knows that it may have been.
@@ -189,11 +201,15 @@ impl Sender {
         &self,
         mission: &Mission,
         request: OutgoingRequest,
+        scrub: &Scrub,
         own_time: &OwnTime,
         retry_after: &mut Option<Duration>,
     ) -> Result<KeptAnswer, TransportError> {
         let arrived = redirects::send(&*self.transport, request, mission.redirects_max()).await?;
         let Arrived { answer, redirects, last_url } = arrived;
+        // Whatever is looked at or kept of it, nothing of it shows a secret.
+        let answer = scrub.answer(answer);
+        let last_url = last_url.map(|url| scrub.text(url.into()).into());
         let asked = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         *retry_after = asked.and_then(|text| parse_retry_after(text, self.clock.now()));
         let keeps_result = mission.keeps_result(answer.status);

@@ -174,6 +174,11 @@ BEYOND_SCHEMAS = [
     r"is \d+ bytes long, expected (at most|1 to) \d+",
     r"is not a header name|holds a character that HTTP forbids",
     r"is given twice",
+    r"id: (there is no such key|this key is (revoked|expired))",
+    r"name: (`.*` is (the name of another key|kept for)|cannot be seen whole)",
+    r"expires_at: (stands beside expires_in|has passed or is too far ahead)|expires_in: is too short or too long",
+    r"overlap: is too long",
+    r"all secrets would be \d+ bytes together",
 ]
 
 
