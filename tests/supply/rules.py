@@ -58,5 +58,30 @@ class TheCode(unittest.TestCase):
         self.assertEqual(MANIFEST["lints"]["rust"]["unsafe_code"], "forbid")
 
 
+class TheThreatModel(unittest.TestCase):
+    """SECURITY.md says which test proves what. A test that is renamed or taken out is missed here."""
+
+    TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+    def test_every_test_that_it_names_is_there(self):
+        sources = [file for place in ("src/**/*.rs", "tests/**/*.rs", "tests/**/*.py") for file in ROOT.glob(place)]
+        found = set()
+        for file in sources:
+            attribute = r"#\[(?:tokio::)?test[^\n]*\]\s+(?:#\[[^\n]*\s+)*(?:async )?fn|    def"
+            found.update(re.findall(rf"(?:{attribute}) (\w+)\(", file.read_text(encoding="utf-8")))
+        # Names of tests are sentences: no setting and no file has as many words.
+        named = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`", self.TEXT))
+
+        self.assertGreater(len(named), 60)
+        self.assertEqual(named - found, set())
+
+    def test_every_file_that_it_names_is_there(self):
+        named = set(re.findall(r"`((?:src|tests|docs|scripts)/[\w./-]+|Dockerfile|deny\.toml)`", self.TEXT))
+        linked = {link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", self.TEXT)} - {""}
+
+        self.assertGreater(len(linked), 6)
+        self.assertEqual([file for file in named | linked if not (ROOT / file).exists()], [])
+
+
 if __name__ == "__main__":
     unittest.main()
