@@ -5,6 +5,7 @@
 
 mod access;
 mod elasticsearch;
+mod key;
 mod keys;
 mod lines;
 mod mistakes;
@@ -15,7 +16,8 @@ mod source;
 mod targets;
 mod tls;
 
-pub use self::keys::{KEYS, Key};
+pub use self::key::Key;
+pub use self::keys::KEYS;
 pub use self::mistakes::ConfigError;
 pub use self::node_settings::{NodeSettings, StoreSettings};
 pub use self::sharing::Sharing;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::keys::{KEYS, Key, Kind};
+use super::key::{Key, Kind};
+use super::keys::KEYS;
 use super::mistakes::shown;
 use super::sharing::Sharing;
 use super::source::Values;

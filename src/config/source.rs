@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use config::{Config, File, FileFormat, Map};
 
 use super::DEFAULT_FILE;
-use super::keys::{KEYS, Key};
+use super::key::Key;
+use super::keys::KEYS;
 use super::lines;
 use super::mistakes::{hint, one_line, shown};
 use super::secrets;

@@ -4,10 +4,10 @@ use super::{answered, assert_served, impatient, sent};
 use crate::support::post_ok;
 
 /// A request that must never be seen: it stands where only who is mistaken about the end of the first one looks.
-const SMUGGLED: &str = "POST /delete HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n{\"identity\":\"kept\"}";
+const SMUGGLED: &str = "POST /delete HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\n\r\n{\"identity\":\"kept\"}";
 
 fn post(headers: &str, body: &str) -> String {
-    format!("POST /get HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}")
+    format!("POST /get HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,21 +75,21 @@ async fn what_http_allows_is_served_and_what_it_forbids_is_refused() {
         ("the same length twice", post("Content-Length: 2\r\nContent-Length: 2\r\nConnection: close\r\n", "{}"), &[200]),
         ("an extension of a chunk", post("Transfer-Encoding: chunked\r\nConnection: close\r\n", "2;a=b\r\n{}\r\n0\r\n\r\n"), &[200]),
         ("lines that end with line feeds only", "GET /ping HTTP/1.1\nHost: a\nConnection: close\n\n".to_owned(), &[200]),
-        ("empty lines before a request", format!("\r\n\r\nGET /ping HTTP/1.1\r\nHost: a\r\n{close}"), &[200]),
-        ("a target with a server before its path", format!("GET http://elsewhere/ping HTTP/1.1\r\nHost: a\r\n{close}"), &[200]),
-        ("a server in place of a path", format!("GET 127.0.0.1:22 HTTP/1.1\r\nHost: a\r\n{close}"), &[400]),
-        ("a way through", "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), &[400]),
-        ("an asterisk", format!("GET * HTTP/1.1\r\nHost: a\r\n{close}"), &[400]),
-        ("an asterisk where it belongs", format!("OPTIONS * HTTP/1.1\r\nHost: a\r\n{close}"), &[404]),
-        ("a method that is none", format!("G@T /ping HTTP/1.1\r\nHost: a\r\n{close}"), &[400]),
-        ("a method in small letters is another one", format!("get /ping HTTP/1.1\r\nHost: a\r\n{close}"), &[405]),
-        ("a version of the future", format!("GET /ping HTTP/9.9\r\nHost: a\r\n{close}"), &[400]),
+        ("empty lines before a request", format!("\r\n\r\nGET /ping HTTP/1.1\r\nHost: localhost\r\n{close}"), &[200]),
+        ("a target with a server before its path", format!("GET http://elsewhere/ping HTTP/1.1\r\nHost: localhost\r\n{close}"), &[200]),
+        ("a server in place of a path", format!("GET 127.0.0.1:22 HTTP/1.1\r\nHost: localhost\r\n{close}"), &[400]),
+        ("a way through", "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), &[400]),
+        ("an asterisk", format!("GET * HTTP/1.1\r\nHost: localhost\r\n{close}"), &[400]),
+        ("an asterisk where it belongs", format!("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n{close}"), &[404]),
+        ("a method that is none", format!("G@T /ping HTTP/1.1\r\nHost: localhost\r\n{close}"), &[400]),
+        ("a method in small letters is another one", format!("get /ping HTTP/1.1\r\nHost: localhost\r\n{close}"), &[405]),
+        ("a version of the future", format!("GET /ping HTTP/9.9\r\nHost: localhost\r\n{close}"), &[400]),
         ("a version of the past", "GET /ping\r\n\r\n".to_owned(), &[400]),
         ("no host", format!("GET /ping HTTP/1.1\r\n{close}"), &[400]),
-        ("two hosts", format!("GET /ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n{close}"), &[400]),
+        ("two hosts", format!("GET /ping HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n{close}"), &[400]),
         ("no host before there were any", "GET /ping HTTP/1.0\r\n\r\n".to_owned(), &[200]),
-        ("another protocol", format!("GET /ping HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n{close}"), &[200]),
-        ("HTTP/2 by an upgrade", "GET /ping HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\r\n".to_owned(), &[200]),
+        ("another protocol", format!("GET /ping HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n{close}"), &[200]),
+        ("HTTP/2 by an upgrade", "GET /ping HTTP/1.1\r\nHost: localhost\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\r\n".to_owned(), &[200]),
         ("a body that is asked for", post("Expect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n", "{}"), &[100, 200]),
         ("an expectation that is not known", post("Expect: 200-ok\r\nContent-Length: 2\r\n", "{}"), &[417]),
         ("two encodings in two lines", post("Content-Encoding: gzip\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n", "{}"), &[400]),
@@ -104,11 +104,11 @@ async fn what_http_allows_is_served_and_what_it_forbids_is_refused() {
 async fn every_answer_says_that_it_is_what_it_says() {
     let node = impatient().await;
     let requests = [
-        "GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        "GET /docs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        "GET /scheduled-jobs/none:e HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        "POST /all HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET /docs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET /scheduled-jobs/none:e HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "POST /all HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         "GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n",
     ];
     for request in requests {

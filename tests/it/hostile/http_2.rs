@@ -34,7 +34,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 fn head(is_post: bool, path: &str) -> Vec<u8> {
     let literal = |index: u8, text: &str| [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     // 3: POST, 2: GET; 6: http; 4: a path; 1: an authority.
-    [vec![0x80 | if is_post { 3 } else { 2 }, 0x86], literal(0x04, path), literal(0x01, "a")].concat()
+    [vec![0x80 | if is_post { 3 } else { 2 }, 0x86], literal(0x04, path), literal(0x01, "localhost")].concat()
 }
 
 async fn open(address: SocketAddr) -> TcpStream {

@@ -60,7 +60,7 @@ async fn one_address_has_so_many_connections_and_a_further_one_is_closed_at_once
     let mut open = Vec::new();
     for _ in 0..3 {
         let mut stream = TcpStream::connect(node.address()).await.unwrap();
-        stream.write_all(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");
@@ -83,7 +83,7 @@ async fn one_address_has_so_many_connections_and_a_further_one_is_closed_at_once
 async fn who_connects_and_says_nothing_or_drips_is_dropped_in_the_time_of_a_head() {
     let node = BoxedNode::start_with(|settings| settings.api.header_timeout = Duration::from_millis(300)).await;
 
-    for begun in [&b""[..], b"G", b"GET /ping HTTP/1.1\r\nHost: a\r\nX", b"PRI * HTTP/2.0\r\n\r\nSM"] {
+    for begun in [&b""[..], b"G", b"GET /ping HTTP/1.1\r\nHost: localhost\r\nX", b"PRI * HTTP/2.0\r\n\r\nSM"] {
         assert_eq!(sent(node.address(), begun).await, b"", "{:?}", String::from_utf8_lossy(begun));
     }
     let mut stream = TcpStream::connect(node.address()).await.unwrap();
@@ -99,7 +99,7 @@ async fn who_connects_and_says_nothing_or_drips_is_dropped_in_the_time_of_a_head
 
 /// Asks, and reads the answer to its end.
 async fn pinged(stream: &mut TcpStream) {
-    stream.write_all(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(br#"{"status":"OK"}"#) {
         assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "the connection goes on");
@@ -125,7 +125,7 @@ async fn a_connection_may_be_idle_for_its_time_and_a_head_that_has_begun_may_not
     node.stop().await;
 
     let node = BoxedNode::start_with(|settings| settings.api.idle_timeout = Duration::from_millis(100)).await;
-    assert_eq!(statuses(&sent(node.address(), b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await), [200]);
+    assert_eq!(statuses(&sent(node.address(), b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n").await), [200]);
     node.stop().await;
 }
 
@@ -142,7 +142,7 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
         serde_json::json!({ "identity": "large", "time_zone": "UTC", "start": true, "entries": { "e": entry } });
     post_ok(&node.base, "/put", large.to_string()).await;
     let mut stream = TcpStream::connect(node.address()).await.unwrap();
-    let ask = b"POST /get HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n{\"identity\":\"large\"}";
+    let ask = b"POST /get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{\"identity\":\"large\"}";
     // More than the system holds back for a client that reads nothing.
     stream.write_all(&ask.repeat(8)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -18,7 +18,7 @@ use crate::support::BoxedNode;
 
 /// The service ends every connection by then, whatever comes over it.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
-const PING: &[u8] = b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const PING: &[u8] = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// A node that has little patience.
 async fn impatient() -> BoxedNode {

@@ -14,12 +14,12 @@ use super::{assert_served, impatient, rest};
 
 /// What begins well, before something is done to it.
 const REQUESTS: [&[u8]; 7] = [
-    b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"POST /get HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n{\"identity\":\"a\"}",
-    b"POST /put HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6a\r\n{\"identity\":\"a\",\"time_zone\":\"UTC\",\"start\":true,\"entries\":{\"e\":{\"every\":\"1h\",\"url\":\"http://127.0.0.1:9/\"}}}\r\n0\r\n\r\n",
-    b"GET /scheduled-jobs/a:e/runs?fromDate=20220221&status=FAILED HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
-    b"POST /schedule HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 14\r\n\r\ndate_time=x&u=",
-    b"POST /bulk HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\x02\xff\x03\0\0\0\0\0\0\0\0\0",
+    b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n{\"identity\":\"a\"}",
+    b"POST /put HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n6a\r\n{\"identity\":\"a\",\"time_zone\":\"UTC\",\"start\":true,\"entries\":{\"e\":{\"every\":\"1h\",\"url\":\"http://127.0.0.1:9/\"}}}\r\n0\r\n\r\n",
+    b"GET /scheduled-jobs/a:e/runs?fromDate=20220221&status=FAILED HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n",
+    b"POST /schedule HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 14\r\n\r\ndate_time=x&u=",
+    b"POST /bulk HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\x02\xff\x03\0\0\0\0\0\0\0\0\0",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x08\x01\x05\0\0\0\x01\x82\x86\x04\x01/\x01\x01a\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08",
 ];
 
