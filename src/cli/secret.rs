@@ -56,9 +56,9 @@ enum Verb {
         #[arg(value_parser = name)]
         name: SecretName,
     },
-    /// Encrypt all secrets of the store anew, by the first key of [secrets] key_file
+    /// Encrypt all secrets of the store anew, by the first key of the configured key file
     Rotate,
-    /// Make a key for [secrets] key_file; no service is asked
+    /// Make a key to encrypt them by; no service is asked
     Keygen {
         /// Write it into this new file, which only you may read [default: standard output]
         #[arg(long, value_name = "PATH")]
