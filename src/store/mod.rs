@@ -6,6 +6,7 @@
 pub mod document;
 pub mod elastic;
 pub mod embedded;
+mod folder_lock;
 mod late;
 mod listed;
 mod log_cursor;
@@ -32,6 +33,7 @@ use crate::model::{
     Timestamp,
 };
 
+pub use self::folder_lock::{FolderLock, FolderLockError};
 pub use self::log_cursor::{CursorError, LogCursor, LogPage, LogTotal};
 pub use self::log_query::{LogFilter, LogQuery, StatusRange, Within};
 pub use self::log_sort::LogSort;
