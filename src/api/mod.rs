@@ -1,6 +1,7 @@
 //! What clients ask: HTTP in, the model's words inside, HTTP out. Here stands the list of routes.
 
 mod asked;
+mod audit;
 mod body;
 mod bulk;
 mod caller;
@@ -53,6 +54,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use self::asked::post;
+use self::audit::Bounds;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
 use self::wire_put::Terms;
@@ -65,6 +67,7 @@ use crate::model::{Masking, TargetRules, TimeZone};
 use crate::secrets::Secrets;
 use crate::store::Store;
 
+pub use self::audit::{AuditSettings, WatchedReads};
 pub use self::draft::{Draft, check_put, read_draft};
 pub use self::listener::{ClientCertificate, Server, ServerError, TlsError, TlsSettings, TlsVersion};
 pub use self::settings::Settings;
@@ -126,6 +129,7 @@ pub struct Api {
     peer_places: Arc<Semaphore>,
     bulk_places: Arc<Semaphore>,
     access: Access,
+    audit_bounds: Arc<Mutex<Bounds>>,
     settings: Arc<Settings>,
 }
 
@@ -140,6 +144,7 @@ impl Api {
             peer_places: Arc::new(Semaphore::new(settings.requests_max)),
             bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
             access,
+            audit_bounds: Arc::default(),
             settings: Arc::new(settings.clone()),
         }
     }

@@ -206,6 +206,10 @@ fn drain_wish(bytes: &[u8]) -> Understood<DrainWish> {
 async fn drain(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     caller.check_all_tasks("draining a node")?;
     let DrainWish { node, is_drained } = drain_wish(&body)?.value;
+    if let Some(trail) = caller.trail() {
+        trail.of("node", &node);
+        trail.is_now(&json!({ "drained": is_drained }));
+    }
     let Some(keeper) = &services.cluster else {
         return Err(ApiError::Refused(
             "node: this service is alone on its store, there is nobody to take its shards".to_owned(),

@@ -14,6 +14,7 @@ use warp::Filter;
 use warp::reply::Response;
 
 use super::asked::{Asked, under};
+use super::audit::Failure;
 use super::caller::Caller;
 use super::jobs::dates;
 use super::openapi::words;
@@ -76,7 +77,10 @@ pub(super) fn unserved(method: &Method, allow: Option<&'static str>) -> Response
 
 /// The answer to what is refused before it comes here.
 pub(super) fn refused(method: &Method, error: ApiError) -> Response {
-    Refusal::from(error).into_reply(method)
+    let failure = Failure::of(&error);
+    let mut reply = Refusal::from(error).into_reply(method);
+    reply.extensions_mut().insert(failure);
+    reply
 }
 
 async fn answer(services: Services, asked: Arc<Asked>) -> Response {
@@ -267,7 +271,7 @@ fn put(id: &str, instant: Timestamp, url: TargetUrl, services: &Services, caller
     let mut task = Task::new(identity, zone, vec![Entry::new(entry_name(), schedule, request)]);
     task.is_one_shot = true;
     let request = to_raw_value(&TaskView::for_log(&task, true, masking)).expect("a task can be written as JSON");
-    Put { task, enabled: true, request, revision: Some(0), by: Some(caller.shared()) }
+    Put { task, enabled: true, request, revision: Some(0), by: Some(caller.shared()), asked_by: caller.asked_by() }
 }
 
 fn entry_name() -> EntryName {
@@ -357,7 +361,8 @@ async fn cancel(services: &Services, id: &str, caller: &Caller) -> Result<Respon
     let (_, identity) = named(id).ok_or_else(Refusal::not_found)?;
     let request = json!({ "identity": id, "by": caller.name() });
     let request = to_raw_value(&request).expect("a value can be written as JSON");
-    let is_cancelled = match services.catalog.cancel_one_shot(Removal { identity, request, revision: None }).await {
+    let removal = Removal { identity, request, revision: None, asked_by: caller.asked_by() };
+    let is_cancelled = match services.catalog.cancel_one_shot(removal).await {
         Ok(is_cancelled) => is_cancelled,
         // It has gone: as it was sent, or was cancelled before.
         Err(CatalogError::Unknown) => match find(services, id).await? {

@@ -25,7 +25,11 @@ pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Resu
     let Parsed { value, warnings } = targets::put(&body, &services.terms(), &services.targets)?;
     // Who does not know of revisions gets the answer that it knows.
     let is_conditional = value.revision.is_some();
-    let revision = services.catalog.put(Put { by: Some(caller.shared()), ..value }).await?;
+    if let Some(trail) = caller.trail() {
+        trail.of_task(&value.task.identity);
+    }
+    let put = Put { by: Some(caller.shared()), asked_by: caller.asked_by(), ..value };
+    let revision = services.catalog.put(put).await?;
     Ok(if is_conditional { reply::done_as(revision, &warnings) } else { reply::done(&warnings) })
 }
 

@@ -275,6 +275,22 @@ pub const KEYS: &[Key] = &[
         "Wrong keys that an address may show in a minute; further ones: 429",
     ),
     key(
+        "audit",
+        "enabled",
+        "true",
+        Kind::Word(&["true", "false"]),
+        "Whether who changes something, and who is refused, is kept as log documents of the type audit",
+    ),
+    key(
+        "audit",
+        "reads",
+        "none",
+        Kind::Word(&["none", "results", "all"]),
+        "Which requests that only read are kept, too: results: those that show answers of targets",
+    ),
+    key("audit", "retention_days", "365", number(1, 36_500), "Days that audit documents are kept"),
+    key("audit", "size_max_mib", "1024", number(1, 1 << 30), "MiB of audit documents above which the oldest go"),
+    key(
         "cluster",
         "advertise_url",
         "",

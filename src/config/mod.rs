@@ -4,6 +4,7 @@
 //! key, value, what was expected, and where it came from.
 
 mod access;
+mod audit;
 mod elasticsearch;
 mod key;
 mod keys;

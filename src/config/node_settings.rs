@@ -121,6 +121,7 @@ impl Reader<'_> {
             remote_user_header: self.remote_user_header(),
             default_time_zone: self.default_time_zone(),
             index_name,
+            audit: self.audit(),
             tls: self.tls(),
         }
     }
@@ -175,6 +176,8 @@ impl Reader<'_> {
             results_bytes: self.number("history", "results_size_max_mib") * 1024 * 1024,
             writes_in_flight_max: self.count("history", "writes_in_flight_max"),
             spill_bytes_max: self.number("history", "spill_max_mib") * 1024 * 1024,
+            audit_retention_age: Duration::from_secs(self.number("audit", "retention_days") * DAY_S),
+            audit_bytes: self.number("audit", "size_max_mib") * 1024 * 1024,
             masking: self.masking(),
             when_spill_full: match self.text("history", "when_spill_full").as_str() {
                 "drop_oldest" => journal::WhenSpillFull::DropOldest,

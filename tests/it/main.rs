@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod audit;
 mod bulk;
 mod chaos;
 mod cluster_requests;

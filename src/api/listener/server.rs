@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -19,7 +20,8 @@ use tokio::time::Instant;
 use super::admission::{Admission, Refusals};
 use super::serving::{Means, serve};
 use super::tls::{self, TlsError};
-use crate::api::{Api, Settings, gate, openapi, routes};
+use crate::api::gate::Passage;
+use crate::api::{Api, Settings, audit, gate, openapi, routes};
 use crate::clock::Clock;
 
 /// How many connections may wait to be accepted before the system refuses further ones.
@@ -109,13 +111,18 @@ async fn accept(
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     let served = TowerToHyperService::new(warp::service(routes(api.clone())));
     let routes = service_fn(move |mut request: Request<Incoming>| {
-        let (refusal, served) = (gate::refusal(&api, &mut request), served.clone());
-        async move {
+        let Passage { refusal, trail } = gate::passage(&api, &mut request);
+        let served = served.clone();
+        let answer = async move {
             match refusal {
-                Some(refusal) => Ok(refusal),
-                None => served.call(request).await,
+                Some(refusal) => refusal,
+                None => {
+                    let Ok(reply) = served.call(request).await;
+                    reply
+                }
             }
-        }
+        };
+        audit::attend(api.clone(), trail, answer).map(Ok)
     });
     let means = Means { routes, settings: Arc::new(settings), tls, going_down };
     let mut refusals = Refusals::default();

@@ -1,6 +1,7 @@
 //! Which paths there are, and which methods each takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::Method;
 use warp::Filter;
@@ -12,6 +13,9 @@ use super::operation::{Needs, Operation};
 /// In which order methods are named.
 const ORDER: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
 
+/// A method, what it needs, and the name of its operation.
+type Described = (Method, Needs, Arc<str>);
+
 /// The paths and methods of all operations.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Listed(Vec<Place>);
@@ -20,23 +24,23 @@ pub(in crate::api) struct Listed(Vec<Place>);
 #[derive(Debug)]
 struct Place {
     parts: Vec<&'static str>,
-    /// Each with what it needs.
-    methods: Vec<(Method, Needs)>,
+    methods: Vec<Described>,
     /// The methods as the header `Allow` names them.
     allow: String,
 }
 
 impl Listed {
     pub(super) fn of(operations: &[Operation]) -> Self {
-        let mut places: BTreeMap<&'static str, Vec<(Method, Needs)>> = BTreeMap::new();
+        let mut places: BTreeMap<&'static str, Vec<Described>> = BTreeMap::new();
         for operation in operations {
             for path in operation.also.iter().chain([&operation.path]) {
-                places.entry(path).or_default().push((operation.method.clone(), operation.needs));
+                let listed = (operation.method.clone(), operation.needs, operation.id.clone());
+                places.entry(path).or_default().push(listed);
             }
         }
-        let place = |(path, mut methods): (&'static str, Vec<(Method, Needs)>)| {
-            methods.sort_by_key(|(method, _)| ORDER.iter().position(|other| other == method));
-            let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
+        let place = |(path, mut methods): (&'static str, Vec<Described>)| {
+            methods.sort_by_key(|(method, _, _)| ORDER.iter().position(|other| other == method));
+            let names: Vec<&str> = methods.iter().map(|(method, _, _)| method.as_str()).collect();
             let allow = names.join(", ");
             Place { parts: parts(path).collect(), methods, allow }
         };
@@ -48,14 +52,14 @@ impl Listed {
         Some(self.place(path)?.allow.as_str())
     }
 
-    /// What a request needs to be answered; `None`: no operation describes it.
-    pub(in crate::api) fn needs(&self, method: &Method, path: &str) -> Option<Needs> {
+    /// What a request needs to be answered, and the name of its operation; `None`: none describes it.
+    pub(in crate::api) fn operation(&self, method: &Method, path: &str) -> Option<(Needs, &Arc<str>)> {
         let methods = &self.place(path)?.methods;
-        methods.iter().find(|(other, _)| other == method).map(|(_, needs)| *needs)
+        methods.iter().find(|(other, _, _)| other == method).map(|(_, needs, id)| (*needs, id))
     }
 
     fn has(&self, method: &Method, path: &str) -> bool {
-        self.needs(method, path).is_some()
+        self.operation(method, path).is_some()
     }
 
     /// Of several the one that has the most fixed parts.

@@ -1,5 +1,7 @@
 //! One thing that a client can ask for, with all that it can be answered.
 
+use std::sync::Arc;
+
 use http::Method;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -38,6 +40,8 @@ pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) needs: Needs,
+    /// Its name among all.
+    pub(super) id: Arc<str>,
     /// Other paths at which the same is served.
     pub(super) also: &'static [&'static str],
     pub(super) described: OperationBuilder,
@@ -49,7 +53,7 @@ impl Operation {
     pub(super) fn new(method: Method, path: &'static str, needs: Needs, id: &str, tag: &str, summary: &str) -> Self {
         let described =
             OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary)).description(None::<String>);
-        Self { method, path, needs, also: &[], described, schemas: Vec::new() }
+        Self { method, path, needs, id: id.into(), also: &[], described, schemas: Vec::new() }
     }
 
     /// What is to be known beyond the summary, in Markdown.

@@ -1,3 +1,4 @@
+use super::audit::audit;
 use super::runs::unfinished;
 use super::*;
 use crate::model::{Claim, Pause, Pauses};
@@ -33,6 +34,7 @@ async fn filled() -> MemoryStore {
     store.append([vec![broken, stretch("b", at(9), at(20), 4)], of_runs(), of_cleared()].concat()).await.unwrap();
     store.clear(&identity("cleared"), at(31)).await.unwrap();
     store.append(vec![note(RecordKind::Put, "cleared", at(31))]).await.unwrap();
+    store.append(vec![audit(Some("cleared"), at(30)), audit(None, at(31))]).await.unwrap();
     fill_rest(&store).await;
     let claim = |lease: &crate::model::Lease| {
         let through = at(40 + lease.shard.index() as i64);

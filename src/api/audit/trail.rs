@@ -1,0 +1,131 @@
+//! What is known of a request for its audit record, while it is worked on.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::Method;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::AuditSettings;
+use super::rules::Purpose;
+use crate::access::Role;
+use crate::api::view::TaskView;
+use crate::journal::AskedBy;
+use crate::model::{Identity, Masking, Task};
+
+/// The name of who may not ask for anything.
+const UNKNOWN: &str = "unknown";
+
+/// Where a request comes from, and by what its sender is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::api) struct Origin {
+    /// The other end of the connection; of a request that another node passes on, what that node says.
+    pub(in crate::api) from: Option<IpAddr>,
+    /// By what: `key 0123456789abcdef`, `admin_key`, `certificate`, `user_header`, or nothing.
+    pub(in crate::api) source: Arc<str>,
+}
+
+/// One request on its way.
+#[derive(Debug)]
+pub(in crate::api) struct Trail {
+    asked_by: Arc<AskedBy>,
+    pub(super) purpose: Purpose,
+    /// Somebody with a right of any kind asks.
+    pub(super) is_known: bool,
+    about: Mutex<About>,
+}
+
+/// What it is about, as far as that is known by now.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    pub(super) identity: Option<Identity>,
+    pub(super) object: Option<(&'static str, String)>,
+    pub(super) after: Option<Box<RawValue>>,
+    pub(super) is_passed_on: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::api) struct Wanted<'a> {
+    pub(in crate::api) method: &'a Method,
+    pub(in crate::api) path: &'a str,
+    pub(in crate::api) operation: &'a Arc<str>,
+    pub(in crate::api) needed: Role,
+}
+
+impl Trail {
+    /// Of a request of somebody with this name; `None`: nobody knows who it is.
+    pub(in crate::api) fn new(
+        name: Option<Arc<str>>,
+        origin: &Origin,
+        wanted: Wanted<'_>,
+        settings: AuditSettings,
+    ) -> Self {
+        let Wanted { method, path, operation, needed } = wanted;
+        let is_known = name.is_some();
+        let who = (name.unwrap_or_else(|| UNKNOWN.into()), origin.source.clone(), origin.from);
+        Self {
+            asked_by: Arc::new(AskedBy::new(who, operation.clone(), path, shown)),
+            purpose: Purpose::of(method, needed, operation, settings),
+            is_known,
+            about: Mutex::default(),
+        }
+    }
+
+    /// Of lines that another node sends for somebody.
+    pub(in crate::api) fn of_lines(name: Arc<str>, origin: &Origin) -> Self {
+        let who = (name, origin.source.clone(), origin.from);
+        Self {
+            asked_by: Arc::new(AskedBy::new(who, "changeTasks".into(), "/bulk", shown)),
+            purpose: Purpose::Lines,
+            is_known: true,
+            about: Mutex::default(),
+        }
+    }
+
+    /// For what writes the record together with the change.
+    pub(in crate::api) fn asked_by(&self) -> &Arc<AskedBy> {
+        &self.asked_by
+    }
+
+    /// Whether it is to be known which task is asked for.
+    pub(in crate::api) fn wants_task(&self) -> bool {
+        // A change that has its record with it knows its task by itself.
+        !matches!(&*self.asked_by.operation, "putTask" | "deleteTask" | "switchTask")
+            && !matches!(self.purpose, Purpose::Unwatched)
+    }
+
+    pub(super) fn about(&self) -> MutexGuard<'_, About> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is about a task.
+    pub(in crate::api) fn of_task(&self, identity: &Identity) {
+        self.about().identity = Some(identity.clone());
+    }
+
+    /// It is about something else.
+    pub(in crate::api) fn of(&self, object: &'static str, name: &str) {
+        self.about().object = Some((object, name.to_owned()));
+    }
+
+    /// What there is now. Nothing secret stands in it.
+    pub(in crate::api) fn is_now(&self, state: &impl Serialize) {
+        self.about().after = Some(raw(state));
+    }
+
+    /// Another node carries it out, and writes its record.
+    pub(in crate::api) fn note_passed_on(&self) {
+        self.about().is_passed_on = true;
+    }
+}
+
+fn raw(state: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(state).expect("what is told of a change can be written as JSON")
+}
+
+/// As the log document of a put shows it.
+fn shown(task: &Task, start: bool, masking: &Masking) -> Box<RawValue> {
+    raw(&TaskView::for_log(task, start, masking))
+}
