@@ -129,3 +129,33 @@ fn raw(state: &impl Serialize) -> Box<RawValue> {
 fn shown(task: &Task, start: bool, masking: &Masking) -> Box<RawValue> {
     raw(&TaskView::for_log(task, start, masking))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::wire_put;
+    use crate::api::wire_put::Terms;
+    use crate::model::Timestamp;
+
+    proptest! {
+        /// Whatever stands in a header named like a credential, of a request or of a callback, or as the password of a URL.
+        #[test]
+        fn no_state_of_a_task_shows_a_credential(value in "hunter2[a-zA-Z0-9]{1,40}", name in "(?i)(authorization|x-api-key|cookie|x-auth-token)") {
+            let request = serde_json::json!({
+                "url": format!("http://user:{value}@a.example/"), "headers": { name: value, "X-Trace": "seen" },
+            });
+            let mut entry = request.clone();
+            entry["cron_time"] = "0 0 0 1 1 *".into();
+            entry["on_failure"] = request;
+            let body = serde_json::json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": { "e": entry } });
+            let put = wire_put::put(body.to_string().as_bytes(), &Terms::at(Timestamp::EPOCH)).unwrap().value;
+
+            let shown = shown(&put.task, true, &Masking::default());
+
+            prop_assert!(!shown.get().contains("hunter2"), "{shown}");
+            prop_assert!(shown.get().contains("seen"), "{shown}");
+        }
+    }
+}
