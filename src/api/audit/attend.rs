@@ -25,13 +25,13 @@ where
     F: Future<Output = Response> + Send + 'static,
 {
     let Some(trail) = trail else { return answer.await };
-    let is_change = trail.purpose == Purpose::Change;
+    let goes_on = trail.purpose == Purpose::Change && !trail.is_with_change();
     let whole = async move {
         let reply = answer.await;
         note(&api, &trail, &reply).await;
         reply
     };
-    if !is_change {
+    if !goes_on {
         return whole.await;
     }
     let broke_off = || into_reply(Err(ApiError::BrokeOff("the request broke off".to_owned())));

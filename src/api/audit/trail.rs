@@ -89,11 +89,14 @@ impl Trail {
         &self.asked_by
     }
 
+    /// Whether it is a change that has its record with it: it goes on to its end, and knows its task, by itself.
+    pub(super) fn is_with_change(&self) -> bool {
+        matches!(&*self.asked_by.operation, "putTask" | "deleteTask" | "switchTask")
+    }
+
     /// Whether it is to be known which task is asked for.
     pub(in crate::api) fn wants_task(&self) -> bool {
-        // A change that has its record with it knows its task by itself.
-        !matches!(&*self.asked_by.operation, "putTask" | "deleteTask" | "switchTask")
-            && !matches!(self.purpose, Purpose::Unwatched)
+        !self.is_with_change() && self.purpose != Purpose::Unwatched
     }
 
     pub(super) fn about(&self) -> MutexGuard<'_, About> {

@@ -323,7 +323,8 @@ fn clear() -> Operation {
 
 fn search_all() -> Operation {
     let text = "Every key may be left out, and `{}` gives the newest 100. Ask again with the same query and `cursor` until \
-        `next_cursor` is `null`; only `limit` may change. The pages show what was there at the first one.";
+        `next_cursor` is `null`; only `limit` may change. The pages show what was there at the first one. The type \
+        `audit` is asked for alone, and needs the role `admin` without prefixes; nothing else shows it.";
     let request = json!({
         "query": "connection refused", "type": "error", "status": ["5xx", 404], "time": { "gte": "2026-11-21T00:00:00Z" },
         "sort": "time_desc", "limit": 50,

@@ -43,7 +43,7 @@ async fn what_is_not_understood_is_noted_without_what_was_sent() {
     let mut wrong = put_of("t", "http://a.example/");
     wrong["entries"]["e"]["url"] = json!("hunter2://hunter2");
     let told = post_as(ADMIN_KEY, &node.base, "/put", wrong).await;
-    assert!(told.json()["error"] == 1 && told.text.contains("hunter2"), "{}", told.text);
+    assert_eq!(told.json()["error"], 1, "{}", told.text);
     let told =
         ask(&node.base, Method::DELETE, "/keys/0123456789abcdef", &[("x-api-key", ADMIN_KEY)], &Value::Null).await;
     assert_eq!(told.json()["error"], 1);
