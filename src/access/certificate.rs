@@ -176,7 +176,9 @@ mod tests {
 
     #[test]
     fn every_mistake_in_the_rules_is_told_with_its_place_and_none_of_them_gives_a_right() {
-        let mistakes = parse_certificate_rules("ann=write,cn:ann,cn:=read,cn:ann=root,cn:b=read:a||b,cn:c=read,cn:c=admin,ip:1.2.3.4=read");
+        let mistakes = parse_certificate_rules(
+            "ann=write,cn:ann,cn:=read,cn:ann=root,cn:b=read:a||b,cn:c=read,cn:c=admin,ip:1.2.3.4=read",
+        );
         let mistakes = mistakes.unwrap_err();
 
         let told: Vec<(usize, &str)> = mistakes.iter().map(|it| (it.position, it.given.as_str())).collect();

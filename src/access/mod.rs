@@ -15,9 +15,7 @@ mod settings;
 mod shown;
 mod tries;
 
-pub use self::certificate::{
-    CertificateMistake, CertificateName, CertificateRule, NameKind, parse_certificate_rules,
-};
+pub use self::certificate::{CertificateMistake, CertificateName, CertificateRule, NameKind, parse_certificate_rules};
 pub use self::grant::{ADMIN, ANONYMOUS, CERTIFICATE_PREFIX, Grant, Source, TOKEN_PREFIX};
 pub use self::handle::{Access, Refused};
 pub use self::key::{Key, LISTED_FOR, Standing};

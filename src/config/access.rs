@@ -9,8 +9,8 @@ use url::Url;
 
 use super::node_settings::Reader;
 use crate::access::{
-    CertificateRule, OidcSettings, Pace, Role, SecretHash, Settings, is_fit_for_keys, is_token, parse_certificate_rules,
-    parse_roles,
+    CertificateRule, OidcSettings, Pace, Role, SecretHash, Settings, is_fit_for_keys, is_token,
+    parse_certificate_rules, parse_roles,
 };
 use crate::api::TlsSettings;
 
@@ -52,7 +52,8 @@ impl Reader<'_> {
         }
         let is_fit = |url: &Url| is_fit_for_keys(url) && url.query().is_none();
         if !Url::parse(&issuer).is_ok_and(|url| is_fit(&url)) {
-            let expected = "a URL with https, or http on a loopback address, such as https://id.example.com/realms/ours";
+            let expected =
+                "a URL with https, or http on a loopback address, such as https://id.example.com/realms/ours";
             self.wrong(SECTION, "oidc_issuer", expected);
         }
         let audience = self.text(SECTION, "oidc_audience");
@@ -89,7 +90,11 @@ impl Reader<'_> {
             Box::default()
         });
         if self.text(SECTION, "oidc_roles").is_empty() {
-            self.wrong(SECTION, "oidc_roles", "values of the claim and what they mean, such as ops=operate: no token would open");
+            self.wrong(
+                SECTION,
+                "oidc_roles",
+                "values of the claim and what they mean, such as ops=operate: no token would open",
+            );
         }
         roles
     }
@@ -120,7 +125,8 @@ impl Reader<'_> {
             self.wrong(SECTION, "admin_key", &expected);
         }
         if is_token(key.as_bytes()) && !self.text(SECTION, "oidc_issuer").is_empty() {
-            let expected = "no three parts with dots between them while oidc_issuer is set: it would be taken for a token";
+            let expected =
+                "no three parts with dots between them while oidc_issuer is set: it would be taken for a token";
             self.wrong(SECTION, "admin_key", expected);
         }
         Some(SecretHash::of(key.as_bytes()))

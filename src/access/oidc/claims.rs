@@ -87,7 +87,9 @@ fn role(claims: &Object<'_>, settings: &OidcSettings) -> Result<Role, Unfit> {
     }
     let meant = settings.roles.iter().filter(|(value, _)| given.iter().any(|given| **given == **value));
     meant.map(|(_, role)| *role).max().ok_or_else(|| {
-        Unfit::Unmapped(format!("this token gives no role here: its claim `{claim}` holds no value of [access] oidc_roles"))
+        Unfit::Unmapped(format!(
+            "this token gives no role here: its claim `{claim}` holds no value of [access] oidc_roles"
+        ))
     })
 }
 
@@ -95,7 +97,9 @@ fn prefixes(claims: &Object<'_>, claim: &str) -> Result<Prefixes, Unfit> {
     let unmapped = |why: String| Unfit::Unmapped(format!("this token gives no tasks: its claim `{claim}` {why}"));
     let given = texts(find(claims, claim)).filter(|given| !given.is_empty());
     let given = given.ok_or_else(|| {
-        unmapped(format!("is missing, empty or no text, expected beginnings of identities, or `{EVERY_TASK}` for every task"))
+        unmapped(format!(
+            "is missing, empty or no text, expected beginnings of identities, or `{EVERY_TASK}` for every task"
+        ))
     })?;
     if given.iter().any(|prefix| prefix == EVERY_TASK) {
         return Ok(Prefixes::all());

@@ -171,7 +171,9 @@ impl Fetching {
             Err(failure) => {
                 let why = failure.to_string();
                 if self.told.as_ref() != Some(&why) {
-                    warn!("the keys of the issuer of tokens cannot be fetched, those that are known stay in force: {why}");
+                    warn!(
+                        "the keys of the issuer of tokens cannot be fetched, those that are known stay in force: {why}"
+                    );
                     self.told = Some(why);
                 }
                 self.pace.retry_after

@@ -23,7 +23,9 @@ pub(super) enum KeySetError {
     Form,
     #[error("it publishes {0} keys, expected at most {KEYS_MAX}")]
     TooMany(usize),
-    #[error("none of the {0} keys that it publishes can be used here: for signatures, of RSA with 2048 to 8192 bits, P-256, P-384 or Ed25519")]
+    #[error(
+        "none of the {0} keys that it publishes can be used here: for signatures, of RSA with 2048 to 8192 bits, P-256, P-384 or Ed25519"
+    )]
     NoneFits(usize),
 }
 

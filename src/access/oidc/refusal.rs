@@ -7,7 +7,9 @@ pub enum TokenError {
     #[error("this token cannot be read: {0}")]
     Form(&'static str),
     /// Anybody could sign so, or nobody here can look at it.
-    #[error("this token is signed in a way that is not taken, expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA")]
+    #[error(
+        "this token is signed in a way that is not taken, expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
+    )]
     Algorithm,
     /// There is no such key, also after another look.
     #[error("this token is signed with a key that its issuer does not publish")]

@@ -109,7 +109,13 @@ mod tests {
     fn keys_come_over_tls_or_from_this_machine() {
         let is_fit = |url: &str| is_fit_for_keys(&url.parse().unwrap());
 
-        for url in ["https://id.example/keys", "https://10.0.0.7:8443/a?b=c", "http://127.0.0.1:9/k", "http://[::1]/", "http://LOCALHOST/"] {
+        for url in [
+            "https://id.example/keys",
+            "https://10.0.0.7:8443/a?b=c",
+            "http://127.0.0.1:9/k",
+            "http://[::1]/",
+            "http://LOCALHOST/",
+        ] {
             assert!(is_fit(url), "{url}");
         }
         for url in [

@@ -162,7 +162,8 @@ async fn who_shows_a_token_to_any_node_has_its_name_role_and_prefixes_at_the_own
 
     // Only the first node knows the keys of the issuer: the other one has to believe what it says.
     let of_others: Vec<String> = names().into_iter().filter(|name| nodes[1].owns(name)).collect();
-    let (within, outside): (Vec<String>, Vec<String>) = of_others.into_iter().partition(|name| name.starts_with("task-0"));
+    let (within, outside): (Vec<String>, Vec<String>) =
+        of_others.into_iter().partition(|name| name.starts_with("task-0"));
     assert!(!within.is_empty() && !outside.is_empty());
     for name in &within {
         assert_eq!(ask("POST", "/put", task(name)).await.1["error"], 0);
@@ -171,6 +172,9 @@ async fn who_shows_a_token_to_any_node_has_its_name_role_and_prefixes_at_the_own
     }
     let (status, refused) = ask("POST", "/put", task(&outside[0])).await;
     assert_eq!(status, 403, "{refused}");
-    assert!(refused["msg"].as_str().unwrap().starts_with("`oidc:Zoë` is for tasks whose identity begins with"), "{refused}");
+    assert!(
+        refused["msg"].as_str().unwrap().starts_with("`oidc:Zoë` is for tasks whose identity begins with"),
+        "{refused}"
+    );
     assert_eq!(ask("GET", "/keys", Value::Null).await.0, 403);
 }

@@ -1,6 +1,7 @@
 //! What single sections hold.
 
 use super::*;
+use crate::access::Role;
 
 #[test]
 fn nodes_share_a_key_that_is_never_shown_and_a_time_to_live() {
@@ -131,7 +132,10 @@ fn every_mistake_about_tokens_and_certificates_is_told_at_once() {
     let lonely = mistakes("[access]\noidc_audience = a\noidc_roles = a=read\ncertificate_roles = cn:ann=read\n", &[]);
     let ends = ["expected nothing while oidc_issuer is empty: no token is taken then"; 2];
     assert!(lonely.iter().zip(ends).all(|(mistake, end)| mistake.ends_with(end)), "{lonely:#?}");
-    assert!(lonely[2].ends_with("expected nothing while [tls] client_ca_file is empty: nobody is asked for a certificate then"));
+    assert!(
+        lonely[2]
+            .ends_with("expected nothing while [tls] client_ca_file is empty: nobody is asked for a certificate then")
+    );
     let no_roles = mistakes("[access]\noidc_issuer = https://id.example\noidc_audience = a\n", &[]);
     assert!(no_roles[0].contains("[access] oidc_roles is empty, expected values of the claim"), "{no_roles:?}");
 }

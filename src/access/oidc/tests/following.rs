@@ -28,7 +28,8 @@ struct Played {
 impl Played {
     fn publishes(&self, signers: &[(&str, &Signer)], good_for: Option<Duration>) {
         let keys: Vec<_> = signers.iter().map(|(id, signer)| signer.public(id)).collect();
-        *self.answer.lock().unwrap() = Some(Fetched { keys: json!({ "keys": keys }).to_string().into_bytes(), good_for });
+        *self.answer.lock().unwrap() =
+            Some(Fetched { keys: json!({ "keys": keys }).to_string().into_bytes(), good_for });
     }
 
     fn is_away(&self) {
@@ -123,7 +124,9 @@ async fn however_many_tokens_name_keys_that_are_not_there_the_issuer_is_asked_on
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_fetched_again_as_the_issuer_says_within_bounds() {
-    for (good_for, first, last) in [(None, 599, 601), (Some(5), 59, 61), (Some(120), 119, 121), (Some(999_999), 3_599, 3_601)] {
+    for (good_for, first, last) in
+        [(None, 599, 601), (Some(5), 59, 61), (Some(120), 119, 121), (Some(999_999), 3_599, 3_601)]
+    {
         let (signer, played) = (Signer::of("EdDSA"), Played::default());
         played.publishes(&[("a", &signer)], good_for.map(Duration::from_secs));
         let trusted = Trusted::start(played).await;
@@ -139,7 +142,9 @@ async fn keys_are_fetched_again_as_the_issuer_says_within_bounds() {
 async fn an_issuer_that_is_away_at_the_start_is_asked_until_it_is_there_and_nobody_is_let_in_before() {
     let signer = Signer::of("EdDSA");
     let trusted = Trusted::start(Played::default()).await;
-    assert!(matches!(trusted.judge(&signer, "a").await, Err(Unfit::NoKeys(text)) if text.contains("not be fetched yet")));
+    assert!(
+        matches!(trusted.judge(&signer, "a").await, Err(Unfit::NoKeys(text)) if text.contains("not be fetched yet"))
+    );
     assert!(
         matches!(trusted.issuer.judge(b"a.b.c").await, Err(Unfit::Wrong(TokenError::Form(_)))),
         "what is no token is none whatever keys there are"
@@ -163,7 +168,9 @@ async fn keys_stay_in_force_for_a_day_while_the_issuer_is_away_or_answers_nonsen
 
     trusted.passes(2 * SECOND).await;
 
-    assert!(matches!(trusted.judge(&signer, "a").await, Err(Unfit::NoKeys(text)) if text.contains("away for too long")));
+    assert!(
+        matches!(trusted.judge(&signer, "a").await, Err(Unfit::NoKeys(text)) if text.contains("away for too long"))
+    );
     trusted.played.publishes(&[("a", &signer)], None);
     trusted.passes(11 * SECOND).await;
     assert!(trusted.judge(&signer, "a").await.is_ok());

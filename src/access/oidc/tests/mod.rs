@@ -82,7 +82,8 @@ fn a_token_of_each_algorithm_opens_by_the_key_that_it_names_and_by_no_other() {
 
 #[test]
 fn the_examples_of_the_standards_are_signed_by_their_keys() {
-    const CLAIMS: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    const CLAIMS: &str =
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     const RS256: &str = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
     const ES256: &str = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     let rsa = json!({ "kty": "RSA", "n": RSA_N, "e": "AQAB" });
@@ -99,7 +100,10 @@ fn the_examples_of_the_standards_are_signed_by_their_keys() {
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
         hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     let judged = judge(token.as_bytes(), &set(&[edwards]), &settings(), NOW);
-    assert!(matches!(judged, Err(Unfit::Wrong(TokenError::Form(text))) if text.contains("no JSON object")), "{judged:?}");
+    assert!(
+        matches!(judged, Err(Unfit::Wrong(TokenError::Form(text))) if text.contains("no JSON object")),
+        "{judged:?}"
+    );
 }
 
 #[test]
@@ -144,7 +148,10 @@ fn a_token_that_names_no_key_is_looked_at_where_only_one_comes_into_question() {
     assert_eq!(judged(&[curve.public("a")]), Err(TokenError::OtherAlgorithm.into()));
     let mut only_for_another = signer.public("a");
     only_for_another["alg"] = "RS256".into();
-    assert_eq!(KeySet::read(json!({ "keys": [only_for_another] }).to_string().as_bytes()), Err(KeySetError::NoneFits(1)));
+    assert_eq!(
+        KeySet::read(json!({ "keys": [only_for_another] }).to_string().as_bytes()),
+        Err(KeySetError::NoneFits(1))
+    );
 }
 
 #[test]
@@ -155,15 +162,25 @@ fn what_is_no_token_is_told_so_and_never_shown() {
     let twice = good.replacen('{', r#"{"roles":["admins"],"#, 1);
     let hidden = "a-text-of-the-token";
     let heads = [
-        "", "[]", "null", "{", r#"{"alg":"EdDSA","alg":"EdDSA"}"#, r#"{"alg":1}"#, r#"{"kid":"a"}"#, r#"{"alg":"EdDSA","kid":7}"#,
-        r#"{"alg":"EdDSA","kid":"a","crit":["b64"],"b64":false}"#, r#"{"alg":"EdDSA","typ":"logout+jwt"}"#, r#"{"alg":"EdDSA","typ":[]}"#,
+        "",
+        "[]",
+        "null",
+        "{",
+        r#"{"alg":"EdDSA","alg":"EdDSA"}"#,
+        r#"{"alg":1}"#,
+        r#"{"kid":"a"}"#,
+        r#"{"alg":"EdDSA","kid":7}"#,
+        r#"{"alg":"EdDSA","kid":"a","crit":["b64"],"b64":false}"#,
+        r#"{"alg":"EdDSA","typ":"logout+jwt"}"#,
+        r#"{"alg":"EdDSA","typ":[]}"#,
         r#"{"alg":"EdDSA","kid":"a","\ud800":1}"#,
     ];
     let bodies = [&twice, "", "[]", "\u{feff}{}", &format!("{{\"sub\":{}1{}}}", "[".repeat(200), "]".repeat(200))];
     let mut tokens: Vec<String> = heads.iter().map(|head| signer.token_of(head, &good)).collect();
     tokens.extend(bodies.iter().map(|body| signer.token_of(head, body)));
     tokens.push(signer.token_of(head, &json!({ "x": "x".repeat(20_000) }).to_string()));
-    tokens.extend(["", ".", "..", "a.b", "a.b.c.d", "a.b.", "é.b.c", "a=.b.c", "a b.c.d", "AB.AA.AA"].map(str::to_owned));
+    tokens
+        .extend(["", ".", "..", "a.b", "a.b.c.d", "a.b.", "é.b.c", "a=.b.c", "a b.c.d", "AB.AA.AA"].map(str::to_owned));
     let token = signer.token("a", &claims(json!({ "sub": hidden })));
     tokens.extend([format!("{token}="), format!("{token}."), format!(" {token}"), token.replacen('.', "..", 1)]);
 
@@ -209,10 +226,23 @@ fn a_token_counts_from_its_first_moment_to_its_last_give_or_take_the_leeway() {
 
 #[test]
 fn a_token_is_of_this_issuer_and_for_this_service_letter_by_letter() {
-    for issuer in [json!("https://id.example/ours/"), json!("https://ID.example/ours"), json!(["https://id.example/ours"]), Value::Null] {
+    for issuer in [
+        json!("https://id.example/ours/"),
+        json!("https://ID.example/ours"),
+        json!(["https://id.example/ours"]),
+        Value::Null,
+    ] {
         assert_eq!(refused(json!({ "iss": issuer })), TokenError::OtherIssuer, "{issuer}");
     }
-    for audience in [json!("schedule2"), json!("Schedule"), json!([]), json!([["schedule"]]), json!(["schedule", 1]), json!(1), Value::Null] {
+    for audience in [
+        json!("schedule2"),
+        json!("Schedule"),
+        json!([]),
+        json!([["schedule"]]),
+        json!(["schedule", 1]),
+        json!(1),
+        Value::Null,
+    ] {
         assert_eq!(refused(json!({ "aud": audience })), TokenError::OtherAudience, "{audience}");
     }
     assert!(judged(&settings(), &claims(json!({ "aud": ["other", "schedule"] }))).is_ok());
@@ -232,8 +262,15 @@ fn the_highest_role_that_a_value_means_is_given_and_without_one_nothing_is() {
     assert_eq!(role(json!("viewers")), Ok(Role::Read));
     assert_eq!(role(json!(["viewers", "admins", "others"])), Ok(Role::Admin));
     for roles in [
-        json!([]), json!(""), json!("admin"), json!("Admins"), json!("viewers admins"), json!(["viewers", 1]), json!({ "admins": true }),
-        json!(true), Value::Null,
+        json!([]),
+        json!(""),
+        json!("admin"),
+        json!("Admins"),
+        json!("viewers admins"),
+        json!(["viewers", 1]),
+        json!({ "admins": true }),
+        json!(true),
+        Value::Null,
     ] {
         let text = unmapped(&settings(), json!({ "roles": roles }));
         assert!(text.contains("`roles`") && !text.contains("viewers"), "{text}");
@@ -261,12 +298,14 @@ fn a_name_is_one_visible_text_and_cannot_be_that_of_a_key_or_of_the_admin() {
 #[test]
 fn prefixes_are_those_of_the_claim_and_without_it_there_is_no_task_at_all() {
     let with_prefixes = OidcSettings { prefixes_claim: Some("tasks".into()), ..settings() };
-    let prefixes = |tasks: Value| judged(&with_prefixes, &claims(json!({ "tasks": tasks }))).unwrap().prefixes.to_texts();
+    let prefixes =
+        |tasks: Value| judged(&with_prefixes, &claims(json!({ "tasks": tasks }))).unwrap().prefixes.to_texts();
 
     assert_eq!(prefixes(json!("team-a/")), ["team-a/"]);
     assert_eq!(prefixes(json!(["b", "a"])), ["a", "b"]);
     assert!(prefixes(json!("*")).is_empty(), "every task");
-    for tasks in [json!([]), json!(""), json!(["a", ""]), json!(["a", 1]), json!({}), json!(vec!["a"; 21]), Value::Null] {
+    for tasks in [json!([]), json!(""), json!(["a", ""]), json!(["a", 1]), json!({}), json!(vec!["a"; 21]), Value::Null]
+    {
         assert!(unmapped(&with_prefixes, json!({ "tasks": tasks })).contains("`tasks`"), "{tasks}");
     }
 }
@@ -281,9 +320,20 @@ fn of_what_an_issuer_publishes_only_what_can_be_used_is_taken() {
     };
     let small = json!({ "kty": "RSA", "kid": "a", "n": encode([255; 128]), "e": "AQAB" });
     let unusable = [
-        changed("use", json!("enc")), changed("key_ops", json!(["encrypt"])), changed("alg", json!("ES384")), changed("alg", json!("HS256")),
-        changed("kid", json!(1)), changed("kid", json!("k".repeat(257))), changed("x", json!("AAAA")), changed("crv", json!("P-521")),
-        changed("x", Value::Null), small, json!({ "kty": "oct", "k": "AAAA" }), json!({}), json!(1), json!({ "kty": "RSA", "n": "AA", "e": "AQAB" }),
+        changed("use", json!("enc")),
+        changed("key_ops", json!(["encrypt"])),
+        changed("alg", json!("ES384")),
+        changed("alg", json!("HS256")),
+        changed("kid", json!(1)),
+        changed("kid", json!("k".repeat(257))),
+        changed("x", json!("AAAA")),
+        changed("crv", json!("P-521")),
+        changed("x", Value::Null),
+        small,
+        json!({ "kty": "oct", "k": "AAAA" }),
+        json!({}),
+        json!(1),
+        json!({ "kty": "RSA", "n": "AA", "e": "AQAB" }),
     ];
     let read = |keys: &[Value]| KeySet::read(json!({ "keys": keys }).to_string().as_bytes());
 
@@ -300,7 +350,10 @@ fn of_what_an_issuer_publishes_only_what_can_be_used_is_taken() {
     let mut padded = Signer::of("RS256").public("a");
     padded["n"] = format!("AAAA{RSA_N}").into();
     let token = Signer::of("RS256").token("a", &claims(json!({})));
-    assert!(judge(token.as_bytes(), &set(&[padded]), &settings(), NOW).is_ok(), "zeros before a number count for nothing");
+    assert!(
+        judge(token.as_bytes(), &set(&[padded]), &settings(), NOW).is_ok(),
+        "zeros before a number count for nothing"
+    );
 }
 
 proptest! {
