@@ -97,7 +97,7 @@ async fn answer(
     state: Arc<Mutex<State>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut state = state.lock().unwrap();
-    let (status, body, to) = match request.uri().path() {
+    let (status, body, to): (u16, Value, Option<String>) = match request.uri().path() {
         "/ours/.well-known/openid-configuration" => (
             200,
             json!({ "issuer": format!("http://{address}/ours"), "jwks_uri": format!("http://{address}/keys") }),
