@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::{BoxedNode, client};
 
-pub(super) use self::logged::Logged;
+use self::logged::Logged;
 
 pub(super) const ADMIN_KEY: &str = "the-admin-key-of-these-tests-0123456789";
 
