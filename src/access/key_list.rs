@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::grant::{ADMIN, ANONYMOUS};
+use super::grant::{ADMIN, ANONYMOUS, is_kept_for_others};
 use super::key::{Key, Previous, Standing};
 use super::key_text::{KeyId, KeyText, NoRandomness, SecretHash};
 use super::role::Role;
@@ -130,7 +130,7 @@ impl KeyList {
 
     /// Adds a key with this text.
     pub fn add(&mut self, new: &NewKey, text: &KeyText, now: Timestamp) -> Result<Key, KeyError> {
-        if [ANONYMOUS, ADMIN].contains(&&*new.name) {
+        if [ANONYMOUS, ADMIN].contains(&&*new.name) || is_kept_for_others(&new.name) {
             return Err(KeyError::NameKept(new.name.clone()));
         }
         self.drop_old(now);

@@ -30,7 +30,7 @@ impl Caller {
     }
 
     /// Somebody with a grant. The header counts where nobody needs a key, and for a proxy that holds the admin key: whoever has a key
-    /// of their own has its name. Without such a header, who shows no key has the name in the certificate of the client.
+    /// of their own, a token, or a certificate that allows something has its name. Without such a header, who shows no key has the name in the certificate of the client.
     pub(super) fn new(
         grant: Grant,
         headers: &HeaderMap,
@@ -40,7 +40,7 @@ impl Caller {
         let named = match (&grant.source, header) {
             (Source::Nothing | Source::AdminKey, Some(header)) => name_in(headers, header),
             (Source::Nothing, None) => client.map(ClientName::as_str),
-            (Source::AdminKey, None) | (Source::Key(_) | Source::Node, _) => None,
+            (Source::AdminKey, None) | (Source::Key(_) | Source::Token | Source::Certificate | Source::Node, _) => None,
         };
         Self(Arc::new(match named {
             Some(name) => Grant { name: name.into(), ..grant },
@@ -149,7 +149,9 @@ mod tests {
         let key = KeyId::parse("0123456789abcdef").unwrap();
 
         assert_eq!(named_by(Source::Key(key), &[b"mallory"]), "anonymous");
-        assert_eq!(named_by(Source::Node, &[b"mallory"]), "anonymous");
+        for source in [Source::Node, Source::Token, Source::Certificate] {
+            assert_eq!(named_by(source, &[b"mallory"]), "anonymous");
+        }
         assert_eq!(named_by(Source::AdminKey, &[b"ada"]), "ada");
     }
 }

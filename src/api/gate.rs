@@ -2,18 +2,22 @@
 //! description, and what has none is served to nobody but other nodes.
 
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use warp::Filter;
 use warp::reply::Response;
 
 use super::caller::Caller;
-use super::listener::Connection;
+use super::listener::{ClientName, Connection};
 use super::openapi::{self, Needs};
 use super::peer::Peer;
 use super::reply::ApiError;
 use super::{Api, told};
 use crate::access::{Refused, Role, Shown};
 use crate::model::RunId;
+
+/// How a key or a token is shown, and what was wrong with one (RFC 6750).
+const BEARER: &str = "Bearer";
+const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
 
 /// Who asks, as the gate has found out. A request without one reaches no handler that needs it.
 #[derive(Clone, Debug)]
@@ -31,32 +35,37 @@ pub(super) fn asker() -> impl Filter<Extract = (Asker,), Error = warp::Rejection
 }
 
 /// Lets a request pass, with who asks; or gives what it is answered in place of that.
-pub(super) fn refusal<B>(api: &Api, request: &mut Request<B>) -> Option<Response> {
+pub(super) async fn refusal<B>(api: &Api, request: &mut Request<B>) -> Option<Response> {
     let (method, path) = (request.method(), request.uri().path());
     let role = match openapi::document().listed.needs(method, path) {
         Some(Needs::Role(role)) => role,
         Some(Needs::Nothing) | None => return None,
     };
-    match found(api, request, role) {
+    let connection = request.extensions().get::<Connection>().cloned().unwrap_or_else(Connection::none);
+    match found(api, &connection, request.uri(), request.headers(), role).await {
         Ok(asker) => {
             request.extensions_mut().insert(asker);
             None
         }
-        Err(error) => Some(refused(method, path, error)),
+        Err(error) => Some(refused(request.method(), request.uri().path(), error)),
     }
 }
 
-fn found<B>(api: &Api, request: &Request<B>, needed: Role) -> Result<Asker, ApiError> {
-    let connection = request.extensions().get::<Connection>().cloned().unwrap_or_else(Connection::none);
-    let address = connection.address.ip();
-    let headers = request.headers();
+async fn found(
+    api: &Api,
+    connection: &Connection,
+    uri: &Uri,
+    headers: &HeaderMap,
+    needed: Role,
+) -> Result<Asker, ApiError> {
     let asker = match Peer::of(api, headers)? {
         Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen },
         None => {
-            let grant = api.access.admit(Shown { address, uri: request.uri(), headers });
+            let client = connection.client.as_ref();
+            let certificate = client.map(ClientName::in_certificate).unwrap_or_default();
+            let grant = api.access.admit(Shown { address: connection.address.ip(), uri, headers, certificate }).await;
             let grant = grant.map_err(|refused| error_of(api, refused))?;
-            let caller =
-                Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), connection.client.as_ref());
+            let caller = Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), client);
             Asker { caller, is_peer: false, chosen: None }
         }
     };
@@ -67,9 +76,11 @@ fn found<B>(api: &Api, request: &Request<B>, needed: Role) -> Result<Asker, ApiE
 fn error_of(api: &Api, refused: Refused) -> ApiError {
     let text = refused.to_string();
     match refused {
-        Refused::NoKey | Refused::WrongKey(_) => ApiError::Unauthorized(text),
+        Refused::NoKey | Refused::NoKeyOrToken | Refused::WrongKey(_) => ApiError::Unauthorized(text),
+        Refused::WrongToken(_) => ApiError::WrongToken(text),
         Refused::TooManyTries(wait) => ApiError::TooManyTries { text, wait },
-        Refused::Foreign(_) => ApiError::Forbidden(text),
+        Refused::Foreign(_) | Refused::NoRights(_) => ApiError::Forbidden(text),
+        Refused::NoIssuer(_) => ApiError::Busy(text),
         Refused::NotReady => ApiError::Busy(api.loading()),
     }
 }
@@ -80,9 +91,10 @@ fn refused(method: &http::Method, path: &str, error: ApiError) -> Response {
         ApiError::TooManyTries { wait, .. } => Some(wait.as_secs() + 1),
         _ => None,
     };
+    let challenge = if matches!(error, ApiError::WrongToken(_)) { INVALID_TOKEN } else { BEARER };
     let mut reply = told(method, path, error);
     if reply.status() == StatusCode::UNAUTHORIZED {
-        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Some(seconds) = wait {
         reply.headers_mut().insert(RETRY_AFTER, seconds.into());

@@ -73,6 +73,9 @@ pub(super) enum ApiError {
     /// A key is needed, or the one that was shown is not valid.
     #[error("{0}")]
     Unauthorized(String),
+    /// The token that was shown is not valid.
+    #[error("{0}")]
+    WrongToken(String),
     /// Who asks may not.
     #[error("{0}")]
     Forbidden(String),
@@ -103,7 +106,7 @@ impl ApiError {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere => StatusCode::MISDIRECTED_REQUEST,
-            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized(_) | Self::WrongToken(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Stranger => StatusCode::FORBIDDEN,
             Self::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
@@ -241,6 +244,7 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             | ApiError::Encoding(_)
             | ApiError::Elsewhere
             | ApiError::Unauthorized(_)
+            | ApiError::WrongToken(_)
             | ApiError::Forbidden(_)
             | ApiError::TooManyTries { .. }
             | ApiError::Stranger

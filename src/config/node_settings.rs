@@ -37,6 +37,8 @@ pub struct NodeSettings {
     pub api: api::Settings,
     /// Of who may ask for what.
     pub access: access::Settings,
+    /// The authorities (PEM) by which the server of the issuer of tokens is certified; `None`: those of the system.
+    pub oidc_ca_file: Option<PathBuf>,
     /// Of the engine.
     pub engine: engine::Settings,
     /// Of dispatch.
@@ -72,8 +74,9 @@ impl NodeSettings {
         let (api, sharing) = (reader.api(index), reader.sharing());
         reader.check_nodes_get_in(api.tls.as_ref(), sharing.key.is_some());
         Self {
+            access: reader.access(api.tls.as_ref()),
+            oidc_ca_file: reader.oidc_ca_file(),
             api,
-            access: reader.access(),
             engine: engine::Settings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),
@@ -243,9 +246,20 @@ impl Reader<'_> {
 
     /// One rule of a list is wrong.
     pub(super) fn wrong_rule(&mut self, section: &'static str, name: &'static str, mistake: &RuleMistake) {
-        let origin = self.values.get(key(section, name)).origin;
         let RuleMistake { position, given, expected } = mistake;
-        let given = shown(given);
+        self.wrong_item(section, name, *position, given, expected);
+    }
+
+    /// One item of a list is wrong. Items are counted from 1.
+    pub(super) fn wrong_item(
+        &mut self,
+        section: &'static str,
+        name: &'static str,
+        position: usize,
+        given: &str,
+        expected: &str,
+    ) {
+        let (origin, given) = (self.values.get(key(section, name)).origin, shown(given));
         self.mistakes.push(format!("{origin}: [{section}] {name}: rule {position} is `{given}`, expected {expected}"));
     }
 }

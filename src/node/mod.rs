@@ -18,13 +18,13 @@ use uuid::Uuid;
 use self::home::home;
 use self::joining::Joining;
 use self::waiting::{patiently, write_left_overs};
-use crate::access::Access;
+use crate::access::{Access, HttpKeySource, issuer_client};
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::{Agreement, Keeper, Peers, Tenure};
 use crate::config::NodeSettings;
-use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
+use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience, authorities, build_client};
 use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
@@ -111,6 +111,7 @@ impl Node {
             let stored = embedded.register(RegisterName::Keys).await.context(NO_KEYS)?;
             check_access(&access, stored, &settings)?;
         }
+        follow_issuer(&access, &settings)?;
         let api = Api::new(&settings.api, access.clone());
         let server = Server::start(api.clone(), &settings.api, &clock)?;
         info!(address:% = server.address(), scheme = server.scheme(), store:% = store_name(&settings); "listening");
@@ -326,6 +327,19 @@ fn dispatch(
     };
     let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
     Ok(dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window }))
+}
+
+/// Begins to fetch the keys of the issuer of tokens. It may be away: the service starts without it.
+fn follow_issuer(access: &Access, settings: &NodeSettings) -> anyhow::Result<()> {
+    let Some(oidc) = &settings.access.oidc else { return Ok(()) };
+    let trusted = settings.oidc_ca_file.as_deref().map(authorities).transpose().context("[access] oidc_ca_file")?;
+    let builder = || match &trusted {
+        Some(trusted) => issuer_client().tls_certs_only(trusted.iter().cloned()),
+        None => issuer_client(),
+    };
+    let client = build_client(builder).context("cannot build the HTTP client for the issuer of tokens")?;
+    access.follow_issuer(Arc::new(HttpKeySource::new(client, oidc)));
+    Ok(())
 }
 
 /// What is told if the keys cannot be read.

@@ -91,7 +91,7 @@ fn two_valid_keys_never_have_one_name_and_some_names_mean_something_else() {
     let (mut list, first) = with_key(|_| {});
 
     assert!(matches!(list.add(&new("ci"), &text(), NOW), Err(KeyError::NameTaken(_))));
-    for kept in ["admin", "anonymous"] {
+    for kept in ["admin", "anonymous", "oidc:ann", "cert:ann"] {
         assert!(matches!(list.add(&new(kept), &text(), NOW), Err(KeyError::NameKept(_))));
     }
     list.revoke(first.id(), NOW).unwrap();

@@ -109,9 +109,9 @@ async fn accept(
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     let served = TowerToHyperService::new(warp::service(routes(api.clone())));
     let routes = service_fn(move |mut request: Request<Incoming>| {
-        let (refusal, served) = (gate::refusal(&api, &mut request), served.clone());
+        let (api, served) = (api.clone(), served.clone());
         async move {
-            match refusal {
+            match gate::refusal(&api, &mut request).await {
                 Some(refusal) => Ok(refusal),
                 None => served.call(request).await,
             }

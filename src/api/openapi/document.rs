@@ -30,7 +30,8 @@ const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of
     is too large is answered 431, a URL that is too long 414, and what is no HTTP, or could be understood in two ways, 400.
 
 **Keys.** Each operation says which role it needs; `admin` holds `write`, which holds `operate`, which holds `read`. A key is sent as \
-    `Authorization: Bearer sk_…` or as `X-API-Key: sk_…`. A service that listens on a loopback address and has no keys \
+    `Authorization: Bearer sk_…` or as `X-API-Key: sk_…`; a token of the issuer that is configured as `Authorization: Bearer <token>`. A client \
+    certificate may stand in their place, where the configuration says so. A service that listens on a loopback address and has no keys \
     needs none.
 
 A page to try all this is served at `/docs`.";

@@ -11,9 +11,8 @@ use super::operation::{Needs, Schemas, reference};
 use super::words::Challenge;
 use crate::api::{jobs, one_shot};
 
-pub(super) const NO_KEY: &str = "A key is needed, or the one that was sent is not valid";
-pub(super) const NOT_ALLOWED: &str =
-    "The key has not the role that is needed or is for other tasks, or a web page from elsewhere asks without a key";
+pub(super) const NO_KEY: &str = "A key or a token is needed, or the one that was sent is not valid";
+pub(super) const NOT_ALLOWED: &str = "The key or the token has not the role that is needed or is for other tasks, or a web page from elsewhere asks without one";
 pub(super) const TOO_MANY_TRIES: &str = "Too many wrong keys came from this address (`[access] failed_tries_per_min`)";
 
 /// The two ways to send a key, by their names in the document.
@@ -47,7 +46,9 @@ pub(super) fn tell(described: &mut Operation, needs: Needs, path: &str) {
 /// Adds the ways to send a key.
 pub(super) fn schemes(components: ComponentsBuilder) -> ComponentsBuilder {
     let text = "A key as `schedule-service key create` or `POST /keys` gave it, or the admin key of the configuration";
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build();
+    let of_token =
+        format!("{text}; or a token (JWT) of the issuer that the configuration names (`[access] oidc_issuer`)");
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(of_token)).build();
     let header = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", text));
     components
         .security_scheme(BEARER, SecurityScheme::Http(bearer))

@@ -1,18 +1,26 @@
 //! What a key allows holds at every node, whichever of them is asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::node::{KEY, Node, names, shared_out, task};
-use crate::access::{SecretHash, Settings};
+use crate::access::signer::Signer;
+use crate::access::{FetchError, Fetched, KeySource, OidcSettings, Pace, SecretHash, Settings, parse_roles};
+use crate::clock::{Clock, SystemClock};
 use crate::store::memory::MemoryStore;
 
 const ADMIN_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 async fn two_nodes() -> Vec<Node> {
+    two_nodes_with(None).await
+}
+
+async fn two_nodes_with(oidc: Option<OidcSettings>) -> Vec<Node> {
     let admin_key = Some(SecretHash::of(ADMIN_KEY.as_bytes()));
-    let settings = Settings { admin_key, failed_tries_per_min: u32::MAX, ..Settings::default() };
+    let settings = Settings { admin_key, failed_tries_per_min: u32::MAX, oidc, ..Settings::default() };
     let (store, mut nodes) = (MemoryStore::new(), Vec::new());
     for _ in 0..2 {
         nodes.push(Node::start_with(&store, Some(KEY), &settings).await);
@@ -113,4 +121,60 @@ async fn a_proxy_with_the_admin_key_may_name_its_user_and_a_key_has_its_own_name
             nodes[0].ask("GET", &format!("/history/{name}"), &[("x-api-key", key)], String::new()).await;
         assert!(versions.contains(&format!(r#""by":"{by}""#)), "{versions}");
     }
+}
+
+/// An issuer that publishes one key.
+struct Published(Vec<u8>);
+
+#[async_trait]
+impl KeySource for Published {
+    async fn fetch(&self) -> Result<Fetched, FetchError> {
+        Ok(Fetched { keys: self.0.clone(), good_for: None })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_a_token_to_any_node_has_its_name_role_and_prefixes_at_the_owner() {
+    let signer = Signer::of("ES256");
+    let oidc = OidcSettings {
+        issuer: "https://id.example".into(),
+        audience: "schedule".into(),
+        jwks_url: None,
+        name_claim: "sub".into(),
+        role_claim: "roles".into(),
+        roles: parse_roles("ops=write").unwrap(),
+        prefixes_claim: Some("tasks".into()),
+        pace: Pace::default(),
+    };
+    let nodes = two_nodes_with(Some(oidc)).await;
+    let keys = json!({ "keys": [signer.public("a")] }).to_string().into_bytes();
+    nodes[0].access.follow_issuer(Arc::new(Published(keys)));
+    let now = SystemClock.now().secs();
+    let token = signer.token(
+        "a",
+        &json!({ "iss": "https://id.example", "aud": "schedule", "sub": "Zoë", "roles": "ops", "exp": now + 600, "tasks": "task-0" }),
+    );
+    let bearer = format!("Bearer {token}");
+    let ask = async |method, path: &str, body: Value| {
+        let (status, text) = nodes[0].ask(method, path, &[("authorization", &bearer)], body.to_string()).await;
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+
+    // Only the first node knows the keys of the issuer: the other one has to believe what it says.
+    let of_others: Vec<String> = names().into_iter().filter(|name| nodes[1].owns(name)).collect();
+    let (within, outside): (Vec<String>, Vec<String>) =
+        of_others.into_iter().partition(|name| name.starts_with("task-0"));
+    assert!(!within.is_empty() && !outside.is_empty());
+    for name in &within {
+        assert_eq!(ask("POST", "/put", task(name)).await.1["error"], 0);
+        let (_, history) = ask("GET", &format!("/history/{name}"), Value::Null).await;
+        assert_eq!(history["data"]["versions"][0]["by"], "oidc:Zoë", "{history}");
+    }
+    let (status, refused) = ask("POST", "/put", task(&outside[0])).await;
+    assert_eq!(status, 403, "{refused}");
+    assert!(
+        refused["msg"].as_str().unwrap().starts_with("`oidc:Zoë` is for tasks whose identity begins with"),
+        "{refused}"
+    );
+    assert_eq!(ask("GET", "/keys", Value::Null).await.0, 403);
 }

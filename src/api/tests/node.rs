@@ -39,6 +39,7 @@ pub(super) struct Node {
     pub(super) keeper: Keeper,
     pub(super) tenure: Tenure,
     pub(super) journal: Journal,
+    pub(super) access: Access,
     server: Server,
     client: reqwest::Client,
 }
@@ -120,9 +121,9 @@ impl Node {
                 allow: TargetRules::parse_list("loopback").unwrap(),
                 ..TargetRules::default()
             }),
-            access,
+            access: access.clone(),
         });
-        Self { base, store, keeper, tenure, journal, server, client }
+        Self { base, store, keeper, tenure, journal, access, server, client }
     }
 
     /// Some nodes on one store that have shared out the work.

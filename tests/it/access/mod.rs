@@ -2,6 +2,8 @@
 
 mod commands;
 mod keys;
+mod logged;
+mod oidc;
 mod prefixes;
 mod roles;
 mod start;
@@ -12,6 +14,8 @@ use schedule_service::config::NodeSettings;
 use serde_json::{Value, json};
 
 use crate::support::{BoxedNode, client};
+
+use self::logged::Logged;
 
 pub(super) const ADMIN_KEY: &str = "the-admin-key-of-these-tests-0123456789";
 
