@@ -16,6 +16,7 @@ mod history;
 mod jobs;
 mod lines;
 mod log_search;
+mod masked;
 mod ndjson;
 mod nodes;
 mod one_shot;

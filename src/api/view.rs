@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::masked::MaskedOption;
 use super::openapi::{EntryAnswer, LogDocument, words};
 use crate::journal::MaskedHeaders;
 use crate::model::object::{Mistakes, Object};
@@ -153,6 +154,7 @@ impl Serialize for EntryView<'_> {
         for (key, value) in given {
             match callback(self.entry.options(), key).filter(|_| self.is_masked) {
                 Some(callback) => map.serialize_entry(key, &MaskedCallback { callback, given: value.as_raw() })?,
+                None if self.is_masked => map.serialize_entry(key, &MaskedOption { key, given: value.as_raw() })?,
                 None => map.serialize_entry(key, value.as_raw())?,
             }
         }
@@ -191,7 +193,7 @@ impl Serialize for MaskedCallback<'_> {
             match (&*key, headers) {
                 ("url", _) => map.serialize_entry("url", &url.masked())?,
                 ("headers", Some(headers)) => map.serialize_entry("headers", &MaskedHeaders(headers))?,
-                _ => map.serialize_entry(&key, value)?,
+                _ => map.serialize_entry(&key, &MaskedOption { key: &key, given: value })?,
             }
         }
         map.end()

@@ -2,7 +2,7 @@
 //!
 //! The loop (`run_loop.rs`) owns every run from its handing over to its outcome. A run waits for its jitter (`alarms.rs`), for other
 //! runs of its entry (`overlap.rs`) or of its backfill (`groups.rs`), for a place among those in flight (`lanes.rs`); then an attempt is
-//! made (`sender.rs`), which ends the run or makes it pause before the next one. Where it may go is judged when it connects (`guard.rs`), and
+//! made (`sender.rs`, signed by `signing.rs`), which ends the run or makes it pause before the next one. Where it may go is judged when it connects (`guard.rs`), and
 //! again at each redirect (`redirects.rs`).
 
 mod alarms;
@@ -21,12 +21,14 @@ mod lanes;
 mod letting_go;
 mod mission;
 mod overlap;
+mod prepared;
 mod redirects;
 mod request;
 mod run_loop;
 mod runs;
 mod sender;
 mod settings;
+mod signing;
 mod steps;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::OutgoingRequest;
 use super::attempt::{Answer, Transport, TransportError};
-use crate::model::{Header, TargetUrl};
+use crate::model::{Header, SIGNATURE_HEADERS, TargetUrl};
 
 /// What only a body needs.
 const OF_BODY: [HeaderName; 5] = [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE];
@@ -93,8 +93,13 @@ fn next(sent: OutgoingRequest, status: u16, mut url: Url) -> Result<OutgoingRequ
     }
     let OutgoingRequest { mut method, url: from, mut headers, mut body } = sent;
     if (status == 303 && method != Method::HEAD) || (matches!(status, 301 | 302) && method == Method::POST) {
-        (method, body) = (Method::GET, Vec::new());
+        let had_body = !std::mem::take(&mut body).is_empty();
+        method = Method::GET;
         OF_BODY.iter().for_each(|name| drop(headers.remove(name)));
+        if had_body {
+            // It was signed with the body: nobody could verify the signature without.
+            SIGNATURE_HEADERS.iter().for_each(|name| drop(headers.remove(*name)));
+        }
     }
     let is_same = from.origin() == url.origin();
     if !is_same && !body.is_empty() {
@@ -102,7 +107,8 @@ fn next(sent: OutgoingRequest, status: u16, mut url: Url) -> Result<OutgoingRequ
     }
     if !is_same {
         // The name of the host before, too: it would be a wrong one.
-        let stays = |name: &HeaderName| *name == HOST || Header::is_credential_name(name.as_str());
+        let is_credential = |name: &str| Header::is_credential_name(name) || SIGNATURE_HEADERS.contains(&name);
+        let stays = |name: &HeaderName| *name == HOST || is_credential(name.as_str());
         let dropped: Vec<HeaderName> = headers.keys().filter(|name| stays(name)).cloned().collect();
         dropped.iter().for_each(|name| drop(headers.remove(name)));
     }

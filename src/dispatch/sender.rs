@@ -15,6 +15,7 @@ use super::callbacks::{self, Before};
 use super::handle::Reservation;
 use super::intake::{OwnTime, Results, take_in};
 use super::mission::Mission;
+use super::prepared::Prepared;
 use super::redirects::{self, Arrived};
 use crate::clock::Clock;
 use crate::cluster::Tenure;
@@ -141,10 +142,10 @@ impl Sender {
             return None;
         }
         let started_at = self.clock.now();
-        let request = match OutgoingRequest::of(&mission.fire, mission.number()) {
-            Ok(request) => request,
+        let prepared = match Prepared::of(&mission.fire, mission.number()) {
+            Ok(prepared) => prepared,
             Err(error) => {
-                let attempt = Attempt { error: Some(error.to_string().into()), ..mission.attempt(started_at) };
+                let attempt = Attempt { error: Some(error.into()), ..mission.attempt(started_at) };
                 return Some(Tried { attempt, answer: None, failure: None, retry_after: None });
             }
         };
@@ -159,7 +160,7 @@ impl Sender {
         *sent_at = Some(started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);
-        let exchange = self.exchange(mission, request, &own_time, &mut retry_after);
+        let exchange = self.exchange(mission, prepared.go(started_at), &own_time, &mut retry_after);
         let note = || is_announced || self.journal.try_note_started(mission.started(RunStage::Running, started_at));
         let note_at = if mission.has_record() { begun } else { begun + RECORDED_AFTER };
         let limit = mission.timeout(self.timeout);

@@ -1,5 +1,6 @@
 //! The words of the house: plain data and pure rules. Nothing here is async, asks the time or does I/O.
 
+mod credentials;
 pub mod cron;
 mod duration;
 mod exclusion;
@@ -23,6 +24,7 @@ mod template;
 mod time;
 mod zone;
 
+pub use self::credentials::{Credentials, SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError, is_reference};
 pub use self::duration::{DurationError, duration_text, parse_duration};
 pub use self::fire::{Asked, Attempt, Backfill, Fire, Notice, Occasion, Progress, RunId, Trigger};
 pub use self::identity::{EntryName, Identity, NAME_LEN_MAX, NameError};

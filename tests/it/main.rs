@@ -26,6 +26,7 @@ mod openapi;
 mod options;
 mod preview;
 mod restart;
+mod signing;
 mod support;
 mod target_answers;
 mod targets;

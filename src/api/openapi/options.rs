@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
 
 use super::entry::{Headers, Method};
-use super::words::{Duration, Moment, Statuses, Url, format, one_of, pattern, text, whole, words};
+use super::words::{Duration, Moment, Statuses, Url, any_text, format, one_of, pattern, text, whole, words};
 use crate::model::{Delivery, Misfire, Overlap};
 
 words! {
@@ -62,6 +62,9 @@ words! {
         .items(one_of(["sun", "mon", "tue", "wed", "thu", "fri", "sat"]))
         .max_items(Some(7))
         .examples([json!(["sat", "sun"])]);
+
+    /// `whsec_` and the Base64 of 24 to 64 bytes; `whsec_` may be left out.
+    SigningSecret = any_text().format(format("signing-secret")).examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
 
     /// Of which runs is told: of those that change the state of the entry, or of each.
     CallbackEvery = one_of(["change", "run"]).default(Some(json!("change")));
@@ -125,6 +128,18 @@ pub(super) struct Callback {
     headers: Option<Headers>,
     body: Option<serde_json::Value>,
     every: Option<CallbackEvery>,
+    sign: Option<Sign>,
+}
+
+/// Signs the request by Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`. The secrets are `***` in the
+/// history.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes what the model reads")]
+pub(super) struct Sign {
+    /// One, or two while one takes the place of the other: then the request has a signature of each.
+    #[schema(min_items = 1, max_items = 2)]
+    secrets: Vec<SigningSecret>,
 }
 
 /// Bounds in time of what an entry names.

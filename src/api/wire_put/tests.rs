@@ -193,20 +193,23 @@ fn a_finished_entry_is_shown_as_such_and_all_else_in_detail_only() {
 
 #[test]
 fn the_log_of_a_put_shows_every_option_and_no_credentials() {
-    let callback = json!({ "headers": {"X-Token": "s3cret", "X": "shown"}, "url": "http://a/", "every": "run" });
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let callback = json!({ "sign": {"secrets": [SECRET]}, "headers": {"X-Token": "s3cret", "X": "shown"}, "url": "http://a/", "every": "run" });
     let put = read(
         &json!({ "url": "http://ann:s3cret@a/", "at": "2028-01-01T00:00:00Z", "method": "PUT", "tags": ["a"],
-        "headers": {"Authorization": "s3cret"}, "on_failure": callback, "on_recovery": { "url": "http://ann:s3cret@b/" } }),
+        "sign": {"secrets": [SECRET, SECRET]}, "headers": {"Authorization": "s3cret"}, "on_failure": callback, "on_recovery": { "url": "http://ann:s3cret@b/" } }),
     );
 
     let log: Value = serde_json::from_str(put.request.get()).unwrap();
 
     let entry = json!({
         "at": "2028-01-01T00:00:00Z", "url": "http://ann:***@a/", "method": "PUT", "headers": {"Authorization": "***"}, "body": null,
-        "tags": ["a"], "on_failure": { "headers": {"X-Token": "***", "X": "shown"}, "url": "http://a/", "every": "run" },
+        "tags": ["a"], "sign": {"secrets": ["***", "***"]},
+        "on_failure": { "sign": {"secrets": ["***"]}, "headers": {"X-Token": "***", "X": "shown"}, "url": "http://a/", "every": "run" },
         "on_recovery": { "url": "http://ann:***@b/" }, "next_date": "0001-01-01T00:00:00Z", "last_date": "0001-01-01T00:00:00Z",
     });
     assert_eq!(log["entries"]["e"], entry);
+    assert_eq!(put.request.get().matches(SECRET).count(), 0);
 }
 
 /// Values that each option takes.
@@ -239,6 +242,7 @@ fn option() -> impl Strategy<Value = (&'static str, Value)> {
         ("on_failure", json!([callback.clone()])),
         ("on_success", json!([{ "url": "http://b/" }])),
         ("on_recovery", json!([callback])),
+        ("sign", json!([{"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "${secret:hooks}"]}])),
         ("method", json!(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])),
         ("headers", json!([{}, {"X-A": "1", "x-b": "{{args}}"}])),
         ("body", json!([{}, "a=1", [1, {"z": 1, "a": "{{args}}"}], false, 12345678901234567890_u64])),
@@ -264,7 +268,7 @@ prop_compose! {
     }
 }
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 33] = [
     "timeout",
     "success",
     "redirects_max",
@@ -296,6 +300,8 @@ const KEYS: [&str; 31] = [
     "headers",
     "body",
     "url",
+    "sign",
+    "secrets",
 ];
 
 proptest! {

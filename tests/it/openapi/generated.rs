@@ -55,6 +55,7 @@ async fn prepare(node: &BoxedNode, target: &Target) -> Value {
             "job-id": ["steady:nightly", "steady:failing", "steady:text"],
             "uuid": runs,
             "one-shot-id": one_shots,
+            "signing-secret": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
             "identity": ["backup", "report", "é/%:"],
             "entry-name": ["nightly", "failing", "text"],
         },

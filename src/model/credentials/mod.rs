@@ -1,0 +1,10 @@
+//! How a request shows who sends it, and that it is as it was sent.
+//!
+//! The values stay texts, as they were given: each may name what is filled in when an attempt is made. So what can be judged without
+//! that is judged at the put, and all of it again when it is used.
+
+mod read;
+mod signing;
+
+pub use self::read::{Credentials, is_reference};
+pub use self::signing::{SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError};

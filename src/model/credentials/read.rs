@@ -1,0 +1,97 @@
+//! Reads what a request says of them, and gives its texts to whoever fills them in.
+
+use super::{SIGNATURE_HEADERS, Signing};
+use crate::model::object::{Mistakes, Object};
+
+/// What an entry, or a callback, says of how its request is signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// What it is signed with; `None`: it is not.
+    pub sign: Option<Box<Signing>>,
+}
+
+impl Credentials {
+    /// The options that it is made of.
+    pub const KEYS: [&str; 1] = ["sign"];
+    /// The members of these options that nobody else may see.
+    pub const SECRET_KEYS: [&str; 1] = ["secrets"];
+
+    /// Reads them among the members of an entry or a callback, and refuses headers of its own in whose place they stand.
+    pub fn read(members: &Object<'_>, mistakes: &mut Mistakes) -> Self {
+        let sign = members.object("sign", mistakes);
+        if sign.is_some() {
+            refuse_headers(members, &SIGNATURE_HEADERS, "sign", mistakes);
+        }
+        Self { sign: sign.and_then(|sign| Signing::read(&sign, mistakes)).map(Box::new) }
+    }
+
+    /// Whether there is nothing to be signed with.
+    pub fn is_empty(&self) -> bool {
+        self.sign.is_none()
+    }
+
+    /// Gives each text to `fill_in`, and puts what comes back in its place. Stops at the first error.
+    pub fn texts<E>(&mut self, mut fill_in: impl FnMut(&str) -> Result<String, E>) -> Result<(), E> {
+        let signing = self.sign.iter_mut().flat_map(|sign| sign.texts());
+        for text in signing {
+            *text = fill_in(text)?.into();
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text names something that is filled in when an attempt is made, so that it cannot be judged before.
+pub fn is_reference(text: &str) -> bool {
+    text.contains("${")
+}
+
+fn refuse_headers(members: &Object<'_>, names: &[&str], option: &str, mistakes: &mut Mistakes) {
+    // What is wrong with the headers themselves is told by whoever reads the request.
+    let read = |raw| Object::read(raw, members.path_of("headers"), &mut Mistakes::default());
+    let Some(headers) = members.get("headers").and_then(read) else { return };
+    for name in headers.keys().filter(|name| names.iter().any(|own| own.eq_ignore_ascii_case(name))) {
+        mistakes
+            .add(&headers.path_of(name), format_args!("is given by `{option}`, expected one of both to be left out"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn read(json: &str) -> Result<Credentials, String> {
+        let (raw, mut mistakes) = (serde_json::from_str::<&RawValue>(json).unwrap(), Mistakes::default());
+        let members = Object::read(raw, "e".to_owned(), &mut mistakes).unwrap();
+        let credentials = Credentials::read(&members, &mut mistakes);
+        if mistakes.is_empty() { Ok(credentials) } else { Err(mistakes.text()) }
+    }
+
+    #[test]
+    fn headers_in_whose_place_it_stands_are_refused_in_any_letters() {
+        let headers = r#""headers":{"Webhook-ID":"1","X":"2","webhook-signature":"3","webhook-timestamp":1}"#;
+
+        assert_eq!(read(&format!("{{{headers}}}")), Ok(Credentials::default()));
+        let told = read(&format!(r#"{{"sign":{{"secrets":["{SECRET}"]}},{headers}}}"#)).unwrap_err();
+        let expected = ["Webhook-ID", "webhook-signature", "webhook-timestamp"]
+            .map(|name| format!("e.headers.{name}: is given by `sign`, expected one of both to be left out"));
+        assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn each_text_is_filled_in_once() {
+        let mut credentials = read(&format!(r#"{{"sign":{{"secrets":["${{secret:a}}","{SECRET}"]}}}}"#)).unwrap();
+        let mut seen = Vec::new();
+
+        let filled = credentials.texts(|text| {
+            seen.push(text.to_owned());
+            Ok::<_, ()>(SECRET.to_owned())
+        });
+
+        assert_eq!((filled, seen), (Ok(()), vec!["${secret:a}".to_owned(), SECRET.to_owned()]));
+        assert_eq!(credentials.sign.unwrap().keys().unwrap().len(), 2);
+    }
+}
