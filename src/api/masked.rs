@@ -61,6 +61,11 @@ mod tests {
         assert_eq!(masked("sign", r#"{"secrets":["a","b"]}"#), r#"{"secrets":["***","***"]}"#);
         assert_eq!(masked("sign", r#"{"secrets":"a"}"#), r#"{"secrets":"***"}"#);
         assert_eq!(masked("sign", "null"), "null");
+        assert_eq!(
+            masked("auth", r#"{"type":"basic","username":"a","password":"s3cret"}"#),
+            r#"{"type":"basic","username":"a","password":"***"}"#
+        );
+        assert_eq!(masked("auth", r#"{"token":["s3cret"],"type":"bearer"}"#), r#"{"token":["***"],"type":"bearer"}"#);
         assert_eq!(masked("tags", r#"["secrets"]"#), r#"["secrets"]"#);
         assert_eq!(masked("exclude", r#"{"secrets":["a"]}"#), r#"{"secrets":["a"]}"#);
     }

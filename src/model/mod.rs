@@ -24,7 +24,9 @@ mod template;
 mod time;
 mod zone;
 
-pub use self::credentials::{Credentials, SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError, is_reference};
+pub use self::credentials::{
+    Auth, AuthError, Credentials, SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError, is_reference,
+};
 pub use self::duration::{DurationError, duration_text, parse_duration};
 pub use self::fire::{Asked, Attempt, Backfill, Fire, Notice, Occasion, Progress, RunId, Trigger};
 pub use self::identity::{EntryName, Identity, NAME_LEN_MAX, NameError};

@@ -173,7 +173,7 @@ BEYOND_SCHEMAS = [
     r"cursor: is none that this service gave",
     r"is \d+ bytes long, expected (at most|1 to) \d+",
     r"is not a header name|holds a character that HTTP forbids",
-    r"is given twice",
+    r"is given twice|given by `(sign|auth)`",
     r"is `\d{3}-\d{3}`, expected a status",
 ]
 

@@ -66,6 +66,15 @@ words! {
     /// `whsec_` and the Base64 of 24 to 64 bytes; `whsec_` may be left out.
     SigningSecret = any_text().format(format("signing-secret")).examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
 
+    /// No colon and no control character; at most 8 KiB.
+    AuthUser = pattern("^[^:\\x00-\\x1F\\x7F-\\x9F]*$").max_length(Some(2 * 1024)).examples(["reporter"]);
+
+    /// No control character; at most 8 KiB.
+    AuthPassword = pattern("^[^\\x00-\\x1F\\x7F-\\x9F]*$").max_length(Some(2 * 1024));
+
+    /// Visible ASCII; at most 8 KiB.
+    AuthToken = pattern("^[!-~]+$").max_length(Some(8 * 1024));
+
     /// Of which runs is told: of those that change the state of the entry, or of each.
     CallbackEvery = one_of(["change", "run"]).default(Some(json!("change")));
 
@@ -129,6 +138,20 @@ pub(super) struct Callback {
     body: Option<serde_json::Value>,
     every: Option<CallbackEvery>,
     sign: Option<Sign>,
+    auth: Option<Auth>,
+}
+
+/// Gives `Authorization`. `password` and `token` are `***` in the history.
+#[derive(ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+#[expect(dead_code, reason = "it only describes what the model reads")]
+pub(super) enum Auth {
+    /// A user and a password (RFC 7617).
+    #[serde(deny_unknown_fields)]
+    Basic { username: AuthUser, password: AuthPassword },
+    /// A token (RFC 6750).
+    #[serde(deny_unknown_fields)]
+    Bearer { token: AuthToken },
 }
 
 /// Signs the request by Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`. The secrets are `***` in the

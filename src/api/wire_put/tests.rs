@@ -103,11 +103,11 @@ fn an_entry_that_its_excluded_days_never_let_fire_is_refused() {
 
 #[test]
 fn keys_that_are_not_known_are_told_and_what_is_ours_is_not() {
-    let entry = json!({ "url": "http://a/", "cron_time": "@hourly", "retires": 1, "auth": {}, "state": "finished",
+    let entry = json!({ "url": "http://a/", "cron_time": "@hourly", "retires": 1, "proxy": {}, "state": "finished",
         "next_date": 1, "last_date": null });
 
     let expected =
-        ["entries.e: unknown key `auth`, it is not kept", "entries.e: unknown key `retires`, did you mean `retry`?"];
+        ["entries.e: unknown key `proxy`, it is not kept", "entries.e: unknown key `retires`, did you mean `retry`?"];
     assert_eq!(warnings(entry), expected);
     let body = json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": {}, "paused": 1, "pausd": 1 });
     let parsed = put(body.to_string().as_bytes(), NOW).unwrap();
@@ -243,6 +243,10 @@ fn option() -> impl Strategy<Value = (&'static str, Value)> {
         ("on_success", json!([{ "url": "http://b/" }])),
         ("on_recovery", json!([callback])),
         ("sign", json!([{"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "${secret:hooks}"]}])),
+        (
+            "auth",
+            json!([{"type": "basic", "username": "", "password": "a:\u{e9}"}, {"token": "${secret:a}", "type": "bearer"}]),
+        ),
         ("method", json!(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])),
         ("headers", json!([{}, {"X-A": "1", "x-b": "{{args}}"}])),
         ("body", json!([{}, "a=1", [1, {"z": 1, "a": "{{args}}"}], false, 12345678901234567890_u64])),
@@ -263,12 +267,13 @@ prop_compose! {
     ) -> Value {
         let mut entry: Map<String, Value> = options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         entry.insert(trigger.0.to_owned(), trigger.1.into());
-        entry.insert("url".to_owned(), "https://user:pw@example.com:8443/a/{{entry}}?b=%20".into());
+        let user = if entry.contains_key("auth") { "" } else { "user:pw@" };
+        entry.insert("url".to_owned(), format!("https://{user}example.com:8443/a/{{{{entry}}}}?b=%20").into());
         Value::Object(entry)
     }
 }
 
-const KEYS: [&str; 33] = [
+const KEYS: [&str; 37] = [
     "timeout",
     "success",
     "redirects_max",
@@ -302,6 +307,10 @@ const KEYS: [&str; 33] = [
     "url",
     "sign",
     "secrets",
+    "auth",
+    "type",
+    "token",
+    "password",
 ];
 
 proptest! {

@@ -3,8 +3,10 @@
 //! The values stay texts, as they were given: each may name what is filled in when an attempt is made. So what can be judged without
 //! that is judged at the put, and all of it again when it is used.
 
+mod auth;
 mod read;
 mod signing;
 
+pub use self::auth::{Auth, AuthError};
 pub use self::read::{Credentials, is_reference};
 pub use self::signing::{SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError};

@@ -4,7 +4,7 @@ use super::Callback;
 use crate::model::object::{Mistakes, Object, word};
 use crate::model::{Credentials, Request};
 
-const KEYS: [&str; 6] = ["url", "method", "headers", "body", "every", "sign"];
+const KEYS: [&str; 7] = ["url", "method", "headers", "body", "every", "sign", "auth"];
 
 impl Callback {
     pub(super) fn read(members: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {

@@ -24,7 +24,7 @@ const DESCRIPTION_LEN_MAX: usize = 4 * 1024;
 
 impl EntryOptions {
     /// The keys of all options.
-    pub const KEYS: [&str; 20] = [
+    pub const KEYS: [&str; 21] = [
         "timeout",
         "success",
         "redirects_max",
@@ -45,6 +45,7 @@ impl EntryOptions {
         "on_success",
         "on_recovery",
         "sign",
+        "auth",
     ];
 
     /// Reads the options among the members of an entry; `None` when it gives none. Other members are not looked at.

@@ -1,4 +1,6 @@
-//! Signed requests, as they arrive: an independent library verifies them.
+//! Signed requests, as they arrive: an independent library verifies them. And what requests show in `Authorization`.
+
+mod auth;
 
 use std::path::PathBuf;
 use std::process::Stdio;
