@@ -65,6 +65,10 @@ mod tests {
             masked("auth", r#"{"type":"basic","username":"a","password":"s3cret"}"#),
             r#"{"type":"basic","username":"a","password":"***"}"#
         );
+        assert_eq!(
+            masked("auth", r#"{"client_id":"a","client_secret":"s3cret"}"#),
+            r#"{"client_id":"a","client_secret":"***"}"#
+        );
         assert_eq!(masked("auth", r#"{"token":["s3cret"],"type":"bearer"}"#), r#"{"token":["***"],"type":"bearer"}"#);
         assert_eq!(masked("tags", r#"["secrets"]"#), r#"["secrets"]"#);
         assert_eq!(masked("exclude", r#"{"secrets":["a"]}"#), r#"{"secrets":["a"]}"#);

@@ -5,13 +5,15 @@ use http::header::AUTHORIZATION;
 
 use super::OutgoingRequest;
 use super::signing::Signer;
-use crate::model::{Credentials, Fire, Timestamp};
+use super::tokens::Token;
+use crate::model::{Auth, Credentials, Fire, OAuth2Client, Timestamp};
 
 /// A request, and what it is signed with.
 #[derive(Debug)]
 pub(super) struct Prepared {
     request: OutgoingRequest,
     signer: Option<Signer>,
+    client: Option<Box<OAuth2Client>>,
 }
 
 impl Prepared {
@@ -21,16 +23,30 @@ impl Prepared {
         let Credentials { sign, auth } = fire.credentials().cloned().unwrap_or_default();
         let signer = sign.map(|sign| Signer::new(&sign, fire.run_id())).transpose();
         let signer = signer.map_err(|error| format!("cannot be signed: {error}"))?;
-        if let Some(auth) = auth {
-            let value = auth.authorization().map_err(|error| format!("cannot be sent: {error}"))?;
+        let value = auth.as_ref().map(|auth| auth.authorization()).transpose();
+        if let Some(value) = value.map_err(|error| format!("cannot be sent: {error}"))?.flatten() {
             request.headers.insert(AUTHORIZATION, sensitive(value));
         }
-        Ok(Self { request, signer })
+        let client = match auth.map(|auth| *auth) {
+            Some(Auth::OAuth2(client)) => Some(client),
+            Some(Auth::Basic { .. } | Auth::Bearer { .. }) | None => None,
+        };
+        Ok(Self { request, signer, client })
+    }
+
+    /// Who has to ask for a token before it goes.
+    pub(super) fn client(&self) -> Option<&OAuth2Client> {
+        self.client.as_deref()
+    }
+
+    /// The same with this token.
+    pub(super) fn show(&mut self, token: &Token) {
+        self.request.headers.insert(AUTHORIZATION, sensitive(token.authorization()));
     }
 
     /// As it goes out at this moment.
     pub(super) fn go(self, at: Timestamp) -> OutgoingRequest {
-        let Self { mut request, signer } = self;
+        let Self { mut request, signer, client: _ } = self;
         if let Some(signer) = signer {
             signer.sign(&mut request, at);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use log::warn;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::OutgoingRequest;
 use super::attempt::{Transport, TransportError};
@@ -17,6 +17,7 @@ use super::intake::{OwnTime, Results, take_in};
 use super::mission::Mission;
 use super::prepared::Prepared;
 use super::redirects::{self, Arrived};
+use super::tokens::{NoToken, Token, Tokens, late};
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
@@ -51,6 +52,7 @@ pub(super) enum Ended {
 /// Sends requests and records how they end.
 pub(super) struct Sender {
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) tokens: Tokens,
     pub(super) journal: Journal,
     pub(super) history: Arc<dyn JournalStore>,
     pub(super) results: Results,
@@ -142,11 +144,20 @@ impl Sender {
             return None;
         }
         let started_at = self.clock.now();
-        let prepared = match Prepared::of(&mission.fire, mission.number()) {
+        let begun = Instant::now();
+        let mut prepared = match Prepared::of(&mission.fire, mission.number()) {
             Ok(prepared) => prepared,
             Err(error) => {
                 let attempt = Attempt { error: Some(error.into()), ..mission.attempt(started_at) };
                 return Some(Tried { attempt, answer: None, failure: None, retry_after: None });
+            }
+        };
+        let token = match self.token(mission, &mut prepared).await {
+            Ok(token) => token,
+            Err(NoToken { message, failure }) => {
+                let (error, duration) = (Some(message.into()), begun.elapsed());
+                let attempt = Attempt { error, duration, ..mission.attempt(started_at) };
+                return Some(Tried { attempt, answer: None, failure, retry_after: None });
             }
         };
         // The last look before it goes: whatever has taken its time until here, another node may act for the task by now.
@@ -165,6 +176,9 @@ impl Sender {
         let note_at = if mission.has_record() { begun } else { begun + RECORDED_AFTER };
         let limit = mission.timeout(self.timeout);
         let answer = self.in_time(limit, begun, &own_time, exchange, (note_at, note)).await;
+        if let (Some(token), Ok(Ok(KeptAnswer { status: 401, .. }))) = (token, &answer) {
+            self.tokens.forget(&token);
+        }
         let Judged { answer, message, failure } = judge(answer, mission.success());
         let attempt = Attempt {
             duration: begun.elapsed(),
@@ -176,6 +190,15 @@ impl Sender {
         // The record that it was going may be written or not: the next one comes after it.
         mission.phase += u32::from(!is_announced);
         Some(Tried { attempt, answer, failure, retry_after })
+    }
+
+    /// The token that the request shows, if it needs one. It is asked for before the last look, as that may take long.
+    async fn token(&self, mission: &Mission, prepared: &mut Prepared) -> Result<Option<Token>, NoToken> {
+        let Some(client) = prepared.client() else { return Ok(None) };
+        let limit = mission.timeout(self.timeout);
+        let token = timeout(limit, self.tokens.get(client)).await.unwrap_or_else(|_| Err(late(limit)))?;
+        prepared.show(&token);
+        Ok(Some(token))
     }
 
     /// Before what must not be sent twice is sent: from now on every start knows that it may have been.

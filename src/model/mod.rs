@@ -25,7 +25,8 @@ mod time;
 mod zone;
 
 pub use self::credentials::{
-    Auth, AuthError, Credentials, SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError, is_reference,
+    Auth, AuthError, Credentials, OAuth2Client, SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError, TokenRequest,
+    is_reference, is_token,
 };
 pub use self::duration::{DurationError, duration_text, parse_duration};
 pub use self::fire::{Asked, Attempt, Backfill, Fire, Notice, Occasion, Progress, RunId, Trigger};

@@ -67,13 +67,19 @@ words! {
     SigningSecret = any_text().format(format("signing-secret")).examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
 
     /// No colon and no control character; at most 8 KiB.
-    AuthUser = pattern("^[^:\\x00-\\x1F\\x7F-\\x9F]*$").max_length(Some(2 * 1024)).examples(["reporter"]);
+    AuthUser = any_text().format(format("auth-user")).examples(["reporter"]);
 
     /// No control character; at most 8 KiB.
-    AuthPassword = pattern("^[^\\x00-\\x1F\\x7F-\\x9F]*$").max_length(Some(2 * 1024));
+    AuthPassword = any_text().format(format("auth-password"));
 
     /// Visible ASCII; at most 8 KiB.
-    AuthToken = pattern("^[!-~]+$").max_length(Some(8 * 1024));
+    AuthToken = any_text().format(format("auth-token"));
+
+    /// At most 8 KiB.
+    AuthText = any_text().format(format("auth-text")).examples(["scheduler"]);
+
+    /// Where the server is shown id and secret: in `Authorization`, or in the body.
+    ClientAuth = one_of(["basic", "body"]).default(Some(json!("basic")));
 
     /// Of which runs is told: of those that change the state of the entry, or of each.
     CallbackEvery = one_of(["change", "run"]).default(Some(json!("change")));
@@ -141,7 +147,7 @@ pub(super) struct Callback {
     auth: Option<Auth>,
 }
 
-/// Gives `Authorization`. `password` and `token` are `***` in the history.
+/// Gives `Authorization`. `password`, `token` and `client_secret` are `***` in the history.
 #[derive(ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[expect(dead_code, reason = "it only describes what the model reads")]
@@ -152,6 +158,16 @@ pub(super) enum Auth {
     /// A token (RFC 6750).
     #[serde(deny_unknown_fields)]
     Bearer { token: AuthToken },
+    /// A token that a server gives for some time (RFC 6749, section 4.4).
+    #[serde(deny_unknown_fields)]
+    OAuth2 {
+        token_url: Url,
+        client_id: AuthText,
+        client_secret: AuthText,
+        scope: Option<AuthText>,
+        audience: Option<AuthText>,
+        client_auth: Option<ClientAuth>,
+    },
 }
 
 /// Signs the request by Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`. The secrets are `***` in the

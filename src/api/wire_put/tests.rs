@@ -245,7 +245,7 @@ fn option() -> impl Strategy<Value = (&'static str, Value)> {
         ("sign", json!([{"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "${secret:hooks}"]}])),
         (
             "auth",
-            json!([{"type": "basic", "username": "", "password": "a:\u{e9}"}, {"token": "${secret:a}", "type": "bearer"}]),
+            json!([{"type": "basic", "username": "", "password": "a:\u{e9}"}, {"token": "${secret:a}", "type": "bearer"}, {"type": "oauth2", "token_url": "http://a/", "client_id": "b", "client_secret": "c", "scope": "d", "audience": "e", "client_auth": "body"}]),
         ),
         ("method", json!(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])),
         ("headers", json!([{}, {"X-A": "1", "x-b": "{{args}}"}])),

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::is_reference;
+use super::{OAuth2Client, is_reference};
 use crate::model::MASK;
 use crate::model::object::{Mistakes, Object, string, word};
 
@@ -28,6 +28,8 @@ pub enum Auth {
         /// The token.
         token: Box<str>,
     },
+    /// A token that a server gives for some time.
+    OAuth2(Box<OAuth2Client>),
 }
 
 impl fmt::Debug for Auth {
@@ -35,6 +37,7 @@ impl fmt::Debug for Auth {
         let name = match self {
             Self::Basic { .. } => "Basic",
             Self::Bearer { .. } => "Bearer",
+            Self::OAuth2(_) => "OAuth2",
         };
         write!(f, "{name}({MASK})")
     }
@@ -68,13 +71,15 @@ pub(super) enum Part {
     User,
     Password,
     Token,
+    /// What stands in a form: anything.
+    Text,
 }
 
 impl Part {
     pub(super) fn check(self, text: &str) -> Result<(), AuthError> {
         let min = match self {
             Self::User | Self::Password => 0,
-            Self::Token => 1,
+            Self::Token | Self::Text => 1,
         };
         let len = text.len();
         if !(min..=LEN_MAX).contains(&len) {
@@ -84,7 +89,7 @@ impl Part {
             Self::User if text.contains(':') => Err(AuthError::Colon),
             Self::User | Self::Password if text.contains(char::is_control) => Err(AuthError::Control),
             Self::Token if !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err(AuthError::NotVisible),
-            Self::User | Self::Password | Self::Token => Ok(()),
+            Self::User | Self::Password | Self::Token | Self::Text => Ok(()),
         }
     }
 
@@ -103,8 +108,8 @@ impl Part {
 
 impl Auth {
     pub(super) fn read(members: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
-        const TYPES: [&str; 2] = ["basic", "bearer"];
-        let raw = members.required("type", "one of basic, bearer", mistakes)?;
+        const TYPES: [&str; 3] = ["basic", "bearer", "oauth2"];
+        let raw = members.required("type", "one of basic, bearer, oauth2", mistakes)?;
         let of_type = |text: &str| TYPES.iter().copied().find(|name| *name == text);
         match word(raw, &members.path_of("type"), of_type, &TYPES, mistakes)? {
             "basic" => {
@@ -113,10 +118,11 @@ impl Auth {
                 let password = Part::Password.read("password", members, mistakes);
                 Some(Self::Basic { username: username?, password: password? })
             }
-            _ => {
+            "bearer" => {
                 members.refuse_unknown(&["type", "token"], mistakes);
                 Some(Self::Bearer { token: Part::Token.read("token", members, mistakes)? })
             }
+            _ => OAuth2Client::read(members, mistakes).map(|client| Self::OAuth2(Box::new(client))),
         }
     }
 
@@ -124,24 +130,31 @@ impl Auth {
         match self {
             Self::Basic { username, password } => vec![username, password],
             Self::Bearer { token } => vec![token],
+            Self::OAuth2(client) => client.texts(),
         }
     }
 
-    /// The value of `Authorization`. The error says which text cannot stand in it.
-    pub fn authorization(&self) -> Result<String, String> {
+    /// The value of `Authorization`; `None`: a token has to be asked for. The error says which text cannot stand in it.
+    pub fn authorization(&self) -> Result<Option<String>, String> {
         let told = |key: &'static str| move |error: AuthError| format!("auth.{key} {error}");
         match self {
             Self::Basic { username, password } => {
                 Part::User.check(username).map_err(told("username"))?;
                 Part::Password.check(password).map_err(told("password"))?;
-                Ok(basic(username, password))
+                Ok(Some(basic(username, password)))
             }
             Self::Bearer { token } => {
                 Part::Token.check(token).map_err(told("token"))?;
-                Ok(format!("Bearer {token}"))
+                Ok(Some(format!("Bearer {token}")))
             }
+            Self::OAuth2(_) => Ok(None),
         }
     }
+}
+
+/// Whether a text can be sent as a token.
+pub fn is_token(text: &str) -> bool {
+    Part::Token.check(text).is_ok()
 }
 
 /// A user and a password, neither with a control character, as `Authorization` has them.
@@ -163,7 +176,7 @@ mod tests {
     }
 
     fn sent(json: &str) -> Result<String, String> {
-        read(json).unwrap().authorization()
+        read(json).unwrap().authorization().map(Option::unwrap)
     }
 
     /// The examples of RFC 7617, sections 2 and 2.1.
@@ -186,8 +199,8 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_told_and_not_shown() {
         for (json, told) in [
-            (r#"{}"#, "auth.type: is missing, expected one of basic, bearer"),
-            (r#"{"type":"digest"}"#, "auth.type: is `digest`, expected one of basic, bearer"),
+            (r#"{}"#, "auth.type: is missing, expected one of basic, bearer, oauth2"),
+            (r#"{"type":"digest"}"#, "auth.type: is `digest`, expected one of basic, bearer, oauth2"),
             (
                 r#"{"type":"basic","username":"s3:cret","password":"x"}"#,
                 "auth.username: holds a colon, expected none in a user",
@@ -236,7 +249,7 @@ mod tests {
                 false => Auth::Basic { username: text.clone().into(), password: text.into() },
             };
             if let Ok(value) = auth.authorization() {
-                prop_assert!(http::HeaderValue::try_from(value).is_ok());
+                prop_assert!(http::HeaderValue::try_from(value.unwrap()).is_ok());
             }
         }
     }

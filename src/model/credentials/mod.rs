@@ -4,9 +4,11 @@
 //! that is judged at the put, and all of it again when it is used.
 
 mod auth;
+mod oauth2;
 mod read;
 mod signing;
 
-pub use self::auth::{Auth, AuthError};
+pub use self::auth::{Auth, AuthError, is_token};
+pub use self::oauth2::{OAuth2Client, TokenRequest};
 pub use self::read::{Credentials, is_reference};
 pub use self::signing::{SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError};

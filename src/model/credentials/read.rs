@@ -17,7 +17,7 @@ impl Credentials {
     /// The options that it is made of.
     pub const KEYS: [&str; 2] = ["sign", "auth"];
     /// The members of these options that nobody else may see.
-    pub const SECRET_KEYS: [&str; 3] = ["secrets", "password", "token"];
+    pub const SECRET_KEYS: [&str; 4] = ["secrets", "password", "token", "client_secret"];
 
     /// Reads them among the members of an entry or a callback, and refuses headers of its own in whose place they stand.
     pub fn read(members: &Object<'_>, mistakes: &mut Mistakes) -> Self {

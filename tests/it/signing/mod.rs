@@ -1,6 +1,7 @@
 //! Signed requests, as they arrive: an independent library verifies them. And what requests show in `Authorization`.
 
 mod auth;
+mod oauth2;
 
 use std::path::PathBuf;
 use std::process::Stdio;
