@@ -15,7 +15,8 @@ COPY --from=build /build/target/release/schedule-service /usr/local/bin/schedule
 USER schedule
 WORKDIR /app
 VOLUME /app/data
-# Inside a container the port has to be reachable from outside of it; what is published decides who may.
+# Inside a container the port has to be reachable from outside of it, so a key is needed: SCHEDULE__ACCESS__ADMIN_KEY, or
+# SCHEDULE__ACCESS__ALLOW_ANONYMOUS=true where what is published decides who may.
 ENV SCHEDULE__SERVER__HOST=0.0.0.0
 EXPOSE 3000
 ENTRYPOINT ["schedule-service"]

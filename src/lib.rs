@@ -12,6 +12,8 @@
 //! - [`dispatch`]: may it go, and did it
 //! - [`journal`]: what happened
 //! - [`cluster`]: which node owns what
+//! - [`access`]: who may do what
+//! - [`secrets`]: what is filled in at the last moment and shown nowhere
 //! - [`store`]: keeps tasks, leases and the journal
 //! - [`observe`]: what is seen of the inside
 //! - [`clock`]: the only room that asks for the time
@@ -19,6 +21,7 @@
 //!
 //! `docs/ARCHITECTURE.md` tells the life of one fire.
 
+pub mod access;
 pub mod api;
 pub mod catalog;
 pub mod cli;
@@ -31,5 +34,6 @@ pub mod journal;
 pub mod model;
 pub mod node;
 pub mod observe;
+pub mod secrets;
 pub mod store;
 pub mod ui;

@@ -91,7 +91,8 @@ impl Node {
         let mut command = net.command(Self::host(self.number), env!("CARGO_BIN_EXE_schedule-service"))?;
         command.env_clear().envs(environment(&self.common.elasticsearch, &self.folder()));
         command.env("SCHEDULE__TARGETS__ALLOW_TARGETS", "private, loopback");
-        command.env("SCHEDULE__SERVER__HOST", "0.0.0.0").env("SCHEDULE__LOG__LEVEL", &self.common.log_level);
+        command.env("SCHEDULE__SERVER__HOST", "0.0.0.0").env("SCHEDULE__ACCESS__ALLOW_ANONYMOUS", "true");
+        command.env("SCHEDULE__LOG__LEVEL", &self.common.log_level);
         if self.common.is_cluster {
             command
                 .env("SCHEDULE__CLUSTER__ADVERTISE_URL", self.base())

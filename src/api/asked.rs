@@ -12,7 +12,7 @@ use warp::reply::Response;
 
 use super::body::{self, BodyHead};
 use super::caller::Caller;
-use super::peer::Peer;
+use super::gate::{Asker, asker};
 use super::reply::{ApiError, into_reply};
 use super::routing::{self, Place};
 use super::{Api, Services, uri, with};
@@ -91,6 +91,7 @@ struct Head {
     path: String,
     query: String,
     headers: HeaderMap,
+    asker: Asker,
     body: BodyHead,
 }
 
@@ -110,12 +111,13 @@ where
         .and(warp::path::full())
         .and(uri::query())
         .and(warp::header::headers_cloned())
+        .and(asker())
         .and(with(api))
         .and(body::head())
         .and(warp::body::stream())
-        .then(move |path, method, full: FullPath, query, headers, api: Api, body, stream| {
+        .then(move |path, method, full: FullPath, query, headers, asker, api: Api, body, stream| {
             let handler = handler.clone();
-            let head = Head { method, whole_path: full.as_str().to_owned(), path, query, headers, body };
+            let head = Head { method, whole_path: full.as_str().to_owned(), path, query, headers, asker, body };
             async move {
                 match take_in(&api, head, stream).await {
                     Ok((services, asked, _place)) => routing::answer(services, asked, place, handler, refuse).await,
@@ -130,21 +132,16 @@ where
     S: Stream<Item = Result<B, warp::Error>>,
     B: Buf,
 {
-    let Head { method, whole_path, path, query, headers, body } = head;
-    let peer = Peer::of(api, &headers)?;
+    let Head { method, whole_path, path, query, headers, asker, body } = head;
+    let Asker { caller, is_peer, chosen } = asker;
     let services = match api.services() {
         Ok(services) => services,
         // Nothing is done: the other node asks somebody else.
-        Err(_) if peer.is_some() => return Err(ApiError::Elsewhere),
+        Err(_) if is_peer => return Err(ApiError::Elsewhere),
         Err(error) => return Err(error),
     };
-    let place = if peer.is_some() { api.peer_place()? } else { api.place()? };
+    let place = if is_peer { api.peer_place()? } else { api.place()? };
     let body = body::collect(stream, body, api.settings.body_max, api.settings.body_timeout).await?;
-    let is_from_peer = peer.is_some();
-    let (caller, chosen) = match peer {
-        Some(Peer { caller, chosen }) => (caller, chosen),
-        None => (Caller::of(&headers, api.settings.remote_user_header.as_ref()), None),
-    };
-    let asked = Asked { method, whole_path, path, query, headers, body, caller, is_from_peer, chosen };
+    let asked = Asked { method, whole_path, path, query, headers, body, caller, is_from_peer: is_peer, chosen };
     Ok((services, asked, place))
 }

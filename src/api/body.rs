@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use futures_util::{Stream, StreamExt};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use warp::Filter;
 
 use super::reply::ApiError;
@@ -25,11 +27,13 @@ pub(super) struct BodyHead {
 }
 
 /// Reads what the head of a request says of its body.
-pub(super) fn head() -> impl Filter<Extract = (BodyHead,), Error = warp::Rejection> + Clone {
-    warp::header::optional("content-length")
-        .and(warp::header::optional("content-encoding"))
-        .and(warp::header::optional::<String>("expect"))
-        .map(|length, encoding, expect: Option<String>| BodyHead { length, encoding, expects_word: expect.is_some() })
+pub(super) fn head() -> impl Filter<Extract = (BodyHead,), Error = std::convert::Infallible> + Clone {
+    warp::header::headers_cloned().map(|headers: HeaderMap| BodyHead {
+        length: headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()),
+        // What is no text is no name of an encoding that is known, either.
+        encoding: headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        expects_word: headers.contains_key(EXPECT),
+    })
 }
 
 /// Collects a body of at most `max` bytes.

@@ -127,8 +127,9 @@ fn zone_of(services: &Services) -> impl Fn(&Identity) -> Option<TimeZone> {
 }
 
 /// `/dead-letters`: runs that failed for good.
-async fn list(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+async fn list(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let query = listing(&body, &zone_of(&services))?.value;
+    let query = RunQuery { prefixes: caller.prefixes().clone(), ..query };
     let found = services.catalog.runs(query).await?;
     let zones = Zones::of_tasks(&services, found.records.iter().map(|record| &record.identity)).await?;
     let zone_of = |identity: &Identity| zones.get(identity.as_str()).copied().unwrap_or(TimeZone::UTC);
@@ -141,7 +142,7 @@ async fn list(services: Services, body: Bytes, _caller: Caller) -> Result<Respon
 /// `/dead-letters/rerun`: runs one, those of a filter, or all again.
 async fn rerun(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let choice = choice(&body, &zone_of(&services))?.value;
-    let dealt = deal(&services, letters(&services, &choice).await?, Deed::Rerun, &caller).await;
+    let dealt = deal(&services, letters(&services, &choice, &caller).await?, Deed::Rerun, &caller).await;
     told(&choice, &dealt)?;
     let run = |(run, again): &(RunId, Option<RunId>)| json!({ "run_id": run.to_string(), "rerun_as": again.map(|again| again.to_string()) });
     let reruns: Vec<Value> = dealt.done.iter().map(run).collect();
@@ -151,15 +152,21 @@ async fn rerun(services: Services, body: Bytes, caller: Caller) -> Result<Respon
 /// `/dead-letters/discard`: takes them off the list; their records stay.
 async fn discard(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let choice = choice(&body, &zone_of(&services))?.value;
-    let dealt = deal(&services, letters(&services, &choice).await?, Deed::Discard, &caller).await;
+    let dealt = deal(&services, letters(&services, &choice, &caller).await?, Deed::Discard, &caller).await;
     told(&choice, &dealt)?;
     Ok(reply::data(json!({ "discarded": dealt.done.len(), "left": left(&dealt) })))
 }
 
-async fn letters(services: &Services, choice: &Choice) -> Result<Vec<Letter>, ApiError> {
+async fn letters(services: &Services, choice: &Choice, caller: &Caller) -> Result<Vec<Letter>, ApiError> {
     match choice {
-        Choice::One(letter) => Ok(vec![letter.clone()]),
-        Choice::Those(query) => Ok(services.catalog.dead_letters(query).await?),
+        Choice::One(letter) => {
+            caller.check_task(&letter.0)?;
+            Ok(vec![letter.clone()])
+        }
+        Choice::Those(query) => {
+            let query = RunQuery { prefixes: caller.prefixes().clone(), ..query.clone() };
+            Ok(services.catalog.dead_letters(&query).await?)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::reply::ApiError;
 use super::view::TaskView;
 use super::wire::Misunderstood;
-use super::wire_put;
+use super::wire_put::{self, Terms};
 use crate::model::Timestamp;
 
 /// A body of a put that was understood.
@@ -19,9 +19,10 @@ pub struct Draft {
 
 /// Reads a body of a put, or says why it is refused, one line for each mistake. `now` tells which instants have passed.
 pub fn read_draft(body: &[u8], now: Timestamp) -> Result<Draft, String> {
-    let parsed = wire_put::put(body, now).map_err(|Misunderstood(text)| text)?;
+    let parsed = wire_put::put(body, &Terms::at(now)).map_err(|Misunderstood(text)| text)?;
     let (task, start) = (&parsed.value.task, parsed.value.enabled);
-    let normal = serde_json::to_string(&TaskView::for_put(task, start, None)).expect("a task can be written as JSON");
+    let normal =
+        serde_json::to_string(&TaskView::for_put(task, start, None, None)).expect("a task can be written as JSON");
     Ok(Draft { identity: task.identity.as_str().to_owned(), normal, warnings: parsed.warnings })
 }
 

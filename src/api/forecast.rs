@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Services;
 use super::openapi::words;
-use super::parts::Question;
+use super::parts::{Question, covered};
 use super::preview::apart;
 use super::reply::ApiError;
 use crate::model::{Entry, EntryState, Identity, Revision, Schedule, ShardSet, TimeZone, Timestamp};
@@ -222,6 +222,9 @@ pub(super) struct Coming {
     pub(super) to: i64,
     pub(super) limit: usize,
     pub(super) prefix: String,
+    /// The tasks that the caller knows of.
+    #[serde(default)]
+    pub(super) covered: Vec<String>,
     /// The zone of the dates, if it is not that of each task.
     pub(super) zone: Option<String>,
 }
@@ -232,6 +235,7 @@ impl Question for Coming {
 
     async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Told, ApiError> {
         let window = Window { from: Timestamp::from_millis(self.from), to: Timestamp::from_millis(self.to) };
+        let covered = covered(&self.covered)?;
         let zone = self.zone.as_deref().and_then(|name| TimeZone::parse(name).ok());
         let (mut forecast, mut after) = (Forecast::new(window, self.limit), None::<Identity>);
         loop {
@@ -240,7 +244,8 @@ impl Question for Coming {
             if slice.shards != shards {
                 return Err(ApiError::Elsewhere);
             }
-            let tasks = slice.tasks;
+            let mut tasks = slice.tasks;
+            tasks.retain(|revision| covered.cover(&revision.task.identity));
             forecast = apart(move || {
                 tasks.iter().for_each(|revision| forecast.add(revision));
                 forecast

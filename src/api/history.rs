@@ -18,8 +18,8 @@ pub(super) async fn search(services: Services, body: Bytes, _caller: Caller) -> 
     Ok(reply::data(SearchView::new(&found, &services.index_name, millis_since(begun))))
 }
 
-pub(super) async fn search_logs(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
-    let LogSearch { query, after } = log_search::read(&body)?.value;
+pub(super) async fn search_logs(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    let LogSearch { query, after } = log_search::read(&body, caller.prefixes())?.value;
     let begun = Instant::now();
     let page = services.catalog.search_logs(query, after).await?;
     Ok(reply::data(LogPageView::new(&page, millis_since(begun))))

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::wire::{Understood, kind_word, known_word, understand};
 use crate::model::object::{Kind, Mistakes, Object, integer, kind, string, unexpected};
-use crate::model::{EntryName, Identity, NameError, RecordId, Timestamp};
+use crate::model::{EntryName, Identity, NameError, Prefixes, RecordId, Timestamp};
 use crate::store::{LogCursor, LogFilter, LogQuery, LogSort, StatusRange, Within, Words};
 
 const KEYS: [&str; 13] = [
@@ -38,11 +38,12 @@ pub(super) struct LogSearch {
 }
 
 /// `/logs/search`: which records. Unknown keys are refused: a condition that is not understood would show too much.
-pub(super) fn read(bytes: &[u8]) -> Understood<LogSearch> {
+/// A cursor leads on only for who knows of the same tasks.
+pub(super) fn read(bytes: &[u8], prefixes: &Prefixes) -> Understood<LogSearch> {
     understand(|mistakes| {
         let body = Object::read_body(bytes, r#"{"query":"timeout","status":"5xx","limit":100}"#, mistakes)?;
         body.refuse_unknown(&KEYS, mistakes);
-        let filter = filter(&body, mistakes);
+        let filter = LogFilter { prefixes: prefixes.clone(), ..filter(&body, mistakes) };
         let sort = body.get("sort").and_then(|raw| sort(raw, mistakes)).unwrap_or_default();
         let limit = body.get("limit").and_then(|raw| limit(raw, mistakes)).unwrap_or(LIMIT_DEFAULT);
         let query = LogQuery { filter, sort, limit };
@@ -68,6 +69,7 @@ fn filter(body: &Object<'_>, mistakes: &mut Mistakes) -> LogFilter {
         time: range(body, "time", mistakes, time),
         lateness_ms: range(body, "lateness_ms", mistakes, millis),
         duration_ms: range(body, "duration_ms", mistakes, millis),
+        ..LogFilter::default()
     }
 }
 
@@ -222,6 +224,10 @@ mod tests {
         "status":[404,"5xx"],"run_id":"6ba7b810-9dad-11d1-80b4-00c04fd430c8",
         "fire_time":{"gte":"2026-11-21T07:15:30+01:00","lte":"2026-11-22T00:00:00Z"},"time":{"gte":1700000000,"lte":1900000000},
         "lateness_ms":{"gte":0},"duration_ms":{"lte":30000},"sort":"fire_time_asc","limit":1000,"cursor":null}"#;
+
+    fn read(bytes: &[u8]) -> Understood<LogSearch> {
+        super::read(bytes, &Prefixes::all())
+    }
 
     fn refusal(text: &str) -> String {
         read(text.as_bytes()).unwrap_err().0

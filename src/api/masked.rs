@@ -32,20 +32,25 @@ impl Serialize for MaskedOption<'_> {
     }
 }
 
-/// As many masks as there are texts.
+/// As many masks as there are texts. A text that only names a secret is shown.
 struct Masked<'a>(&'a RawValue);
 
 impl Serialize for Masked<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(self.0.get()) else {
-            return serializer.serialize_str(MASK);
+            return serializer.serialize_str(&shown(self.0));
         };
         let mut masks = serializer.serialize_seq(Some(values.len()))?;
-        for _ in values {
-            masks.serialize_element(MASK)?;
+        for value in values {
+            masks.serialize_element(&shown(value))?;
         }
         masks.end()
     }
+}
+
+fn shown(value: &RawValue) -> String {
+    let text: Option<String> = serde_json::from_str(value.get()).ok();
+    text.as_deref().map_or(MASK, Credentials::shown).to_owned()
 }
 
 #[cfg(test)]
@@ -70,6 +75,11 @@ mod tests {
             r#"{"client_id":"a","client_secret":"***"}"#
         );
         assert_eq!(masked("auth", r#"{"token":["s3cret"],"type":"bearer"}"#), r#"{"token":["***"],"type":"bearer"}"#);
+        assert_eq!(
+            masked("sign", r#"{"secrets":["${secret:a}","x${secret:a}"]}"#),
+            r#"{"secrets":["${secret:a}","***"]}"#
+        );
+        assert_eq!(masked("auth", r#"{"token":"${secret:a}"}"#), r#"{"token":"${secret:a}"}"#);
         assert_eq!(masked("tags", r#"["secrets"]"#), r#"["secrets"]"#);
         assert_eq!(masked("exclude", r#"{"secrets":["a"]}"#), r#"{"secrets":["a"]}"#);
     }

@@ -11,10 +11,13 @@ mod docs;
 mod draft;
 mod export;
 mod forecast;
+mod gate;
 mod health;
 mod history;
 mod jobs;
+mod keys;
 mod lines;
+mod listener;
 mod log_search;
 mod masked;
 mod ndjson;
@@ -29,7 +32,7 @@ mod preview;
 mod problem;
 mod reply;
 mod routing;
-mod server;
+mod secrets;
 mod settings;
 mod targets;
 mod tasks;
@@ -53,15 +56,18 @@ use warp::reply::Response;
 use self::asked::post;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
+use self::wire_put::Terms;
+use crate::access::Access;
 use crate::catalog::Catalog;
 use crate::cluster::{Keeper, Peers};
 use crate::engine::Engine;
 use crate::journal::Journal;
-use crate::model::{TargetRules, TimeZone};
+use crate::model::{Masking, TargetRules, TimeZone};
+use crate::secrets::Secrets;
 use crate::store::Store;
 
 pub use self::draft::{Draft, check_put, read_draft};
-pub use self::server::{Server, ServerError};
+pub use self::listener::{ClientCertificate, Server, ServerError, TlsError, TlsSettings, TlsVersion};
 pub use self::settings::Settings;
 
 /// What the handlers work with, once the agenda is loaded.
@@ -87,6 +93,28 @@ pub struct Services {
     pub peers: Peers,
     /// Where requests may go.
     pub targets: Arc<TargetRules>,
+    /// The keys.
+    pub access: Access,
+    /// What requests are filled in with.
+    pub secrets: Secrets,
+}
+
+impl Services {
+    /// Which headers carry credentials.
+    fn masking(&self) -> &Masking {
+        self.journal.masking()
+    }
+
+    /// By what credentials are masked for somebody who sees them or does not.
+    fn mask(&self, sees_credentials: bool) -> Option<&Masking> {
+        (!sees_credentials).then(|| self.masking())
+    }
+
+    /// What puts are read by.
+    fn terms(&self) -> Terms {
+        let secrets = Some(self.secrets.clone());
+        Terms { now: self.catalog.now(), masking: self.masking().clone(), secrets }
+    }
 }
 
 /// The state of the API. Requests that need [`Services`] are answered 503 until [`Api::open`].
@@ -98,12 +126,13 @@ pub struct Api {
     places: Arc<Semaphore>,
     peer_places: Arc<Semaphore>,
     bulk_places: Arc<Semaphore>,
+    access: Access,
     settings: Arc<Settings>,
 }
 
 impl Api {
-    /// An API that is alive but not ready.
-    pub fn new(settings: &Settings) -> Self {
+    /// An API that is alive but not ready. `access`: who may ask for what.
+    pub fn new(settings: &Settings, access: Access) -> Self {
         Self {
             services: Arc::new(OnceLock::new()),
             waits_for: Arc::default(),
@@ -111,6 +140,7 @@ impl Api {
             places: Arc::new(Semaphore::new(settings.requests_max)),
             peer_places: Arc::new(Semaphore::new(settings.requests_max)),
             bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
+            access,
             settings: Arc::new(settings.clone()),
         }
     }
@@ -185,7 +215,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .or(post(warp::path("delete"), &api, place::change, tasks::delete))
         .unify();
     let logs = warp::path("logs").and(warp::path("search"));
-    let history = post(warp::path("search"), &api, place::anywhere, history::search)
+    let history = post(warp::path("search"), &api, place::stored, history::search)
         .or(post(warp::path("clear"), &api, place::change, history::clear))
         .unify()
         .or(post(logs, &api, place::anywhere, history::search_logs))
@@ -202,6 +232,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .unify();
     let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
     let runs = runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify();
+    let runs = runs.or(keys::routes(&api)).unify().or(secrets::routes(&api)).unify();
     let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
     let served = ours.or(health).unify().or(docs::routes()).unify();
     let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));
@@ -230,6 +261,17 @@ fn unserved(method: &Method, path: &str) -> Response {
         Some(allow) => ApiError::Method { allow },
         None => ApiError::NotFound,
     }))
+}
+
+/// An error in the words of the family that a path belongs to.
+fn told(method: &Method, path: &str, error: ApiError) -> Response {
+    if jobs::is_below(path) {
+        return jobs::refused(error);
+    }
+    if one_shot::is_below(path) {
+        return one_shot::refused(method, error);
+    }
+    into_reply(Err(error))
 }
 
 #[cfg(test)]

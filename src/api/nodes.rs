@@ -12,6 +12,8 @@ use warp::Filter;
 use warp::reply::Response;
 
 use super::asked::post;
+use super::caller::Caller;
+use super::gate::asker;
 use super::openapi::words;
 use super::operations::name_of;
 use super::reply::{self, ApiError, into_reply};
@@ -29,10 +31,10 @@ const DRAIN_PATH: &str = "/cluster/drain";
 
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
-    let status = warp::path!("cluster").and(warp::get()).and(with(api)).then(status);
+    let status = warp::path!("cluster").and(warp::get()).and(asker()).and(with(api)).then(|_, api| status(api));
     let path = warp::path("cluster").and(warp::path("drain"));
     // A node is drained by itself.
-    let drain = post(path, api, place::anywhere, |services, body, _| drain(services, body));
+    let drain = post(path, api, place::anywhere, drain);
     status.or(drain).unify()
 }
 
@@ -201,7 +203,8 @@ fn drain_wish(bytes: &[u8]) -> Understood<DrainWish> {
     })
 }
 
-async fn drain(services: Services, body: Bytes) -> Result<Response, ApiError> {
+async fn drain(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    caller.check_all_tasks("draining a node")?;
     let DrainWish { node, is_drained } = drain_wish(&body)?.value;
     let Some(keeper) = &services.cluster else {
         return Err(ApiError::Refused(

@@ -1,5 +1,6 @@
 //! One request at one instant: the contract's second family.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{ALLOW, RETRY_AFTER};
@@ -73,10 +74,15 @@ pub(super) fn unserved(method: &Method, allow: Option<&'static str>) -> Response
     allow.map_or_else(Refusal::not_found, Refusal::Method).into_reply(method)
 }
 
+/// The answer to what is refused before it comes here.
+pub(super) fn refused(method: &Method, error: ApiError) -> Response {
+    Refusal::from(error).into_reply(method)
+}
+
 async fn answer(services: Services, asked: Arc<Asked>) -> Response {
     let routed = match (asked.method.as_str(), asked.path.as_str()) {
         ("POST", "") => schedule(&services, &asked).await,
-        ("GET", id) if !id.is_empty() => status(&services, id).await,
+        ("GET", id) if !id.is_empty() => status(&services, id, &asked.caller).await,
         ("DELETE", id) if !id.is_empty() => cancel(&services, id, &asked.caller).await,
         (_, _) => Err(Refusal::not_found()),
     };
@@ -155,6 +161,8 @@ pub(super) struct OneShotView<'a> {
 }
 
 async fn schedule(services: &Services, asked: &Asked) -> Result<Response, Refusal> {
+    // Its name is made up, so no prefix could be meant for it.
+    asked.caller.check_all_tasks("scheduling a request")?;
     let fields = fields(asked.header("content-type"), &asked.body)?;
     let mut mistakes = Map::new();
     let instant = match asked.chosen {
@@ -166,7 +174,7 @@ async fn schedule(services: &Services, asked: &Asked) -> Result<Response, Refusa
     let url = noted(url(fields.get("url")), "url", &mut mistakes);
     let (Some(instant), Some(url)) = (instant, url) else { return Err(Refusal::Fields(mistakes)) };
     let id = asked.chosen.unwrap_or_else(|| RunId::asked(instant)).to_string();
-    let put = put(&id, instant, url, services.default_time_zone, &asked.caller);
+    let put = put(&id, instant, url, services, &asked.caller);
     let (date_time, url) = (instant.rfc3339_millis_in(services.default_time_zone), url_of(&put));
     services.catalog.put(put).await.map_err(Refusal::failed)?;
     let view =
@@ -251,13 +259,14 @@ fn url(value: Option<&Value>) -> Result<TargetUrl, String> {
 }
 
 /// The task of one request.
-fn put(id: &str, instant: Timestamp, url: TargetUrl, zone: TimeZone, caller: &Caller) -> Put {
+fn put(id: &str, instant: Timestamp, url: TargetUrl, services: &Services, caller: &Caller) -> Put {
+    let (zone, masking) = (services.default_time_zone, services.masking());
     let request = Request { method: Method::GET, ..Request::post(url) };
     let schedule = Schedule::At { text: instant.to_string().into(), instant };
     let identity = Identity::parse(id).expect("a UUID is a name");
     let mut task = Task::new(identity, zone, vec![Entry::new(entry_name(), schedule, request)]);
     task.is_one_shot = true;
-    let request = to_raw_value(&TaskView::for_log(&task, true)).expect("a task can be written as JSON");
+    let request = to_raw_value(&TaskView::for_log(&task, true, masking)).expect("a task can be written as JSON");
     Put { task, enabled: true, request, revision: Some(0), by: Some(caller.shared()) }
 }
 
@@ -270,7 +279,7 @@ enum Stage {
     /// It is still to come, or under way.
     Scheduled {
         /// `None`: its task was deleted while it was under way.
-        url: Option<String>,
+        url: Option<TargetUrl>,
     },
     Ended {
         kind: RecordKind,
@@ -291,7 +300,7 @@ async fn find(services: &Services, id: &str) -> Result<Option<(Timestamp, Stage)
     let planned = RunId::planned(&identity, &entry, run.instant());
     let record = services.catalog.run(&identity, planned).await.map_err(Refusal::failed)?;
     let known = services.catalog.get(&identity).filter(|revision| revision.task.is_one_shot);
-    let url = known.map(|revision| revision.task.entries[0].request.url.as_str().to_owned());
+    let url = known.map(|revision| revision.task.entries[0].request.url.clone());
     let stage = match record {
         Some(record) if record.kind.is_fire() => Stage::Ended { kind: record.kind, record: Some(record) },
         started => match services.catalog.outcome(&identity, &entry, run.instant()).await.map_err(Refusal::failed)? {
@@ -303,13 +312,24 @@ async fn find(services: &Services, id: &str) -> Result<Option<(Timestamp, Stage)
     Ok(Some((run.instant(), stage)))
 }
 
-async fn status(services: &Services, id: &str) -> Result<Response, Refusal> {
+async fn status(services: &Services, id: &str, caller: &Caller) -> Result<Response, Refusal> {
     let Some((instant, stage)) = find(services, id).await? else { return Err(Refusal::not_found()) };
     let date_time = instant.rfc3339_millis_in(services.default_time_zone);
     let view = match &stage {
         Stage::Scheduled { url } => {
-            let url = url.as_deref();
-            OneShotView { id, date_time, url, status: "scheduled", status_code: None, reason: None }
+            let url = url.as_ref().map(|url| match caller.sees_credentials() {
+                true => Cow::Borrowed(url.as_str()),
+                false => url.masked(),
+            });
+            let view = OneShotView {
+                id,
+                date_time,
+                url: url.as_deref(),
+                status: "scheduled",
+                status_code: None,
+                reason: None,
+            };
+            return Ok(reply::json(StatusCode::OK, &view));
         }
         Stage::Ended { kind, record } => ended(id, date_time, *kind, record.as_ref()),
     };

@@ -13,6 +13,7 @@ use warp::reply::Response;
 
 use super::asked::post;
 use super::caller::Caller;
+use super::gate::asker;
 use super::jobs::dates::{self, Bound};
 use super::openapi::words;
 use super::reply::{self, ApiError, into_reply};
@@ -28,7 +29,7 @@ const NOTE_MAX: usize = 1_024;
 
 /// The routes of this file.
 pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
-    let pauses = warp::path!("pauses").and(warp::get()).and(with(api)).then(pauses);
+    let pauses = warp::path!("pauses").and(warp::get()).and(asker()).and(with(api)).then(|_, api| pauses(api));
     let pausing = post(warp::path("pause"), api, place::change, pause)
         .or(post(warp::path("resume"), api, place::change, resume))
         .unify()
@@ -42,6 +43,17 @@ enum Scope {
     Task(Identity),
     Tag(String),
     All,
+}
+
+impl Scope {
+    /// A tag may stand at tasks that the caller does not know of.
+    fn check(&self, caller: &Caller) -> Result<(), ApiError> {
+        match self {
+            Self::Task(identity) => caller.check_task(identity),
+            Self::Tag(_) => caller.check_all_tasks("pausing or resuming a tag"),
+            Self::All => caller.check_all_tasks("pausing or resuming everything"),
+        }
+    }
 }
 
 struct PauseWish {
@@ -99,6 +111,7 @@ pub(super) fn name_of<T, E: std::fmt::Display>(
 
 async fn pause(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let PauseWish { scope, note } = pause_wish(&body)?.value;
+    scope.check(&caller)?;
     let (by, note): (_, Option<Arc<str>>) = (caller.shared(), note.map(Into::into));
     match scope {
         Scope::Task(identity) => switch(&services, identity, false, by, note).await?,
@@ -110,6 +123,7 @@ async fn pause(services: Services, body: Bytes, caller: Caller) -> Result<Respon
 
 async fn resume(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let PauseWish { scope, note } = pause_wish(&body)?.value;
+    scope.check(&caller)?;
     let (by, note): (_, Option<Arc<str>>) = (caller.shared(), note.map(Into::into));
     match scope {
         Scope::Task(identity) => switch(&services, identity, true, by, note).await?,

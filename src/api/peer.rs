@@ -1,15 +1,21 @@
 //! What nodes tell each other beside the requests that they pass on. A client's word for it counts for nothing.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Api;
-use super::caller::Caller;
+use super::caller::{Caller, name_in};
 use super::reply::ApiError;
+use crate::access::Role;
 use crate::cluster::{KEY_HEADER, header_text};
-use crate::model::RunId;
+use crate::model::{Prefixes, RunId};
 
 /// Who asked the node that asks this one.
 const CALLER: HeaderName = HeaderName::from_static("schedule-cluster-caller");
+/// What that one may do. A node that asks for itself, or of a version that knew no roles, says none: it may do everything.
+const ROLE: HeaderName = HeaderName::from_static("schedule-cluster-role");
+/// To which tasks: percent-encoded, separated by commas. Without it, to all.
+const PREFIXES: HeaderName = HeaderName::from_static("schedule-cluster-prefixes");
 /// The name that was chosen for what is made.
 const CHOSEN: HeaderName = HeaderName::from_static("schedule-cluster-id");
 
@@ -31,7 +37,7 @@ impl Peer {
         match peers {
             // It cannot be known yet who asks.
             None => Err(ApiError::Elsewhere),
-            Some(peers) if keys.next().is_none() && peers.trusts(key.as_bytes()) => Ok(Some(Self::told(headers))),
+            Some(peers) if keys.next().is_none() && peers.trusts(key.as_bytes()) => Self::told(headers).map(Some),
             Some(_) => Err(ApiError::Stranger),
         }
     }
@@ -41,14 +47,29 @@ impl Peer {
         Self::of(api, headers)?.ok_or(ApiError::Stranger)
     }
 
-    fn told(headers: &HeaderMap) -> Self {
+    fn told(headers: &HeaderMap) -> Result<Self, ApiError> {
         let chosen = headers.get(CHOSEN).and_then(|value| value.to_str().ok()).and_then(RunId::parse);
-        Self { caller: Caller::of(headers, Some(&CALLER)), chosen }
+        let role = match headers.get(ROLE) {
+            None => Some(Role::Admin),
+            Some(word) => word.to_str().ok().and_then(Role::parse),
+        };
+        let prefixes = match headers.get(PREFIXES) {
+            None => Some(Prefixes::all()),
+            Some(value) => read_prefixes(value),
+        };
+        // What is not understood could be a narrower right.
+        let not_understood = || ApiError::Unclear("what another node says of the caller is not understood".to_owned());
+        let (role, prefixes) = role.zip(prefixes).ok_or_else(not_understood)?;
+        Ok(Self { caller: Caller::of_node(name_in(headers, &CALLER), role, prefixes), chosen })
     }
 
     /// As headers.
     pub(super) fn tell(caller: &Caller, chosen: Option<RunId>) -> HeaderMap {
         let mut headers = HeaderMap::new();
+        headers.insert(ROLE, HeaderValue::from_static(caller.role().as_str()));
+        if caller.is_limited() {
+            headers.insert(PREFIXES, write_prefixes(caller.prefixes()));
+        }
         if let Some(name) = header_text(caller.name()).filter(|_| caller.is_known()) {
             headers.insert(CALLER, name);
         }
@@ -56,5 +77,45 @@ impl Peer {
             headers.insert(CHOSEN, chosen);
         }
         headers
+    }
+}
+
+fn write_prefixes(prefixes: &Prefixes) -> HeaderValue {
+    let texts: Vec<String> =
+        prefixes.iter().map(|prefix| utf8_percent_encode(prefix, NON_ALPHANUMERIC).to_string()).collect();
+    HeaderValue::from_str(&texts.join(",")).expect("what is percent-encoded may stand in a header")
+}
+
+fn read_prefixes(value: &HeaderValue) -> Option<Prefixes> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned);
+    let texts: Option<Vec<String>> = value.to_str().ok()?.split(',').map(decoded).collect();
+    Prefixes::parse(&texts?).ok().filter(|prefixes| !prefixes.are_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_may_do_comes_to_the_next_node_as_it_is() {
+        for texts in [&[][..], &["a/"], &["a,b", "é%2c\u{0}\u{7f}", " "]] {
+            for role in Role::ALL {
+                let caller = Caller::of_node(Some("ci"), role, Prefixes::parse(texts).unwrap());
+
+                let told = Peer::told(&Peer::tell(&caller, None)).unwrap();
+
+                assert_eq!(told.caller, caller);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_and_never_taken_for_more() {
+        for (name, value) in [(ROLE, "root"), (ROLE, ""), (PREFIXES, ""), (PREFIXES, "a,,b"), (PREFIXES, "%ff")] {
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+
+            assert!(matches!(Peer::told(&headers), Err(ApiError::Unclear(_))), "{value}");
+        }
+        assert_eq!(Peer::told(&HeaderMap::new()).unwrap().caller.role(), Role::Admin);
     }
 }

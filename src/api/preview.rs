@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use memchr::memmem;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -18,10 +19,12 @@ use super::openapi::words;
 use super::parts::gather;
 use super::reply::{self, ApiError};
 use super::routing::{Belongs, place};
+use super::targets;
 use super::wire::{Misunderstood, Parsed, identity_of, understand};
-use super::{targets, wire_put};
+use super::wire_put::{self, Terms};
+use crate::catalog::CatalogError;
 use crate::model::object::{Kind, Mistake, Mistakes, Object, integer, kind, shown, string};
-use crate::model::{Entry, EntryName, Identity, Revision, ShardSet, Task, TimeZone, Timestamp};
+use crate::model::{Entry, EntryName, Identity, MASK, Revision, ShardSet, Task, TimeZone, Timestamp};
 
 /// How many instants `/validate` shows of each entry.
 const VALIDATE_COUNT: usize = 5;
@@ -67,10 +70,11 @@ struct MistakeView {
     text: String,
 }
 
-/// `/validate` looks at a task only where a revision of it is expected.
+/// `/validate` looks at a task only where a revision of it is expected, or where a mask may stand for a credential of it.
 pub(super) fn place_of_validate(_services: &Services, asked: &mut Asked) -> Belongs {
+    let may_be_masked = memmem::find(&asked.body, MASK.as_bytes()).is_some();
     let expecting = place::with_body(&asked.body, |body, mistakes| {
-        body.get("revision")?;
+        (may_be_masked || body.get("revision").is_some()).then_some(())?;
         identity_of(body, mistakes)
     });
     expecting.map_or(Belongs::Anywhere, Belongs::Read)
@@ -91,9 +95,15 @@ pub(super) fn place_of_preview(_services: &Services, asked: &mut Asked) -> Belon
 /// `/validate`: what `/put` would say of a body.
 pub(super) async fn validate(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
     let verdict = apart(move || {
-        let now = services.catalog.now();
-        let mut mistakes = Mistakes::default();
-        let put = wire_put::read_put(&body, now, &mut mistakes);
+        let terms = services.terms();
+        let (now, mut mistakes) = (terms.now, Mistakes::default());
+        let mut put = wire_put::read_put(&body, &terms, &mut mistakes);
+        if let Some(Err(CatalogError::Masked(text))) =
+            put.as_mut().map(|put| services.catalog.check_masks(&mut put.task))
+        {
+            let split = |line: &str| line.split_once(": ").map(|(path, text)| (path.to_owned(), text.to_owned()));
+            text.lines().filter_map(split).for_each(|(path, text)| mistakes.add(&path, text));
+        }
         if let Some(put) = &put {
             targets::warn_of_refused(&put.task, "entries", &services.targets, &mut mistakes);
         }
@@ -151,7 +161,7 @@ enum Question {
 const EXAMPLE: &str = r#"{"cron_time":"0 30 2 * * *","time_zone":"Europe/Berlin","count":10}, {"identity":"backup"} or {"from":"2026-11-21T00:00:00Z","to":"2026-11-22T00:00:00Z"}"#;
 
 /// `/preview`: the next instants of a draft or of a task, or what fires within a window.
-pub(super) async fn preview(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn preview(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let (catalog, asked) = (services.catalog.clone(), services.clone());
     let read = apart(move || understand(|mistakes| question(&asked, &body, mistakes))).await?;
     let Parsed { value, warnings } = read?;
@@ -166,7 +176,7 @@ pub(super) async fn preview(services: Services, body: Bytes, _caller: Caller) ->
         Question::Window { window, limit, prefix, zone } => {
             let zone = zone.map(|zone| zone.name().to_owned());
             let (from, to) = (window.from.millis(), window.to.millis());
-            let coming = Coming { from, to, limit, prefix, zone };
+            let coming = Coming { from, to, limit, prefix, covered: caller.prefixes().to_texts(), zone };
             let told = gather(&services, &coming, ShardSet::ALL).await?;
             let (from, to) = (window.from.to_string(), window.to.to_string());
             Ok(reply::data(WindowView { from, to, forecast: ForecastView::of(told, limit) }))
@@ -309,7 +319,7 @@ fn draft_of_task(body: Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> O
             members.push((key.to_owned(), value));
         }
     }
-    let put = wire_put::put_of(&Object::of(String::new(), members), now, mistakes)?;
+    let put = wire_put::put_of(&Object::of(String::new(), members), &Terms::at(now), mistakes)?;
     Some((put.task, put.enabled))
 }
 

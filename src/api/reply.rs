@@ -1,5 +1,7 @@
 //! From results to status and envelope: the only place that knows both.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use log::error;
@@ -32,6 +34,15 @@ pub(super) enum ApiError {
     /// The path or the query cannot be read.
     #[error("{0}")]
     Unclear(String),
+    /// The head is larger than allowed, or has too many headers.
+    #[error("{0}")]
+    HeadTooLarge(String),
+    /// The URL is longer than allowed.
+    #[error("the URL is {len} bytes long, expected at most {max} ([server] max_url_bytes)")]
+    UrlTooLong { len: usize, max: usize },
+    /// The client expects something that is not known.
+    #[error("expect: is not understood, expected `100-continue` or none")]
+    Expectation,
     /// The body is larger than allowed.
     #[error("the body is larger than {max} bytes ([server] max_body)")]
     TooLarge { max: usize },
@@ -59,6 +70,15 @@ pub(super) enum ApiError {
     /// Another node owns the task, or will in a moment: nothing was done.
     #[error("another node owns this task")]
     Elsewhere,
+    /// A key is needed, or the one that was shown is not valid.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Who asks may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Too many wrong keys came from the same address.
+    #[error("{text}")]
+    TooManyTries { text: String, wait: Duration },
     /// Only nodes of this cluster may ask this.
     #[error("this is for nodes of this cluster: they show the [cluster] key, which is the same on all of them")]
     Stranger,
@@ -72,6 +92,9 @@ impl ApiError {
             | Self::BrokeOff(_)
             | Self::Outdated { .. }
             | Self::LineTooLong { .. } => StatusCode::OK,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UrlTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Unreadable(_) | Self::Unclear(_) => StatusCode::BAD_REQUEST,
@@ -80,7 +103,9 @@ impl ApiError {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere => StatusCode::MISDIRECTED_REQUEST,
-            Self::Stranger => StatusCode::FORBIDDEN,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::Stranger => StatusCode::FORBIDDEN,
+            Self::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -121,9 +146,10 @@ impl ApiError {
     /// The same without a line in the log: who asks for very much tells of it once.
     pub(super) fn quietly(error: CatalogError) -> Self {
         match &error {
-            CatalogError::Unknown | CatalogError::Passed | CatalogError::Store(StoreError::Conflict { .. }) => {
-                Self::Refused(with_causes(&error))
-            }
+            CatalogError::Unknown
+            | CatalogError::Masked(_)
+            | CatalogError::Passed
+            | CatalogError::Store(StoreError::Conflict { .. }) => Self::Refused(with_causes(&error)),
             CatalogError::BrokeOff => Self::BrokeOff(error.to_string()),
             CatalogError::Outdated { current, .. } => Self::Outdated { text: error.to_string(), current: *current },
             // The client's own: there was nothing to be changed.
@@ -206,11 +232,17 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             | ApiError::LineTooLong { .. }
             | ApiError::Outdated { .. }
             | ApiError::Unclear(_)
+            | ApiError::HeadTooLarge(_)
+            | ApiError::UrlTooLong { .. }
+            | ApiError::Expectation
             | ApiError::TooLarge { .. }
             | ApiError::TooSlow { .. }
             | ApiError::Unreadable(_)
             | ApiError::Encoding(_)
             | ApiError::Elsewhere
+            | ApiError::Unauthorized(_)
+            | ApiError::Forbidden(_)
+            | ApiError::TooManyTries { .. }
             | ApiError::Stranger
             | ApiError::NotFound => {}
         }

@@ -3,15 +3,15 @@
 //! A warning, and never a mistake: the rules may change before anything fires, and what a name resolves to is known when it is sent.
 
 use super::wire::{Understood, understand};
-use super::wire_put::{entry_path, read_put};
+use super::wire_put::{Terms, entry_path, read_put};
 use crate::catalog::Put;
 use crate::model::object::Mistakes;
-use crate::model::{Auth, Credentials, Destination, Entry, Request, TargetRules, TargetUrl, Task, Timestamp};
+use crate::model::{Auth, Credentials, Destination, Entry, Request, TargetRules, TargetUrl, Task};
 
 /// `/put`: the task, whole, with warnings of where its requests may not go.
-pub(super) fn put(bytes: &[u8], now: Timestamp, rules: &TargetRules) -> Understood<Put> {
+pub(super) fn put(bytes: &[u8], terms: &Terms, rules: &TargetRules) -> Understood<Put> {
     understand(|mistakes| {
-        let put = read_put(bytes, now, mistakes)?;
+        let put = read_put(bytes, terms, mistakes)?;
         warn_of_refused(&put.task, "entries", rules, mistakes);
         Some(put)
     })
@@ -84,7 +84,7 @@ mod tests {
                 },
             },
         });
-        put(body.to_string().as_bytes(), Timestamp::EPOCH, rules).unwrap().warnings
+        put(body.to_string().as_bytes(), &Terms::at(crate::model::Timestamp::EPOCH), rules).unwrap().warnings
     }
 
     #[test]

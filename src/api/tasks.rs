@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use warp::reply::Response;
 
 use super::caller::Caller;
-use super::parts::{Page, Question, Scan, gather, is_of, page, scan, shards_of};
+use super::parts::{Page, Question, Scan, covered, gather, is_of, page, scan, shards_of};
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
 use super::wire::{self, Parsed};
@@ -22,7 +22,7 @@ const LISTS_ANSWER_MAX: usize = 64 * 1024 * 1024;
 const NAMES_AT_ONCE: usize = 20_000;
 
 pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let Parsed { value, warnings } = targets::put(&body, services.catalog.now(), &services.targets)?;
+    let Parsed { value, warnings } = targets::put(&body, &services.terms(), &services.targets)?;
     // Who does not know of revisions gets the answer that it knows.
     let is_conditional = value.revision.is_some();
     let revision = services.catalog.put(Put { by: Some(caller.shared()), ..value }).await?;
@@ -39,20 +39,25 @@ pub(super) async fn running(services: Services, body: Bytes, caller: Caller) -> 
     Ok(reply::done(&[]))
 }
 
-pub(super) async fn get(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn get(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let (identity, details) = wire::task(&body)?.value;
     match services.catalog.get(&identity) {
         Some(revision) => {
             let dates = dates(&services, &revision).await?;
-            Ok(reply::data(TaskView::for_client(&revision, &dates, details)))
+            let mask = services.mask(caller.sees_credentials());
+            Ok(reply::data(TaskView::for_client(&revision, &dates, details, mask)))
         }
         None => Ok(reply::data(())),
     }
 }
 
-pub(super) async fn lists(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
-    let (identities, details) = wire::tasks(&body)?.value;
-    let views = Views { identities: identities.iter().map(|identity| identity.as_str().to_owned()).collect(), details };
+pub(super) async fn lists(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    let (mut identities, details) = wire::tasks(&body)?.value;
+    // As if they were not there.
+    identities.retain(|identity| caller.prefixes().cover(identity));
+    let has_credentials = caller.sees_credentials();
+    let names = identities.iter().map(|identity| identity.as_str().to_owned()).collect();
+    let views = Views { identities: names, details, has_credentials };
     let shards = shards_of(identities.iter().map(Identity::as_str));
     let answers = gather(&services, &views, shards).await?;
     let too_large = || {
@@ -75,6 +80,8 @@ pub(super) async fn lists(services: Services, body: Bytes, _caller: Caller) -> R
 pub(super) struct Views {
     identities: BTreeSet<String>,
     details: bool,
+    /// Whether whoever asks sees credentials.
+    has_credentials: bool,
 }
 
 impl Question for Views {
@@ -88,7 +95,7 @@ impl Question for Views {
             let identity = Identity::parse(name).map_err(|error| ApiError::Unreadable(error.to_string()))?;
             let Some(revision) = services.catalog.get(&identity) else { continue };
             let dates = dates(services, &revision).await?;
-            let view = TaskView::for_client(&revision, &dates, self.details);
+            let view = TaskView::for_client(&revision, &dates, self.details, services.mask(self.has_credentials));
             let task: Box<RawValue> = to_raw_value(&view).expect("a task can be written as JSON");
             size += task.get().len();
             if size > LISTS_ANSWER_MAX {
@@ -105,8 +112,8 @@ impl Question for Views {
     }
 }
 
-pub(super) async fn all(services: Services, _body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
-    let (mut names, mut question) = (Vec::new(), Names { after: None });
+pub(super) async fn all(services: Services, _body: Bytes, caller: Caller) -> Result<Response, ApiError> {
+    let (mut names, mut question) = (Vec::new(), Names { covered: caller.prefixes().to_texts(), after: None });
     loop {
         let Page { items, through } = page(&services, &question).await?;
         names.extend(items.into_iter().map(|(name, ())| name));
@@ -120,6 +127,9 @@ pub(super) async fn all(services: Services, _body: Bytes, _caller: Caller) -> Re
 /// The names of all tasks, a page of them.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Names {
+    /// The tasks that the caller knows of.
+    #[serde(default)]
+    covered: Vec<String>,
     after: Option<String>,
 }
 
@@ -129,7 +139,8 @@ impl Question for Names {
 
     async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Self::Answer, ApiError> {
         let mut items = Vec::new();
-        let place = Scan { shards, prefix: "", after: self.after.as_deref(), tasks_max: NAMES_AT_ONCE };
+        let (covered, after) = (covered(&self.covered)?, self.after.as_deref());
+        let place = Scan { shards, prefix: "", covered, after, tasks_max: NAMES_AT_ONCE };
         let through = scan(services, place, |revision| {
             items.push((revision.task.identity.as_str().to_owned(), ()));
             true

@@ -20,7 +20,7 @@ use super::wire::{Parsed, understand};
 use super::{Api, Services};
 use crate::catalog::Put;
 use crate::model::object::{Object, integer};
-use crate::model::{Entry, Identity, Revision, Timestamp};
+use crate::model::{Entry, Identity, Masking, Revision, Timestamp};
 
 /// The largest number that a store counts to.
 const NUMBER_MAX: u64 = i64::MAX as u64;
@@ -42,7 +42,8 @@ pub(super) fn routes(api: &Api) -> impl Filter<Extract = (Response,), Error = wa
 fn place(_services: &Services, asked: &mut Asked) -> Belongs {
     match named(&asked.path) {
         Ok((identity, true)) => Belongs::Change(identity),
-        Ok((_, false)) | Err(_) => Belongs::Anywhere,
+        Ok((identity, false)) => Belongs::Stored(identity),
+        Err(_) => Belongs::Anywhere,
     }
 }
 
@@ -160,7 +161,7 @@ async fn versions(
         for (index, revision) in read.iter().take(wanted).enumerate() {
             let older = read.get(index + 1);
             let version: Box<RawValue> =
-                to_raw_value(&view(revision, older)).expect("a version can be written as JSON");
+                to_raw_value(&view(revision, older, services.masking())).expect("a version can be written as JSON");
             size += version.get().len();
             versions.push(version);
             next_before = older.is_some().then_some(revision.number);
@@ -178,7 +179,7 @@ async fn versions(
     Ok(reply::data(VersionsView { identity: identity.as_str(), versions, next_before }))
 }
 
-fn view<'a>(revision: &'a Revision, older: Option<&'a Revision>) -> VersionView<'a> {
+fn view<'a>(revision: &'a Revision, older: Option<&'a Revision>, masking: &'a Masking) -> VersionView<'a> {
     VersionView {
         revision: revision.number,
         r#type: if revision.put_at == revision.in_force_from { "put" } else { "running" },
@@ -188,7 +189,7 @@ fn view<'a>(revision: &'a Revision, older: Option<&'a Revision>) -> VersionView<
         start: revision.enabled,
         note: revision.note.as_deref(),
         changes: older.map(|older| changes(older, revision)),
-        task: TaskView::for_log(&revision.task, revision.enabled),
+        task: TaskView::for_log(&revision.task, revision.enabled, masking),
     }
 }
 
@@ -243,7 +244,8 @@ async fn restore(
         return Err(ApiError::Refused("identity: is a request at one instant, it cannot be restored".to_owned()));
     }
     let (task, enabled) = (version.task.to_put(), version.enabled);
-    let request = to_raw_value(&TaskView::for_log(&task, enabled)).expect("a task can be written as JSON");
+    let request = TaskView::for_log(&task, enabled, services.masking());
+    let request = to_raw_value(&request).expect("a task can be written as JSON");
     let put = Put { task, enabled, request, revision: None, by: Some(caller.shared()) };
     Ok(reply::done_as(services.catalog.put(put).await?, &[]))
 }

@@ -13,8 +13,8 @@ use super::openapi::{EntryAnswer, LogDocument, words};
 use crate::journal::MaskedHeaders;
 use crate::model::object::{Mistakes, Object};
 use crate::model::{
-    Callback, Entry, EntryOptions, EntryState, Header, JsonText, NEVER, Record, Request, Revision, Task, TimeZone,
-    Timestamp,
+    Callback, Entry, EntryOptions, EntryState, Header, JsonText, Masking, NEVER, Record, Request, Revision, Task,
+    TimeZone, Timestamp,
 };
 use crate::store::{Found, LogPage};
 
@@ -57,8 +57,8 @@ struct EntryView<'a> {
     /// `None`: as it would be put, without what is ours and without what is not given.
     dates: Option<Dates>,
     state: Option<EntryState>,
-    /// Without credentials.
-    is_masked: bool,
+    /// By what credentials are masked; `None`: they are shown.
+    mask: Option<&'a Masking>,
 }
 
 /// The two dates of an entry.
@@ -77,14 +77,19 @@ impl Serialize for PlainHeaders<'_> {
 }
 
 impl<'a> TaskView<'a> {
-    /// For a client, with the dates of each entry.
-    pub(super) fn for_client(revision: &'a Revision, dates: &[Dates], details: bool) -> Self {
+    /// For a client, with the dates of each entry. `mask`: the client may not see credentials.
+    pub(super) fn for_client(
+        revision: &'a Revision,
+        dates: &[Dates],
+        details: bool,
+        mask: Option<&'a Masking>,
+    ) -> Self {
         let task = &*revision.task;
         let view = |(entry, dates): (&'a Entry, &Dates)| {
             let state = EntryState::of(revision, entry, dates.next);
             let state = Some(state).filter(|state| details || *state == EntryState::Finished);
             let (zone, dates) = (task.time_zone, Some(*dates));
-            (entry.name.as_str(), EntryView { entry, zone, dates, state, is_masked: false })
+            (entry.name.as_str(), EntryView { entry, zone, dates, state, mask })
         };
         Self {
             revision: details.then_some(revision.number),
@@ -95,18 +100,18 @@ impl<'a> TaskView<'a> {
     }
 
     /// For the history: no dates, and no credentials.
-    pub(super) fn for_log(task: &'a Task, start: bool) -> Self {
+    pub(super) fn for_log(task: &'a Task, start: bool, masking: &'a Masking) -> Self {
         let view = |entry: &'a Entry| {
             let (zone, dates) = (task.time_zone, Some(Dates::default()));
-            (entry.name.as_str(), EntryView { entry, zone, dates, state: None, is_masked: true })
+            (entry.name.as_str(), EntryView { entry, zone, dates, state: None, mask: Some(masking) })
         };
         Self { entries: task.entries.iter().map(view).collect(), ..Self::without_entries(task, start) }
     }
 
-    /// As it would be put again, with the number of the revision if that is wanted.
-    pub(super) fn for_put(task: &'a Task, start: bool, revision: Option<u64>) -> Self {
+    /// As it would be put again, with the number of the revision if that is wanted. `mask`: the client may not see credentials.
+    pub(super) fn for_put(task: &'a Task, start: bool, revision: Option<u64>, mask: Option<&'a Masking>) -> Self {
         let view = |entry: &'a Entry| {
-            (entry.name.as_str(), EntryView { entry, zone: task.time_zone, dates: None, state: None, is_masked: false })
+            (entry.name.as_str(), EntryView { entry, zone: task.time_zone, dates: None, state: None, mask })
         };
         let entries = task.entries.iter().map(view).collect();
         Self { revision, entries, ..Self::without_entries(task, start) }
@@ -131,17 +136,17 @@ impl Serialize for EntryView<'_> {
         let Entry { schedule, request, .. } = self.entry;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(schedule.key(), schedule.text())?;
-        match self.is_masked {
-            true => map.serialize_entry("url", &request.url.masked())?,
-            false => map.serialize_entry("url", request.url.as_str())?,
+        match self.mask {
+            Some(_) => map.serialize_entry("url", &request.url.masked())?,
+            None => map.serialize_entry("url", request.url.as_str())?,
         }
         if request.method != Method::POST {
             map.serialize_entry("method", request.method.as_str())?;
         }
-        match request.headers.as_deref() {
-            Some(headers) if self.is_masked => map.serialize_entry("headers", &MaskedHeaders(headers))?,
-            None if self.dates.is_none() => {}
-            headers => map.serialize_entry("headers", &headers.map(PlainHeaders))?,
+        match (request.headers.as_deref(), self.mask) {
+            (Some(headers), Some(masking)) => map.serialize_entry("headers", &MaskedHeaders(headers, masking))?,
+            (None, _) if self.dates.is_none() => {}
+            (headers, _) => map.serialize_entry("headers", &headers.map(PlainHeaders))?,
         }
         if request.body.is_some() || self.dates.is_some() {
             map.serialize_entry("body", &request.body.as_ref().map(JsonText::as_raw))?;
@@ -152,10 +157,12 @@ impl Serialize for EntryView<'_> {
             given.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         }
         for (key, value) in given {
-            match callback(self.entry.options(), key).filter(|_| self.is_masked) {
-                Some(callback) => map.serialize_entry(key, &MaskedCallback { callback, given: value.as_raw() })?,
-                None if self.is_masked => map.serialize_entry(key, &MaskedOption { key, given: value.as_raw() })?,
-                None => map.serialize_entry(key, value.as_raw())?,
+            match (callback(self.entry.options(), key), self.mask) {
+                (Some(callback), Some(masking)) => {
+                    map.serialize_entry(key, &MaskedCallback { callback, given: value.as_raw(), masking })?;
+                }
+                (None, Some(_)) => map.serialize_entry(key, &MaskedOption { key, given: value.as_raw() })?,
+                (_, None) => map.serialize_entry(key, value.as_raw())?,
             }
         }
         if let Some(dates) = self.dates {
@@ -182,6 +189,7 @@ fn callback<'a>(options: &'a EntryOptions, key: &str) -> Option<&'a Callback> {
 struct MaskedCallback<'a> {
     callback: &'a Callback,
     given: &'a RawValue,
+    masking: &'a Masking,
 }
 
 impl Serialize for MaskedCallback<'_> {
@@ -192,7 +200,7 @@ impl Serialize for MaskedCallback<'_> {
             let Request { url, headers, .. } = &self.callback.request;
             match (&*key, headers) {
                 ("url", _) => map.serialize_entry("url", &url.masked())?,
-                ("headers", Some(headers)) => map.serialize_entry("headers", &MaskedHeaders(headers))?,
+                ("headers", Some(headers)) => map.serialize_entry("headers", &MaskedHeaders(headers, self.masking))?,
                 _ => map.serialize_entry(&key, &MaskedOption { key: &key, given: value })?,
             }
         }

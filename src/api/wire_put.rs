@@ -9,7 +9,10 @@ use super::view::TaskView;
 use super::wire::{Understood, identity_of, understand};
 use crate::catalog::Put;
 use crate::model::object::{Mistakes, Object, integer, string};
-use crate::model::{Entry, EntryName, EntryOptions, Request, Revision, Schedule, Task, TimeZone, Timestamp};
+use crate::model::{
+    Entry, EntryName, EntryOptions, Masking, Occasion, Request, Revision, Schedule, Task, TimeZone, Timestamp,
+};
+use crate::secrets::{SecretProblem, Secrets};
 
 /// `paused` is ours: clients put back what they got.
 const TASK_KEYS: [&str; 6] = ["identity", "time_zone", "start", "entries", "revision", "paused"];
@@ -17,19 +20,37 @@ const TASK_KEYS: [&str; 6] = ["identity", "time_zone", "start", "entries", "revi
 const ENTRY_KEYS: [&str; 7] = ["url", "method", "headers", "body", "next_date", "last_date", "state"];
 static KNOWN: LazyLock<Vec<&str>> = LazyLock::new(|| [&Schedule::KEYS[..], &ENTRY_KEYS, &EntryOptions::KEYS].concat());
 
-/// `/put`: the task, whole. `now` tells which instants have passed.
-pub(super) fn put(bytes: &[u8], now: Timestamp) -> Understood<Put> {
-    understand(|mistakes| read_put(bytes, now, mistakes))
+/// What a put is read by.
+#[derive(Clone)]
+pub(super) struct Terms {
+    /// Which instants have passed.
+    pub(super) now: Timestamp,
+    /// Which headers carry credentials.
+    pub(super) masking: Masking,
+    /// Which secrets there are; `None`: nobody knows.
+    pub(super) secrets: Option<Secrets>,
+}
+
+impl Terms {
+    /// Where there is no service that could say more.
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self { now, masking: Masking::default(), secrets: None }
+    }
+}
+
+/// `/put`: the task, whole.
+pub(super) fn put(bytes: &[u8], terms: &Terms) -> Understood<Put> {
+    understand(|mistakes| read_put(bytes, terms, mistakes))
 }
 
 /// The same, with its mistakes noted where the caller wants them. What it gives counts only if there is none.
-pub(super) fn read_put(bytes: &[u8], now: Timestamp, mistakes: &mut Mistakes) -> Option<Put> {
+pub(super) fn read_put(bytes: &[u8], terms: &Terms, mistakes: &mut Mistakes) -> Option<Put> {
     const EXAMPLE: &str = r#"{"identity":"backup","time_zone":"UTC","start":true,"entries":{"nightly":{"cron_time":"0 0 3 * * *","url":"https://example.com/backup"}}}"#;
-    put_of(&Object::read_body(bytes, EXAMPLE, mistakes)?, now, mistakes)
+    put_of(&Object::read_body(bytes, EXAMPLE, mistakes)?, terms, mistakes)
 }
 
 /// The same, wherever it stands.
-pub(super) fn put_of(body: &Object<'_>, now: Timestamp, mistakes: &mut Mistakes) -> Option<Put> {
+pub(super) fn put_of(body: &Object<'_>, terms: &Terms, mistakes: &mut Mistakes) -> Option<Put> {
     let identity = identity_of(body, mistakes);
     let time_zone = time_zone_of(body, mistakes);
     let start = body.boolean("start", mistakes);
@@ -39,11 +60,41 @@ pub(super) fn put_of(body: &Object<'_>, now: Timestamp, mistakes: &mut Mistakes)
     body.warn_of_unknown(&TASK_KEYS, mistakes);
     let task = Task { identity: identity?, time_zone: time_zone?, entries: entries?, is_one_shot: false };
     let revision = revision.and_then(|number| u64::try_from(number).ok());
-    Some(put_task(check_instants(task, &body.path_of("entries"), now, mistakes), start?, revision))
+    let task = check_instants(task, &body.path_of("entries"), terms.now, mistakes);
+    if let Some(secrets) = &terms.secrets {
+        warn_of_secrets(&task, &body.path_of("entries"), secrets, mistakes);
+    }
+    Some(put_task(task, start?, revision, &terms.masking))
 }
 
-fn put_task(task: Task, enabled: bool, revision: Option<u64>) -> Put {
-    let request = to_raw_value(&TaskView::for_log(&task, enabled)).expect("a task can be written as JSON");
+/// Warns of secrets that are not known: they may be set before the first fire.
+fn warn_of_secrets(task: &Task, entries: &str, secrets: &Secrets, mistakes: &mut Mistakes) {
+    for entry in &task.entries {
+        let own = std::iter::once((None, &entry.request, &entry.options().credentials));
+        let callback = |occasion: Occasion| {
+            let callback = occasion.callback(entry.options())?;
+            Some((Some(occasion), &callback.request, &callback.credentials))
+        };
+        for (occasion, request, credentials) in own.chain(Occasion::ALL.into_iter().filter_map(callback)) {
+            if mistakes.has_all_warnings() {
+                return;
+            }
+            let in_request = request.may_name_secrets().then(|| request.secrets()).into_iter().flatten();
+            for (place, name) in in_request.chain(credentials.secrets()) {
+                if let Err(error) = secrets.get(&name)
+                    && matches!(error.problem, SecretProblem::Unknown { .. })
+                {
+                    let entry = entry_path(entries, entry.name.as_str());
+                    let path = occasion.map_or(entry.clone(), |occasion| format!("{entry}.{}", occasion.as_str()));
+                    mistakes.warn(&format!("{path}.{place}"), format_args!("{error}: without it, runs fail"));
+                }
+            }
+        }
+    }
+}
+
+fn put_task(task: Task, enabled: bool, revision: Option<u64>, masking: &Masking) -> Put {
+    let request = to_raw_value(&TaskView::for_log(&task, enabled, masking)).expect("a task can be written as JSON");
     Put { task, enabled, request, revision, by: None }
 }
 

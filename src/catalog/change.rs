@@ -9,7 +9,7 @@ use super::{Catalog, CatalogError, Rooms};
 use crate::dispatch::Cancelled;
 use crate::engine::{Held, Settlement};
 use crate::journal::change_record;
-use crate::model::{Identity, Record, RecordKind, Revision, Shard, Task, Timestamp};
+use crate::model::{Identity, Masking, Record, RecordKind, Revision, Shard, Task, Timestamp};
 use crate::store::{Change, StoreError};
 
 /// A task to put.
@@ -79,6 +79,12 @@ impl Catalog {
         .await
     }
 
+    /// Whether a task could be put that may hold masks of credentials.
+    pub fn check_masks(&self, task: &mut Task) -> Result<(), CatalogError> {
+        let current = self.rooms.get(&task.identity);
+        keep_masked(task, current.as_deref(), self.rooms.journal.masking())
+    }
+
     /// Whether the revision in force has this number; 0: whether there is none.
     pub fn check_revision(&self, identity: &Identity, known: u64) -> Result<(), CatalogError> {
         self.rooms.check(identity, Some(known))
@@ -92,6 +98,16 @@ impl Catalog {
     {
         tokio::spawn(change(self.rooms.clone())).await.unwrap_or(Err(CatalogError::BrokeOff))
     }
+}
+
+/// Puts the credentials that are stored in the places of masks. One-shots are never read to be put back.
+fn keep_masked(task: &mut Task, current: Option<&Revision>, masking: &Masking) -> Result<(), CatalogError> {
+    if task.is_one_shot {
+        return Ok(());
+    }
+    let unkept = task.keep_masked(current.map(|current| &*current.task), masking);
+    let lines: Vec<String> = unkept.iter().map(ToString::to_string).collect();
+    if lines.is_empty() { Ok(()) } else { Err(CatalogError::Masked(lines.join("\n"))) }
 }
 
 /// Makes a change once more if what is stored was another state than this node knew: it knows it by then. Whoever said which
@@ -112,7 +128,9 @@ impl Rooms {
         let identity = task.identity.clone();
         let held = self.engine.hold(&identity).await?;
         self.check(&identity, revision)?;
-        if let Some(current) = self.get(&identity) {
+        let current = self.get(&identity);
+        keep_masked(&mut task, current.as_deref(), self.journal.masking())?;
+        if let Some(current) = current {
             task.follow(&current.task);
         }
         let task = Arc::new(task);

@@ -46,6 +46,9 @@ pub enum CatalogError {
         /// The revision in force; 0 when there is none.
         current: u64,
     },
+    /// The mask of a credential was sent back where none is stored: nothing has changed. The text tells each place.
+    #[error("{0}")]
+    Masked(String),
     /// The only instant of a one-shot has passed before it could be put: nothing has changed.
     #[error("its instant has passed")]
     Passed,

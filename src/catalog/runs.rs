@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Catalog, CatalogError, Rooms};
 use crate::dispatch::{AskRefused, Broken, Cancelled, PlaceForRuns};
 use crate::engine::EngineError;
-use crate::journal::{Remedy, RunStage, abandoned_record, dealt_with, put_back, started_record};
+use crate::journal::{Remedy, RunStage, Started, abandoned_record, dealt_with, put_back};
 use crate::model::{Asked, Backfill, EntryName, Fire, Identity, Record, Revision, RunId, Timestamp, Trigger};
 
 /// How many instants one backfill runs at most.
@@ -215,7 +215,9 @@ impl Rooms {
     }
 
     fn queued(&self, fire: &Fire) -> Record {
-        started_record(fire, RunStage::Queued, &[], 0, self.clock.now())
+        let (fire, at) = (fire.clone(), self.clock.now());
+        Started { fire, stage: RunStage::Queued, attempts: Vec::new(), phase: 0, at, resume_at: None }
+            .record(self.journal.masking())
     }
 
     /// Straight into the store, not through the journal: somebody waits for it.

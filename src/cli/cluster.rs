@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::Format;
-use super::client::{Service, Typed, address};
-use crate::api;
+use super::client::{KeyArgs, Ours, Service, Typed, address};
 
 /// The largest answer that is read, in bytes. One of a hundred nodes is far smaller.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
@@ -29,6 +28,8 @@ pub(super) struct ClusterArgs {
     /// A node that is asked; user and password may stand in it [default: host and port of the configuration]
     #[arg(long, value_name = "URL", value_parser = Typed::keep, global = true)]
     server: Option<Typed>,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,8 +95,8 @@ struct Drain<'a> {
 }
 
 /// Exit code 1 when the service cannot be asked, or refuses.
-pub(super) fn run(args: &ClusterArgs, ours: &api::Settings, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let service = Service::at(address("--server", args.server.as_ref(), ours)?)?;
+pub(super) fn run(args: &ClusterArgs, ours: &Ours, output: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let service = Service::at(address("--server", args.server.as_ref(), ours)?, ours, args.key.read()?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         match &args.verb {

@@ -7,9 +7,11 @@ mod cluster;
 mod export;
 mod files;
 mod import;
+mod key;
 mod migrate;
 mod next;
 mod progress;
+mod secret;
 mod serve;
 mod task;
 mod verify;
@@ -20,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::client::Ours;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigError, NodeSettings};
 use crate::model::Timestamp;
@@ -44,6 +47,9 @@ pub struct Command {
     /// Configuration file [default: config.ini, if there is one]
     #[arg(long, value_name = "PATH", env = "SCHEDULE_CONFIG", global = true)]
     config: Option<PathBuf>,
+    /// Authorities of certificates to trust besides the public ones, for services at https:// (PEM)
+    #[arg(long, value_name = "PATH", env = "SCHEDULE_CA_FILE", global = true)]
+    ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +77,10 @@ enum Verb {
     Migrate(migrate::MigrateArgs),
     /// Show the nodes that share a store, or have one give its shards to the others
     Cluster(cluster::ClusterArgs),
+    /// Make, show, rotate or revoke the keys of a running service
+    Key(key::KeyCommand),
+    /// Keep secrets in the store of a running service, or make a key to encrypt them by
+    Secret(secret::SecretArgs),
 }
 
 /// How a command reports.
@@ -90,6 +100,7 @@ struct UsageError(String);
 /// Runs a command.
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let file = command.config.as_deref();
+    let ours = || load(file).map(|settings| Ours { api: settings.api, ca_file: command.ca_file.clone() });
     let mut output = std::io::BufWriter::new(std::io::stdout());
     let ended = match command.verb {
         None | Some(Verb::Serve) => serve::run(load(file)?),
@@ -98,10 +109,12 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Some(Verb::CheckConfig) => or_seen_enough(check::run(file, &mut output)),
         Some(Verb::Verify(args)) => verify::run(&args, &load(file)?, SystemClock.now(), &mut output),
-        Some(Verb::Apply(args)) => apply::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
-        Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &load(file)?.api, &mut output)),
-        Some(Verb::Import(args)) => import::run(&args, &load(file)?.api, SystemClock.now(), &mut output),
-        Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &load(file)?.api, &mut output)),
+        Some(Verb::Apply(args)) => apply::run(&args, &ours()?, SystemClock.now(), &mut output),
+        Some(Verb::Export(args)) => or_seen_enough(export::run(&args, &ours()?, &mut output)),
+        Some(Verb::Import(args)) => import::run(&args, &ours()?, SystemClock.now(), &mut output),
+        Some(Verb::Cluster(args)) => or_seen_enough(cluster::run(&args, &ours()?, &mut output)),
+        Some(Verb::Key(args)) => key::run(&args, &ours()?, &mut output),
+        Some(Verb::Secret(args)) => or_seen_enough(secret::run(&args, ours, &mut output)),
         Some(Verb::Migrate(args)) => migrate::run(&args, &load(file)?, &mut output),
     };
     output.flush().or_else(ignore_broken_pipe)?;

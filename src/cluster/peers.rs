@@ -132,6 +132,8 @@ pub fn peer_client() -> reqwest::ClientBuilder {
         .tcp_nodelay(true)
         .no_proxy()
         .no_gzip()
+        // Over one connection of HTTP/2 a slow answer would make the others wait, and a node has more requests than streams.
+        .http1_only()
         .referer(false)
         .redirect(redirect::Policy::none())
         // Whether a request may be sent again is for the one who knows what it does.

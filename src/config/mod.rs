@@ -3,16 +3,21 @@
 //! A file in INI form, then the environment (`SCHEDULE__SERVER__PORT=3001`), then checks: each mistake names section,
 //! key, value, what was expected, and where it came from.
 
+mod access;
 mod elasticsearch;
+mod key;
 mod keys;
 mod lines;
 mod mistakes;
 mod node_settings;
+mod secrets;
 mod sharing;
 mod source;
 mod targets;
+mod tls;
 
-pub use self::keys::{KEYS, Key};
+pub use self::key::Key;
+pub use self::keys::KEYS;
 pub use self::mistakes::ConfigError;
 pub use self::node_settings::{NodeSettings, StoreSettings};
 pub use self::sharing::Sharing;

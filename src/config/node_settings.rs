@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::keys::{KEYS, Key, Kind};
+use super::key::{Key, Kind};
+use super::keys::KEYS;
 use super::mistakes::shown;
 use super::sharing::Sharing;
 use super::source::Values;
+use crate::access;
 use crate::api;
 use crate::dispatch;
 use crate::engine;
@@ -18,6 +20,7 @@ use crate::journal;
 use crate::model::{RuleMistake, TimeZone};
 use crate::observe;
 use crate::observe::LogFormat;
+use crate::secrets;
 use crate::store::elastic;
 
 /// Where this node keeps files.
@@ -32,6 +35,8 @@ pub struct StoreSettings {
 pub struct NodeSettings {
     /// Of the API.
     pub api: api::Settings,
+    /// Of who may ask for what.
+    pub access: access::Settings,
     /// Of the engine.
     pub engine: engine::Settings,
     /// Of dispatch.
@@ -46,6 +51,8 @@ pub struct NodeSettings {
     pub elasticsearch: Option<elastic::Settings>,
     /// Of the nodes that share a store.
     pub sharing: Sharing,
+    /// Of what is secret.
+    pub secrets: secrets::Settings,
     /// How long fires in flight have to end at a stop.
     pub shutdown_grace: Duration,
 }
@@ -62,8 +69,11 @@ impl NodeSettings {
         let index = reader.index_name();
         let elasticsearch = reader.cluster(&index);
         let dispatch = reader.dispatch();
+        let (api, sharing) = (reader.api(index), reader.sharing());
+        reader.check_nodes_get_in(api.tls.as_ref(), sharing.key.is_some());
         Self {
-            api: reader.api(index),
+            api,
+            access: reader.access(),
             engine: engine::Settings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),
@@ -75,14 +85,15 @@ impl NodeSettings {
             log: reader.log(),
             store: StoreSettings { path: reader.text("store", "path").into() },
             elasticsearch,
-            sharing: reader.sharing(),
+            sharing,
+            secrets: reader.secrets(),
             shutdown_grace: reader.seconds("server", "shutdown_grace"),
         }
     }
 }
 
 pub(super) struct Reader<'a> {
-    values: &'a Values,
+    pub(super) values: &'a Values,
     mistakes: &'a mut Vec<String>,
 }
 
@@ -96,13 +107,21 @@ impl Reader<'_> {
             host,
             port: u16::try_from(self.number("server", "port")).unwrap_or_default(),
             body_max: self.count("server", "max_body"),
+            head_max: self.count("server", "max_header_bytes"),
+            headers_max: self.count("server", "max_headers"),
+            url_max: self.count("server", "max_url_bytes"),
             header_timeout: self.seconds("server", "header_timeout_s"),
+            idle_timeout: self.seconds("server", "idle_timeout_s"),
+            write_timeout: self.seconds("server", "write_timeout_s"),
             body_timeout: self.seconds("server", "body_timeout_s"),
             connections_max: self.count("server", "connections_max"),
+            connections_per_address_max: self.count("server", "connections_per_address_max"),
+            streams_max: u32::try_from(self.number("server", "streams_per_connection_max")).unwrap_or(u32::MAX),
             requests_max: self.count("server", "requests_max"),
             remote_user_header: self.remote_user_header(),
             default_time_zone: self.default_time_zone(),
             index_name,
+            tls: self.tls(),
         }
     }
 
@@ -156,6 +175,7 @@ impl Reader<'_> {
             results_bytes: self.number("history", "results_size_max_mib") * 1024 * 1024,
             writes_in_flight_max: self.count("history", "writes_in_flight_max"),
             spill_bytes_max: self.number("history", "spill_max_mib") * 1024 * 1024,
+            masking: self.masking(),
             when_spill_full: match self.text("history", "when_spill_full").as_str() {
                 "drop_oldest" => journal::WhenSpillFull::DropOldest,
                 _ => journal::WhenSpillFull::StopFiring,

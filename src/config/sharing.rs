@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
@@ -23,21 +24,30 @@ pub struct Sharing {
     pub advertise_url: Option<Url>,
     /// The secret that all of them share; `None`: they cannot ask each other.
     pub key: Option<Box<str>>,
+    /// The only authorities that the nodes trust among themselves (PEM); `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
     /// After how long without a sign of life a node is taken out.
     pub ttl: Duration,
 }
 
 impl fmt::Debug for Sharing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { advertise_url, key, ttl } = self;
+        let Self { advertise_url, key, ca_file, ttl } = self;
         let key = key.as_ref().map(|_| "***");
-        f.debug_struct("Sharing").field("advertise_url", advertise_url).field("key", &key).field("ttl", ttl).finish()
+        f.debug_struct("Sharing")
+            .field("advertise_url", advertise_url)
+            .field("key", &key)
+            .field("ca_file", ca_file)
+            .field("ttl", ttl)
+            .finish()
     }
 }
 
 impl Reader<'_> {
     pub(super) fn sharing(&mut self) -> Sharing {
-        Sharing { advertise_url: self.advertise_url(), key: self.cluster_key(), ttl: self.ttl() }
+        let ca_file = self.text(SECTION, "ca_file");
+        let ca_file = (!ca_file.is_empty()).then(|| ca_file.into());
+        Sharing { advertise_url: self.advertise_url(), key: self.cluster_key(), ca_file, ttl: self.ttl() }
     }
 
     fn advertise_url(&mut self) -> Option<Url> {

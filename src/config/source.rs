@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use config::{Config, File, FileFormat, Map};
 
 use super::DEFAULT_FILE;
-use super::keys::{KEYS, Key};
+use super::key::Key;
+use super::keys::KEYS;
 use super::lines;
 use super::mistakes::{hint, one_line, shown};
+use super::secrets;
+use crate::model::{SecretName, SecretText};
 
 /// Names of environment variables that are read begin with this.
 const PREFIX: &str = "SCHEDULE__";
@@ -26,6 +29,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 #[derive(Debug, Default)]
 pub(super) struct Values {
     given: BTreeMap<(&'static str, &'static str), Given>,
+    /// Those that the environment gives.
+    pub(super) secrets: BTreeMap<SecretName, SecretText>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,9 +67,15 @@ pub(super) fn read(
     if let Some(path) = file.map(Path::to_owned).or_else(default_file) {
         read_file(&path, &mut values, mistakes);
     }
-    let mut variables: Vec<(OsString, OsString)> =
-        environment.into_iter().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())).collect();
+    let begins = |name: &OsString, prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+    let is_ours = |(name, _): &(OsString, OsString)| begins(name, PREFIX) || begins(name, secrets::PREFIX);
+    let mut variables: Vec<(OsString, OsString)> = environment.into_iter().filter(is_ours).collect();
     variables.sort();
+    let (secret, variables): (Vec<_>, Vec<_>) =
+        variables.into_iter().partition(|(name, _)| begins(name, secrets::PREFIX));
+    for (name, text) in secret {
+        values.secrets.extend(secrets::of_variable(&name.to_string_lossy(), text, mistakes));
+    }
     for (name, text) in variables {
         take_variable(&name.to_string_lossy(), text, &mut values, mistakes);
     }

@@ -8,6 +8,7 @@
 
 mod alarms;
 mod attempt;
+mod authorities;
 mod body;
 mod callbacks;
 mod cancel;
@@ -27,6 +28,7 @@ mod redirects;
 mod request;
 mod run_loop;
 mod runs;
+mod scrub;
 mod sender;
 mod settings;
 mod signing;
@@ -35,13 +37,14 @@ mod token_answer;
 mod tokens;
 
 pub use self::attempt::{Answer, AnswerBody, HttpTransport, Transport, TransportError, build_client};
+pub use self::authorities::{AuthoritiesError, authorities};
 pub use self::elsewhere::EndsElsewhere;
 pub use self::guard::{Lookup, SystemLookup};
 pub use self::handle::{
     Activity, AskRefused, Broken, Cancelled, Dispatch, DispatchStopped, Drained, LetGo, Letting, Patience,
     PlaceForRuns, Reserved, Scope, TakenBack,
 };
-pub use self::request::OutgoingRequest;
+pub use self::request::{OutgoingRequest, Unsendable};
 pub use self::run_loop::{Means, start};
 pub use self::settings::Settings;
 

@@ -3,7 +3,7 @@
 use http::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST, HeaderName, LOCATION,
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
 use super::OutgoingRequest;
@@ -107,9 +107,13 @@ fn next(sent: OutgoingRequest, status: u16, mut url: Url) -> Result<OutgoingRequ
     }
     if !is_same {
         // The name of the host before, too: it would be a wrong one.
+        // A header that was filled in with a secret is marked as such, whatever it is called.
         let is_credential = |name: &str| Header::is_credential_name(name) || SIGNATURE_HEADERS.contains(&name);
-        let stays = |name: &HeaderName| *name == HOST || is_credential(name.as_str());
-        let dropped: Vec<HeaderName> = headers.keys().filter(|name| stays(name)).cloned().collect();
+        let stays = |name: &HeaderName, value: &HeaderValue| {
+            *name == HOST || value.is_sensitive() || is_credential(name.as_str())
+        };
+        let dropped = headers.iter().filter(|(name, value)| stays(name, value));
+        let dropped: Vec<HeaderName> = dropped.map(|(name, _)| name.clone()).collect();
         dropped.iter().for_each(|name| drop(headers.remove(name)));
     }
     // Whoever answers chooses no credentials; ours go where they went before. Both can only fail for URLs without a host.

@@ -1,6 +1,7 @@
 //! From a fire to the request that goes out. Pure.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -8,10 +9,13 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
 use super::body;
-use crate::model::{Fire, Header, JsonText, Request, RunId, StringKind, TemplateError, TemplateValues};
+use crate::model::{
+    Failure, Fire, Header, JsonText, Request, RunId, SecretTexts, StringKind, TemplateError, TemplateValues,
+};
+use crate::secrets::{SecretError, SecretProblem, Secrets};
 
-/// A request, ready to be sent.
-#[derive(Clone, Debug)]
+/// A request, ready to be sent. It may hold secrets: no text shows more of it than where it goes.
+#[derive(Clone)]
 pub struct OutgoingRequest {
     /// The method.
     pub method: Method,
@@ -21,6 +25,57 @@ pub struct OutgoingRequest {
     pub headers: HeaderMap,
     /// The body; empty for none.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for OutgoingRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, url, headers, body } = self;
+        let names: Vec<&HeaderName> = headers.keys().collect();
+        let origin = url.origin().ascii_serialization();
+        let shown = &mut f.debug_struct("OutgoingRequest");
+        shown.field("method", method).field("origin", &origin).field("headers", &names).field("bytes", &body.len());
+        shown.finish()
+    }
+}
+
+/// Why a request cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsendable {
+    /// As its templates are filled in.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// As it names a secret that is not there.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// As its credentials are none, with their secrets filled in.
+    #[error("{0}")]
+    Credentials(String),
+}
+
+impl Unsendable {
+    /// As what it counts for a retry: a secret that cannot be read now is like a target that cannot be reached. `None`: another
+    /// attempt would be the same.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Secret(SecretError { problem: SecretProblem::Unreadable { .. }, .. }) => Some(Failure::Connect),
+            Self::Secret(SecretError { problem: SecretProblem::Unknown { .. }, .. }) => None,
+            Self::Template(_) | Self::Credentials(_) => None,
+        }
+    }
+}
+
+/// The secrets that a fire names. Who asked for one request at one instant knows of none.
+pub(super) fn secrets_of(fire: &Fire, secrets: &Secrets) -> Result<SecretTexts, SecretError> {
+    let given = request_of(fire);
+    if fire.revision.task.is_one_shot {
+        return Ok(SecretTexts::default());
+    }
+    let in_request = given.may_name_secrets().then(|| given.secrets()).into_iter().flatten();
+    let in_credentials = fire.credentials().into_iter().flat_map(|credentials| credentials.secrets());
+    let mut names: Vec<_> = in_request.chain(in_credentials).map(|(_, name)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| secrets.get(&name).map(|text| (name, text))).collect()
 }
 
 /// How many headers a run brings itself.
@@ -34,16 +89,16 @@ const IN_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 impl OutgoingRequest {
     /// Builds attempt number `attempt` of the run of a fire. The error says what cannot be sent, with its templates filled in.
-    pub fn of(fire: &Fire, attempt: u32) -> Result<Self, TemplateError> {
+    pub fn of(fire: &Fire, attempt: u32, secrets: &SecretTexts) -> Result<Self, TemplateError> {
         let run_id = fire.run_id();
         let given = request_of(fire);
         let kind = given.body.as_ref().and_then(StringKind::of_body);
         // Who asked for one request at one instant knows of no templates: it goes out as it was given.
         let request = match fire.revision.task.is_one_shot {
             true => Cow::Borrowed(given),
-            false => given.filled_in(&values(fire, run_id, attempt))?,
+            false => given.filled_in(&values(fire, run_id, attempt, secrets))?,
         };
-        let mut headers = own_headers(&request);
+        let mut headers = own_headers(&request, given);
         let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let body = body::encode(request.body.as_ref().or_else(|| event_of(fire)), kind, given_type, run_id);
         if let Some(content_type) = body.content_type {
@@ -75,7 +130,7 @@ fn event_of(fire: &Fire) -> Option<&JsonText> {
 }
 
 /// What a callback fills in is about the run that it tells of.
-fn values(fire: &Fire, run_id: RunId, attempt: u32) -> TemplateValues<'_> {
+fn values<'a>(fire: &'a Fire, run_id: RunId, attempt: u32, secrets: &'a SecretTexts) -> TemplateValues<'a> {
     TemplateValues {
         identity: fire.identity().as_str(),
         entry: fire.entry().name.as_str(),
@@ -83,6 +138,7 @@ fn values(fire: &Fire, run_id: RunId, attempt: u32) -> TemplateValues<'_> {
         fire_time: fire.fire_time,
         attempt,
         args: args(fire).unwrap_or_default(),
+        secrets,
     }
 }
 
@@ -90,10 +146,12 @@ fn args(fire: &Fire) -> Option<&str> {
     fire.asked.as_ref().map(|asked| &*asked.args).filter(|args| !args.is_empty())
 }
 
-fn own_headers(request: &Request) -> HeaderMap {
+fn own_headers(request: &Request, given: &Request) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(OWN_HEADERS + request.headers.as_ref().map_or(0, |own| own.len()));
-    for header in request.headers.iter().flatten() {
-        let (name, value) = parsed(header);
+    for (header, given) in request.headers.iter().flatten().zip(given.headers.iter().flatten()) {
+        let (name, mut value) = parsed(header);
+        // What is filled in may be a secret: no log of the client shows it, and HTTP/2 does not keep it.
+        value.set_sensitive(header != given);
         if !COMPUTED.contains(&name) {
             headers.append(name, value);
         }

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::Journal;
 use crate::model::{Fire, Record, Shard, ShardSet};
+use crate::secrets::Secrets;
 use crate::store::{JournalStore, ResultStore};
 
 /// How many batches of fires may wait to be taken in. A full queue makes the engine wait.
@@ -44,6 +45,8 @@ pub struct Means {
     pub clock: Arc<dyn Clock>,
     /// Whether this node may still send.
     pub tenure: Tenure,
+    /// The secrets that requests name.
+    pub secrets: Secrets,
 }
 
 /// Starts the loop.
@@ -53,7 +56,7 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
     let gauges = Arc::new(Gauges::default());
     let limits =
         Limits { in_flight_max: settings.in_flight_max, in_flight_per_host_max: settings.in_flight_per_host_max };
-    let Means { transport, journal, history, results, clock, tenure } = means;
+    let Means { transport, journal, history, results, clock, tenure, secrets } = means;
     let sender = Sender {
         tokens: Tokens::new(transport.clone()),
         transport,
@@ -62,6 +65,7 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
         results: Results::new(results, settings.response_max, settings.result_max),
         clock,
         tenure,
+        secrets,
         events,
         timeout: settings.timeout,
         is_draining: AtomicBool::new(false),

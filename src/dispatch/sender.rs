@@ -9,19 +9,19 @@ use log::warn;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::OutgoingRequest;
 use super::attempt::{Transport, TransportError};
 use super::callbacks::{self, Before};
 use super::handle::Reservation;
 use super::intake::{OwnTime, Results, take_in};
 use super::mission::Mission;
-use super::prepared::Prepared;
+use super::prepared::{Prepared, Ready};
 use super::redirects::{self, Arrived};
-use super::tokens::{NoToken, Token, Tokens, late};
+use super::tokens::{NoToken, Tokens, late};
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
 use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
+use crate::secrets::Secrets;
 use crate::store::JournalStore;
 
 /// A run that is still going after this long has a record that says so; one that has a record already says so at once.
@@ -58,6 +58,7 @@ pub(super) struct Sender {
     pub(super) results: Results,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenure: Tenure,
+    pub(super) secrets: Secrets,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
     pub(super) is_draining: AtomicBool,
@@ -145,20 +146,18 @@ impl Sender {
         }
         let started_at = self.clock.now();
         let begun = Instant::now();
-        let mut prepared = match Prepared::of(&mission.fire, mission.number()) {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                let attempt = Attempt { error: Some(error.into()), ..mission.attempt(started_at) };
-                return Some(Tried { attempt, answer: None, failure: None, retry_after: None });
-            }
+        let failed = |error: String, failure| {
+            let (error, duration) = (Some(error.into()), begun.elapsed());
+            let attempt = Attempt { error, duration, ..mission.attempt(started_at) };
+            Some(Tried { attempt, answer: None, failure, retry_after: None })
         };
-        let token = match self.token(mission, &mut prepared).await {
-            Ok(token) => token,
-            Err(NoToken { message, failure }) => {
-                let (error, duration) = (Some(message.into()), begun.elapsed());
-                let attempt = Attempt { error, duration, ..mission.attempt(started_at) };
-                return Some(Tried { attempt, answer: None, failure, retry_after: None });
-            }
+        let prepared = match Prepared::of(&mission.fire, mission.number(), &self.secrets) {
+            Ok(prepared) => prepared,
+            Err(error) => return failed(error.to_string(), error.failure()),
+        };
+        let prepared = match self.with_token(mission, prepared).await {
+            Ok(prepared) => prepared,
+            Err(NoToken { message, failure }) => return failed(message, failure),
         };
         // The last look before it goes: whatever has taken its time until here, another node may act for the task by now.
         if !self.tenure.may_act(mission.fire.revision.shard(), mission.term).await {
@@ -171,19 +170,18 @@ impl Sender {
         *sent_at = Some(started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);
-        let exchange = self.exchange(mission, prepared.go(started_at), &own_time, &mut retry_after);
+        let ready = prepared.go(started_at);
+        let scrub = ready.scrub.clone();
+        let exchange = self.exchange(mission, ready, &own_time, &mut retry_after);
         let note = || is_announced || self.journal.try_note_started(mission.started(RunStage::Running, started_at));
         let note_at = if mission.has_record() { begun } else { begun + RECORDED_AFTER };
         let limit = mission.timeout(self.timeout);
         let answer = self.in_time(limit, begun, &own_time, exchange, (note_at, note)).await;
-        if let (Some(token), Ok(Ok(KeptAnswer { status: 401, .. }))) = (token, &answer) {
-            self.tokens.forget(&token);
-        }
         let Judged { answer, message, failure } = judge(answer, mission.success());
         let attempt = Attempt {
             duration: begun.elapsed(),
             status: answer.as_ref().map(|answer| answer.status),
-            error: message.map(Into::into),
+            error: message.map(|message| scrub.text(message).into()),
             bytes: answer.as_ref().map_or(0, |answer| answer.size),
             ..mission.attempt(started_at)
         };
@@ -192,13 +190,15 @@ impl Sender {
         Some(Tried { attempt, answer, failure, retry_after })
     }
 
-    /// The token that the request shows, if it needs one. It is asked for before the last look, as that may take long.
-    async fn token(&self, mission: &Mission, prepared: &mut Prepared) -> Result<Option<Token>, NoToken> {
-        let Some(client) = prepared.client() else { return Ok(None) };
+    /// The same request with the token that it shows, if it needs one. It is asked for before the last look, as that may take long.
+    async fn with_token(&self, mission: &Mission, prepared: Prepared) -> Result<Prepared, NoToken> {
+        let Some(client) = prepared.client() else { return Ok(prepared) };
         let limit = mission.timeout(self.timeout);
-        let token = timeout(limit, self.tokens.get(client)).await.unwrap_or_else(|_| Err(late(limit)))?;
-        prepared.show(&token);
-        Ok(Some(token))
+        let asked =
+            timeout(limit, self.tokens.get(client, prepared.scrub())).await.unwrap_or_else(|_| Err(late(limit)));
+        let told = |none: NoToken| NoToken { message: prepared.scrub().text(none.message), ..none };
+        let token = asked.map_err(told)?;
+        Ok(prepared.with(token))
     }
 
     /// Before what must not be sent twice is sent: from now on every start knows that it may have been.
@@ -212,12 +212,18 @@ impl Sender {
     async fn exchange(
         &self,
         mission: &Mission,
-        request: OutgoingRequest,
+        Ready { request, token, scrub }: Ready,
         own_time: &OwnTime,
         retry_after: &mut Option<Duration>,
     ) -> Result<KeptAnswer, TransportError> {
         let arrived = redirects::send(&*self.transport, request, mission.redirects_max()).await?;
         let Arrived { answer, redirects, last_url } = arrived;
+        if let Some(token) = token.filter(|_| answer.status == 401) {
+            self.tokens.forget(&token);
+        }
+        // Whatever is looked at or kept of it, nothing of it shows a secret.
+        let answer = scrub.answer(answer);
+        let last_url = last_url.map(|url| scrub.text(url.into()).into());
         let asked = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         *retry_after = asked.and_then(|text| parse_retry_after(text, self.clock.now()));
         let keeps_result = mission.keeps_result(answer.status);

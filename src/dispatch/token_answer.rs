@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::OutgoingRequest;
 use super::attempt::Transport;
+use super::scrub::Scrub;
 use super::tokens::{NoToken, broken};
-use crate::model::{Failure, OAuth2Client, TokenRequest, is_token};
+use crate::model::{Failure, OAuth2Client, SecretText, TokenRequest, is_token};
 
 /// A longer answer is an error, in bytes.
 const ANSWER_MAX: usize = 64 * 1024;
@@ -24,7 +25,7 @@ const LASTS_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A token as it was given.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Granted {
-    pub(super) text: Box<str>,
+    pub(super) text: SecretText,
     pub(super) lasts: Duration,
 }
 
@@ -45,6 +46,7 @@ pub(super) async fn ask(
     transport: &dyn Transport,
     client: &OAuth2Client,
     request: OutgoingRequest,
+    scrub: &Scrub,
 ) -> Result<Granted, NoToken> {
     let mut answer = transport.send(request).await.map_err(|error| broken(client, error))?;
     let mut body = Vec::new();
@@ -56,25 +58,26 @@ pub(super) async fn ask(
         }
         body.extend_from_slice(&chunk);
     }
-    granted(answer.status, &body).map_err(|why| told(client, &why, Failure::Status(answer.status)))
+    granted(answer.status, &body, scrub).map_err(|why| told(client, &why, Failure::Status(answer.status)))
 }
 
 fn told(client: &OAuth2Client, why: &str, failure: Failure) -> NoToken {
-    let message = client.without_secret(&format!("no token from {}: {why}", client.token_url.origin()));
+    let message = format!("no token from {}: {why}", client.token_url.origin());
     NoToken { message, failure: Some(failure) }
 }
 
 /// What an answer gives, or why it gives nothing (RFC 6749, section 5). Pure.
-fn granted(status: u16, body: &[u8]) -> Result<Granted, String> {
+fn granted(status: u16, body: &[u8], scrub: &Scrub) -> Result<Granted, String> {
     let answer: Option<Value> = serde_json::from_slice(body).ok();
     let text = |key: &str| answer.as_ref().and_then(|answer| answer.get(key)).and_then(Value::as_str);
     if status != 200 {
+        let shown = |text: &str| shown(text, scrub);
         let said: Vec<String> = ["error", "error_description"].into_iter().filter_map(text).map(shown).collect();
         let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join(": ")) };
         return Err(format!("answered with status {status}{said}"));
     }
     if let Some(kind) = text("token_type").filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-        return Err(format!("gave a token of the type `{}`, expected `bearer`", shown(kind)));
+        return Err(format!("gave a token of the type `{}`, expected `bearer`", shown(kind, scrub)));
     }
     let Some(token) = text("access_token").filter(|token| is_token(token)) else {
         return Err("its answer holds no `access_token` that can be sent".to_owned());
@@ -83,12 +86,18 @@ fn granted(status: u16, body: &[u8]) -> Result<Granted, String> {
     // Some servers write the number as a text.
     let secs = expires_in.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
     let lasts = secs.map_or(LASTS, |secs| Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or(LASTS_MAX));
-    Ok(Granted { text: token.into(), lasts: lasts.min(LASTS_MAX) })
+    Ok(Granted { text: SecretText::new(token), lasts: lasts.min(LASTS_MAX) })
 }
 
-/// The start of a text of a server on one line.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+/// The start of a text of a server on one line, without the secrets that it was sent.
+fn shown(text: &str, scrub: &Scrub) -> String {
+    // Before it is cut: the beginning of a secret would not be known for one.
+    scrub
+        .text(text.to_owned())
+        .chars()
+        .take(SHOWN_MAX)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
 }
 
 #[cfg(test)]
@@ -98,13 +107,16 @@ mod tests {
     use super::*;
 
     fn lasting(json: &str) -> Duration {
-        granted(200, json.as_bytes()).unwrap().lasts
+        granted(200, json.as_bytes(), &Scrub::default()).unwrap().lasts
     }
 
     #[test]
     fn an_answer_gives_a_token_and_says_how_long_it_lasts() {
         let whole = br#"{"access_token":"a.b","token_type":"Bearer","expires_in":3600,"scope":"x"}"#;
-        assert_eq!(granted(200, whole), Ok(Granted { text: "a.b".into(), lasts: Duration::from_secs(3600) }));
+        assert_eq!(
+            granted(200, whole, &Scrub::default()),
+            Ok(Granted { text: SecretText::new("a.b"), lasts: Duration::from_secs(3600) })
+        );
         assert_eq!(lasting(r#"{"access_token":"a"}"#), LASTS);
         assert_eq!(lasting(r#"{"access_token":"a","expires_in":"90"}"#), Duration::from_secs(90));
         assert_eq!(lasting(r#"{"access_token":"a","expires_in":-1}"#), Duration::ZERO);
@@ -113,7 +125,8 @@ mod tests {
 
     #[test]
     fn what_gives_none_says_why_and_no_more_than_that() {
-        let told = |status, body: &str| granted(status, body.as_bytes()).unwrap_err();
+        let scrub = Scrub::default().and(["the-s3cret-of-all"]);
+        let told = |status, body: &str| granted(status, body.as_bytes(), &scrub).unwrap_err();
 
         let refused = r#"{"error":"invalid_client","error_description":"no\nsuch client","debug":"s3cret"}"#;
         assert_eq!(told(401, refused), "answered with status 401 (invalid_client: no such client)");
@@ -130,14 +143,20 @@ mod tests {
         }
         let long = format!(r#"{{"error":"{}"}}"#, "x".repeat(1_000));
         assert_eq!(told(400, &long), format!("answered with status 400 ({})", "x".repeat(SHOWN_MAX)));
+        let cut = format!(r#"{{"error":"{}the-s3cret-of-all"}}"#, "x".repeat(SHOWN_MAX - 5));
+        assert_eq!(told(400, &cut), format!("answered with status 400 ({}***)", "x".repeat(SHOWN_MAX - 5)));
+        assert_eq!(
+            told(200, r#"{"access_token":"a","token_type":"the-s3cret-of-all"}"#),
+            "gave a token of the type `***`, expected `bearer`"
+        );
     }
 
     proptest! {
         #[test]
         fn no_answer_makes_it_panic(status in prop::sample::select(vec![200_u16, 400]), body in prop::collection::vec(any::<u8>(), 0..60), secs in any::<f64>()) {
-            drop(granted(status, &body));
+            drop(granted(status, &body, &Scrub::default()));
             let json = serde_json::json!({ "access_token": "a", "expires_in": secs }).to_string();
-            prop_assert!(granted(200, json.as_bytes()).unwrap().lasts <= LASTS_MAX);
+            prop_assert!(lasting(&json) <= LASTS_MAX);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Fires that need the same token share one request for it. It goes the way of any other request, so the same rules say where to.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use http::Method;
 use ring::digest;
 use tokio::time::{Instant, timeout};
 
+use super::OutgoingRequest;
 use super::attempt::{Transport, TransportError};
+use super::scrub::Scrub;
 use super::token_answer::{self, Granted};
-use crate::model::{Failure, OAuth2Client};
+use crate::model::{Failure, MASK, OAuth2Client, SecretText};
 
 /// How many clients have their tokens kept. Of more, the token that ends first makes place.
 const TOKENS_MAX: usize = 1_000;
@@ -28,14 +31,26 @@ pub(super) struct Token(Arc<Kept>);
 
 struct Kept {
     key: Key,
-    text: Box<str>,
+    text: SecretText,
     until: Instant,
 }
 
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({MASK})")
+    }
+}
+
 impl Token {
-    /// The value of `Authorization`.
-    pub(super) fn authorization(&self) -> String {
-        format!("Bearer {}", self.0.text)
+    /// The token itself, for the request that shows it and for nothing else.
+    pub(super) fn expose(&self) -> &str {
+        self.0.text.expose()
+    }
+
+    /// One that no server has given.
+    #[cfg(test)]
+    pub(super) fn of_tests(text: &str) -> Self {
+        Self(Arc::new(Kept { key: [0; 32], text: SecretText::new(text), until: Instant::now() }))
     }
 }
 
@@ -62,8 +77,9 @@ impl Tokens {
         Self { transport, kept: Mutex::default() }
     }
 
-    /// The token of a client. Waits for a request for it, its own or one that is under way.
-    pub(super) async fn get(&self, client: &OAuth2Client) -> Result<Token, NoToken> {
+    /// The token of a client. Waits for a request for it, its own or one that is under way. `scrub` keeps the texts of the client out of
+    /// what is told.
+    pub(super) async fn get(&self, client: &OAuth2Client, scrub: &Scrub) -> Result<Token, NoToken> {
         let asked =
             client.request().map_err(|error| NoToken { message: format!("no token: {error}"), failure: None })?;
         let key = key(client.token_url.as_str(), asked.authorization.as_deref(), &asked.body);
@@ -73,7 +89,7 @@ impl Tokens {
             match kept.get(&key).filter(|asking| is_of_use(asking, now)) {
                 Some(asking) => asking.clone(),
                 None => {
-                    let asking = self.ask(client.clone(), key, token_answer::request(client, asked));
+                    let asking = self.ask(client.clone(), key, token_answer::request(client, asked), scrub.clone());
                     make_place(&mut kept, now);
                     kept.insert(key, asking.clone());
                     asking
@@ -93,10 +109,10 @@ impl Tokens {
     }
 
     /// Asks on a task of its own: whoever waits may go away, and others still wait.
-    fn ask(&self, client: OAuth2Client, key: Key, request: super::OutgoingRequest) -> Asking {
+    fn ask(&self, client: OAuth2Client, key: Key, request: OutgoingRequest, scrub: Scrub) -> Asking {
         let transport = self.transport.clone();
         let asking = tokio::spawn(async move {
-            let granted = match timeout(TOKEN_TIMEOUT, token_answer::ask(&*transport, &client, request)).await {
+            let granted = match timeout(TOKEN_TIMEOUT, token_answer::ask(&*transport, &client, request, &scrub)).await {
                 Ok(granted) => granted?,
                 Err(_) => return Err(late(TOKEN_TIMEOUT)),
             };

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::model::{
-    EntryName, Header, Identity, MASK, Pause, Record, RecordId, RecordKind, RunId, Settled, Stretch, Timestamp,
+    EntryName, Header, Identity, Masking, Pause, Record, RecordId, RecordKind, RunId, Settled, Stretch, Timestamp,
 };
 
 #[derive(Serialize)]
@@ -141,13 +141,13 @@ pub fn change_record(kind: RecordKind, identity: &Identity, body: &impl Serializ
 
 /// Headers as a JSON object whose credentials are masked.
 #[derive(Clone, Copy, Debug)]
-pub struct MaskedHeaders<'a>(pub &'a [Header]);
+pub struct MaskedHeaders<'a>(pub &'a [Header], pub &'a Masking);
 
 impl Serialize for MaskedHeaders<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for header in self.0 {
-            map.serialize_entry(header.name(), if header.is_credential() { MASK } else { header.value() })?;
+            map.serialize_entry(header.name(), self.1.shown(header))?;
         }
         map.end()
     }

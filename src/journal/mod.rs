@@ -19,13 +19,16 @@ mod unsettled;
 mod writer;
 
 pub use self::dead_letter::{Remedy, dealt_with, put_back};
+#[cfg(test)]
+pub(crate) use self::started::started_record;
+
 pub use self::documents::{MaskedHeaders, change_record, missed_record, paused_by, paused_record, skipped_record};
 pub use self::outcome::{FireOutcome, KeptAnswer};
 pub use self::prune::prune;
 pub use self::response::fits_record;
 pub use self::settings::{Settings, WhenSpillFull};
 pub use self::spill::Spill;
-pub use self::started::{RunStage, Started, StartedRun, abandoned_record, read_started, started_record};
+pub use self::started::{RunStage, Started, StartedRun, abandoned_record, read_started};
 pub use self::status::Status;
 pub use self::unsettled::Unsettled;
 pub use self::writer::{Journal, JournalStopped, start};

@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use super::documents::{MaskedHeaders, json, millis};
 use super::response::Response;
 use super::run_document::{AttemptDocument, RunDocument, body_of};
-use crate::model::{Attempt, EntryOptions, Fire, JsonText, Record, RecordKind, RunState, Settled, Stretch, Timestamp};
+use crate::model::{
+    Attempt, EntryOptions, Fire, JsonText, Masking, Record, RecordKind, RunState, Settled, Stretch, Timestamp,
+};
 
 /// How a run ended.
 #[derive(Clone, Debug, Default)]
@@ -138,7 +140,7 @@ struct FireDocument<'a> {
 }
 
 /// The record of a run that has ended.
-pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
+pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome, masking: &Masking) -> Record {
     let (entry, request, run_id) = (fire.entry(), fire.request(), fire.run_id());
     let kind = if outcome.messages.is_empty() { RecordKind::Success } else { RecordKind::Error };
     let (time, answer) = (outcome.ended_at, outcome.answer.as_ref());
@@ -150,7 +152,7 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome) -> Record {
         identity: fire.identity().as_str(),
         key: entry.name.as_str(),
         url: request.map(|request| request.url.masked()),
-        header: request.and_then(|request| request.headers.as_deref()).map(MaskedHeaders),
+        header: request.and_then(|request| request.headers.as_deref()).map(|headers| MaskedHeaders(headers, masking)),
         body: body_of(fire).map(JsonText::as_raw),
         response_lead: space.0,
         response_trail: space.1,

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::model::Masking;
+
 /// How records are written and how long they are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub results_retention_age: Duration,
     /// While all results together are larger than this many bytes, the oldest are deleted.
     pub results_bytes: u64,
+    /// Which headers carry credentials.
+    pub masking: Masking,
 }
 
 /// What gives way when no more records can wait on the disk.
@@ -44,6 +48,7 @@ impl Default for Settings {
             retention_bytes: 10 * 1024 * 1024 * 1024,
             results_retention_age: Duration::from_secs(7 * 24 * 60 * 60),
             results_bytes: 1024 * 1024 * 1024,
+            masking: Masking::default(),
         }
     }
 }

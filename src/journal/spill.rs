@@ -4,15 +4,15 @@
 //! confirmed. What was delivered before a crash is delivered again: records have names, so that does no harm.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::spill_line::{read_line, write_line};
 use crate::model::Record;
+use crate::store::FolderLock;
 use log::{error, warn};
 
-const LOCK: &str = "lock";
 const SUFFIX: &str = "spill";
 /// Files that hold a line that cannot be read are kept under this suffix.
 const DAMAGED_SUFFIX: &str = "damaged";
@@ -36,7 +36,7 @@ pub struct Spill {
     /// What was read from the front last and may be on its way.
     handed_out: Option<(u64, Position)>,
     /// Held for as long as the files are used.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 #[derive(Debug)]
@@ -64,12 +64,7 @@ pub(super) struct Front {
 impl Spill {
     /// Opens the files in a folder, which is made if there is none. Another process on it is refused.
     pub fn open(folder: &Path, bytes_max: u64) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(LOCK))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::other(format!("{} is in use by another process", folder.display())),
-            TryLockError::Error(error) => error,
-        })?;
+        let lock = FolderLock::take(folder).map_err(io::Error::other)?;
         let mut numbers: Vec<u64> = Vec::new();
         for file in fs::read_dir(folder)? {
             numbers.extend(number_of(&file?.path()));
@@ -376,6 +371,6 @@ mod tests {
 
         let error = Spill::open(folder.path(), 1 << 20).unwrap_err().to_string();
 
-        assert!(error.contains("is in use by another process"), "{error}");
+        assert!(error.contains("is in use by process"), "{error}");
     }
 }

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use super::documents::{MaskedHeaders, json};
 use super::run_document::{AttemptDocument, RunDocument, body_of};
 use crate::model::{
-    Asked, Attempt, Backfill, EntryName, Fire, JsonText, Notice, Occasion, Progress, Record, RecordKind, Revision,
-    RunId, RunState, Settled, Stretch, Timestamp, Trigger,
+    Asked, Attempt, Backfill, EntryName, Fire, JsonText, Masking, Notice, Occasion, Progress, Record, RecordKind,
+    Revision, RunId, RunState, Settled, Stretch, Timestamp, Trigger,
 };
 
 /// How far a run has come that has not ended.
@@ -84,8 +84,8 @@ pub struct Started {
 }
 
 impl Started {
-    /// The record. That of a callback has a phase as well, so that a crash finds it; its outcome has none.
-    pub fn record(&self) -> Record {
+    /// The record, its credentials masked. That of a callback has a phase as well, so that a crash finds it; its outcome has none.
+    pub fn record(&self, masking: &Masking) -> Record {
         let (fire, at) = (&self.fire, self.at);
         let (entry, request) = (fire.entry(), fire.request());
         let is_sent = self.stage == RunStage::Running;
@@ -95,7 +95,9 @@ impl Started {
             identity: fire.identity().as_str(),
             key: entry.name.as_str(),
             url: request.map(|request| request.url.masked()),
-            header: request.and_then(|request| request.headers.as_deref()).map(MaskedHeaders),
+            header: request
+                .and_then(|request| request.headers.as_deref())
+                .map(|headers| MaskedHeaders(headers, masking)),
             body: body_of(fire).map(JsonText::as_raw),
             time: at.secs(),
             timestamp: at.to_string(),
@@ -122,9 +124,11 @@ impl Started {
     }
 }
 
-/// The record of a run that has not ended. Of a running one, `now` is when the attempt was sent.
-pub fn started_record(fire: &Fire, stage: RunStage, attempts: &[Attempt], phase: u32, now: Timestamp) -> Record {
-    Started { fire: fire.clone(), stage, attempts: attempts.to_vec(), phase, at: now, resume_at: None }.record()
+/// The record of a run that has not ended, with the usual masks. Of a running one, `now` is when the attempt was sent.
+#[cfg(test)]
+pub(crate) fn started_record(fire: &Fire, stage: RunStage, attempts: &[Attempt], phase: u32, now: Timestamp) -> Record {
+    Started { fire: fire.clone(), stage, attempts: attempts.to_vec(), phase, at: now, resume_at: None }
+        .record(&Masking::default())
 }
 
 /// What a record tells of a run that has not ended.

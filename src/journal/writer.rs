@@ -17,7 +17,7 @@ use super::progress::Until;
 use super::status::Status;
 use super::{FireOutcome, Settings, Spill, Started, Unsettled};
 use crate::cluster::Tenure;
-use crate::model::{Fire, Record, RecordId, Shard};
+use crate::model::{Fire, Masking, Record, RecordId, Shard};
 use crate::store::JournalStore;
 
 /// How many records go into one write. More wait for the next one.
@@ -50,6 +50,7 @@ pub struct Journal {
     orders: mpsc::Sender<Order>,
     unsettled: Arc<Unsettled>,
     status: Arc<Status>,
+    masking: Masking,
     tenure: Tenure,
 }
 
@@ -118,6 +119,11 @@ impl Journal {
         &self.unsettled
     }
 
+    /// Which headers carry credentials: no record shows them.
+    pub fn masking(&self) -> &Masking {
+        &self.masking
+    }
+
     /// How writing goes.
     pub fn status(&self) -> &Status {
         &self.status
@@ -139,10 +145,11 @@ pub fn start(store: Arc<dyn JournalStore>, settings: &Settings, spill: Option<Sp
         outlet: Arc::new(outlet),
         inbox,
         flush_interval: settings.flush_interval,
+        masking: settings.masking.clone(),
         places: Arc::new(Semaphore::new(settings.writes_in_flight_max)),
     };
     tokio::spawn(writer.run());
-    Journal { orders, unsettled, status, tenure }
+    Journal { orders, unsettled, status, masking: settings.masking.clone(), tenure }
 }
 
 #[derive(Default)]
@@ -171,12 +178,13 @@ impl Batch {
     }
 
     /// All records, those of runs composed now.
-    async fn compose(&mut self) -> Vec<Record> {
+    async fn compose(&mut self, masking: &Masking) -> Vec<Record> {
         let mut records = std::mem::take(&mut self.records);
         let (started, outcomes) = (std::mem::take(&mut self.started), std::mem::take(&mut self.outcomes));
         if !started.is_empty() || !outcomes.is_empty() {
             // Thousands at once: not on a thread that requests go out from.
-            let composed = tokio::task::spawn_blocking(move || of_runs(&started, &outcomes));
+            let masking = masking.clone();
+            let composed = tokio::task::spawn_blocking(move || of_runs(&started, &outcomes, &masking));
             records.extend(composed.await.expect("composing a record does not panic"));
         }
         records
@@ -185,20 +193,21 @@ impl Batch {
 
 /// The records of runs. What has ended within the batch has only its outcome; what follows from an outcome stands before it: where
 /// a store writes only a part of a batch, a run may be told of twice, never not at all.
-fn of_runs(started: &[Started], outcomes: &[(Fire, FireOutcome)]) -> Vec<Record> {
-    let ended: Vec<Record> = outcomes.iter().map(|(fire, outcome)| fire_record(fire, outcome)).collect();
+fn of_runs(started: &[Started], outcomes: &[(Fire, FireOutcome)], masking: &Masking) -> Vec<Record> {
+    let ended: Vec<Record> = outcomes.iter().map(|(fire, outcome)| fire_record(fire, outcome, masking)).collect();
     if started.is_empty() {
         return ended;
     }
     let ids: HashSet<RecordId> = ended.iter().map(|record| record.id).collect();
     let goes_on = started.iter().filter(|started| !ids.contains(&started.fire.run_id().into()));
-    goes_on.map(Started::record).chain(ended).collect()
+    goes_on.map(|started| started.record(masking)).chain(ended).collect()
 }
 
 struct Writer {
     outlet: Arc<Outlet>,
     inbox: mpsc::Receiver<Order>,
     flush_interval: Duration,
+    masking: Masking,
     places: Arc<Semaphore>,
 }
 
@@ -207,7 +216,7 @@ impl Writer {
         let emptying = tokio::spawn(self.outlet.clone().empty_spill());
         while let Some(mut batch) = self.next_batch().await {
             if batch.len() > 0 {
-                let records = batch.compose().await;
+                let records = batch.compose(&self.masking).await;
                 self.give(records).await;
             }
             for (until, waiter) in batch.waiters {
@@ -305,7 +314,7 @@ mod tests {
         batch.add(Order::Fire(Box::new((fire(1), FireOutcome::default())), vec![started(2)]));
         batch.add(Order::Started(Box::new(started(3))));
 
-        let records = of_runs(&batch.started, &batch.outcomes);
+        let records = of_runs(&batch.started, &batch.outcomes, &Masking::default());
 
         let kinds = |record: &Record| (record.kind, RunId::from(record.id).instant().secs());
         let expected = [(RecordKind::Started, 2), (RecordKind::Started, 3), (RecordKind::Success, 1)];

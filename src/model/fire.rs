@@ -218,6 +218,14 @@ impl Occasion {
             Self::Recovery => options.on_recovery.as_ref(),
         }
     }
+
+    pub(super) fn callback_mut(self, options: &mut EntryOptions) -> Option<&mut Callback> {
+        match self {
+            Self::Failure => options.on_failure.as_mut(),
+            Self::Success => options.on_success.as_mut(),
+            Self::Recovery => options.on_recovery.as_mut(),
+        }
+    }
 }
 
 /// A message about the end of a run, to whom its entry names. It is sent as a run of its own.

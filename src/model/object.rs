@@ -8,9 +8,12 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::nearest_name;
+use super::strict_json::{self, DEPTH_MAX};
 
 pub use super::mistakes::{Mistake, Mistakes};
 
+/// Some programs begin a text with it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// How much of a wrong value is shown, in characters.
 const SHOWN_MAX: usize = 40;
 
@@ -23,12 +26,31 @@ pub struct Object<'a> {
 impl<'a> Object<'a> {
     /// Reads the body of a request. `example` shows what was expected.
     pub fn read_body(bytes: &'a [u8], example: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        Self::read_whole(bytes, example, DEPTH_MAX, mistakes)
+    }
+
+    /// The same for a line in which the body of another request stands.
+    pub fn read_frame(bytes: &'a [u8], example: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        Self::read_whole(bytes, example, DEPTH_MAX + 1, mistakes)
+    }
+
+    fn read_whole(bytes: &'a [u8], example: &str, depth_max: usize, mistakes: &mut Mistakes) -> Option<Self> {
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            mistakes.add("body", "begins with a byte order mark, expected UTF-8 without one");
+            return None;
+        }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             mistakes.add("body", format_args!("is empty, expected a JSON object such as {example}"));
             return None;
         }
         match serde_json::from_slice::<&RawValue>(bytes) {
-            Ok(raw) => Self::read(raw, String::new(), mistakes),
+            Ok(raw) => match strict_json::check(raw.get(), depth_max) {
+                Ok(()) => Self::read(raw, String::new(), mistakes),
+                Err(error) => {
+                    mistakes.add("body", error);
+                    None
+                }
+            },
             Err(error) => {
                 mistakes.add("body", format_args!("is not JSON ({error}), expected an object such as {example}"));
                 None

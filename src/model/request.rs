@@ -1,10 +1,13 @@
 //! What an entry sends: checked once, here, so that nobody has to check it again.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::value::RawValue;
 use url::Url;
+
+use super::template::is_reference;
 
 /// What stands in place of a credential.
 pub const MASK: &str = "***";
@@ -71,13 +74,28 @@ impl TargetUrl {
         self.to_url().origin().ascii_serialization()
     }
 
-    /// The text as it was given, its password masked.
+    /// The text as it was given, its password masked. A password that only names a secret is none.
     pub fn masked(&self) -> Cow<'_, str> {
-        self.password().map_or(Cow::Borrowed(&self.0), |(before, after)| format!("{before}{MASK}{after}").into())
+        let place = self.password_place().filter(|place| !is_reference(&self.0[place.clone()]));
+        place.map_or(Cow::Borrowed(&self.0), |place| self.with(place, MASK).into())
     }
 
-    /// What stands before and after the password, if there is one.
-    fn password(&self) -> Option<(&str, &str)> {
+    /// The password as it was given, if there is one.
+    pub(super) fn password(&self) -> Option<&str> {
+        self.password_place().map(|place| &self.0[place])
+    }
+
+    /// The same with another password, as it is written in a URL. `None`: there is no password, or it would be too long.
+    pub(super) fn with_password(&self, password: &str) -> Option<Self> {
+        self.password_place().and_then(|place| Self::parse(&self.with(place, password)).ok())
+    }
+
+    fn with(&self, place: Range<usize>, text: &str) -> String {
+        format!("{}{text}{}", &self.0[..place.start], &self.0[place.end..])
+    }
+
+    /// Where the password stands.
+    fn password_place(&self) -> Option<Range<usize>> {
         // As a URL parser takes them: any number of slashes of either kind, and what it ignores between them.
         let after_scheme = self.0.find(':')? + 1;
         let is_slash = |letter| matches!(letter, '/' | '\\' | '\t' | '\n' | '\r');
@@ -86,7 +104,7 @@ impl TargetUrl {
         let authority = &authority[..authority.find(['/', '\\', '?', '#']).unwrap_or(authority.len())];
         let user_end = authority.rfind('@')?;
         let password = authority[..user_end].find(':')? + 1;
-        Some((&self.0[..start + password], &self.0[start + user_end..]))
+        Some(start + password..start + user_end)
     }
 
     /// The parsed form, in which odd characters are percent-encoded.
@@ -118,6 +136,11 @@ impl Header {
     /// The value. It may be a credential: never log it.
     pub fn value(&self) -> &str {
         &self.value
+    }
+
+    /// The same name with the value of another one.
+    pub(super) fn with_value_of(&self, other: &Self) -> Self {
+        Self { name: self.name.clone(), value: other.value.clone() }
     }
 
     /// Whether the name is one that usually carries a credential.
@@ -262,7 +285,9 @@ mod tests {
         assert_eq!(masked("http:\\\\ann:secret@h\\x"), "http:\\\\ann:***@h\\x");
         assert_eq!(masked("http:ann:secret@h"), "http:ann:***@h");
         assert_eq!(masked("http://:secret@h"), "http://:***@h");
-        for plain in ["http://h:80/a:b@c", "http://ann@h/", "http://h?u:p@x", "http://h#u:p@x"] {
+        for plain in
+            ["http://u:${secret:a}@h/", "http://h:80/a:b@c", "http://ann@h/", "http://h?u:p@x", "http://h#u:p@x"]
+        {
             assert_eq!(masked(plain), plain);
         }
     }

@@ -1,13 +1,21 @@
-//! Templates: `{{identity}}` and others in a request, filled in when a run is sent.
+//! Templates and secrets: `{{identity}}` and others, and `${secret:NAME}` in a request, filled in when a run is sent.
+
+mod in_url;
+mod parts;
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
-use url::Url;
 
+use self::in_url::{encoded, fill_url};
+use self::parts::{Part, SECRET, Slot, fill, has_slots, joined, names, parts, references, secrets};
 use super::object::Mistakes;
-use super::{Header, JsonText, Request, RequestError, RunId, TargetUrl, Timestamp, nearest_name};
+use super::{
+    Header, JsonText, Request, RequestError, RunId, SecretName, SecretNameError, SecretTexts, Timestamp, nearest_name,
+};
+
+pub(super) use self::in_url::check_url;
+pub(super) use self::parts::is_reference;
 
 /// What a run fills in.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +32,8 @@ pub struct TemplateValues<'a> {
     pub attempt: u32,
     /// The words that whoever asked for the run gave; empty for planned runs.
     pub args: &'a str,
+    /// The secrets that the request names.
+    pub secrets: &'a SecretTexts,
 }
 
 /// Why a request cannot be filled in. The run fails with this text.
@@ -43,16 +53,18 @@ pub enum TemplateError {
     /// Something that HTTP forbids.
     #[error("the URL or a header cannot be sent with its templates filled in")]
     Forbidden(#[from] RequestError),
+    /// A secret in a header with a sign that would end the header. Cut out, it would be another secret.
+    #[error("secret {0} holds a control character, which HTTP forbids in a header")]
+    SecretForbidden(SecretName),
+    /// A secret that the values lack.
+    #[error("secret {0} is not filled in")]
+    SecretMissing(SecretName),
 }
 
 /// How much longer templates may make a header value, in bytes. Where they would make it longer the run fails.
 const HEADER_GROWTH_MAX: usize = 16 * 1024;
 /// How much longer templates may make a body, in bytes. Where they would make it longer the run fails.
 const BODY_GROWTH_MAX: usize = 4 * 1024 * 1024;
-/// The longest name that is looked at, in bytes. What is longer is text.
-const NAME_LEN_MAX: usize = 32;
-/// All but what RFC 3986 never reserves.
-const IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What can be filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,90 +93,49 @@ impl Name {
 }
 
 impl TemplateValues<'_> {
-    fn get(&self, name: Name) -> Cow<'_, str> {
-        match name {
-            Name::Identity => self.identity.into(),
-            Name::Entry => self.entry.into(),
-            Name::RunId => self.run_id.to_string().into(),
-            Name::FireTime => self.fire_time.to_string().into(),
-            Name::Attempt => self.attempt.to_string().into(),
-            Name::Args => self.args.into(),
+    fn get(&self, slot: Slot<'_>) -> Cow<'_, str> {
+        match slot {
+            Slot::Value(Name::Identity) => self.identity.into(),
+            Slot::Value(Name::Entry) => self.entry.into(),
+            Slot::Value(Name::RunId) => self.run_id.to_string().into(),
+            Slot::Value(Name::FireTime) => self.fire_time.to_string().into(),
+            Slot::Value(Name::Attempt) => self.attempt.to_string().into(),
+            Slot::Value(Name::Args) => self.args.into(),
+            Slot::Secret(name) => self.secrets.get(name).map_or_else(|| format!("{SECRET}{name}}}").into(), Cow::from),
         }
     }
-}
-
-/// A stretch of a text.
-#[derive(Debug, PartialEq, Eq)]
-enum Part<'t> {
-    Text(&'t str),
-    Known(Name),
-    /// A template with a name that is not known: it stays as it is.
-    Unknown {
-        whole: &'t str,
-        name: &'t str,
-    },
-}
-
-/// Takes a text apart. What is filled in is never looked at again.
-fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (part, after) = match rest.find("{{") {
-            Some(0) => template(rest).unwrap_or_else(|| (Part::Text(&rest[..1]), &rest[1..])),
-            found => {
-                rest.split_at_checked(found.unwrap_or(rest.len())).map(|(text, after)| (Part::Text(text), after))?
-            }
-        };
-        rest = after;
-        Some(part)
-    })
-}
-
-/// The template at the start of a text, and what follows it.
-fn template(text: &str) -> Option<(Part<'_>, &str)> {
-    let inside = text.strip_prefix("{{")?.trim_start_matches(' ');
-    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let (name, after) = inside.split_at(inside.find(|letter| !is_name(letter)).unwrap_or(inside.len()));
-    let after = after.trim_start_matches(' ').strip_prefix("}}")?;
-    let whole = &text[..text.len() - after.len()];
-    match Name::parse(name) {
-        Some(name) => Some((Part::Known(name), after)),
-        None if (1..=NAME_LEN_MAX).contains(&name.len()) => Some((Part::Unknown { whole, name }, after)),
-        None => None,
-    }
-}
-
-/// Whether there is anything to fill in.
-fn has_templates(text: &str) -> bool {
-    text.contains("{{") && parts(text).any(|part| matches!(part, Part::Known(_)))
-}
-
-/// Fills a text in. `None`: it would be longer than `max` bytes.
-fn fill<'v>(text: &str, max: usize, value: impl Fn(Name) -> Cow<'v, str>) -> Option<String> {
-    let mut filled = String::with_capacity(text.len());
-    for part in parts(text) {
-        match part {
-            Part::Text(text) | Part::Unknown { whole: text, .. } => filled.push_str(text),
-            Part::Known(name) => filled.push_str(&value(name)),
-        }
-        if filled.len() > max {
-            return None;
-        }
-    }
-    Some(filled)
 }
 
 impl Request {
-    /// This request with its templates filled in.
+    /// Whether it may name a secret: for most requests that is all the work that secrets make.
+    pub fn may_name_secrets(&self) -> bool {
+        let texts = self.headers.iter().flatten().map(Header::value).chain(self.body.iter().map(JsonText::as_str));
+        texts.chain([self.url.as_str()]).any(|text| text.contains(SECRET))
+    }
+
+    /// The secrets that it names, each with its place in the request.
+    pub fn secrets(&self) -> impl Iterator<Item = (String, SecretName)> + '_ {
+        let in_header = |header: &Header| secrets(header.value()).next().is_some();
+        let headers = self.headers.iter().flatten().filter(move |header| in_header(header));
+        let headers = headers.map(|header| (format!("headers.{}", header.name()), header.value()));
+        let body = self.body.iter().map(|body| ("body".to_owned(), body.as_str()));
+        let texts = [("url".to_owned(), self.url.as_str())].into_iter().chain(headers).chain(body);
+        texts.flat_map(|(place, text)| {
+            let name = move |name: &str| SecretName::parse(name).ok().map(|name| (place.clone(), name));
+            secrets(text).filter_map(name)
+        })
+    }
+
+    /// This request with its templates and secrets filled in.
     pub fn filled_in(&self, values: &TemplateValues<'_>) -> Result<Cow<'_, Self>, TemplateError> {
-        let in_headers = |headers: &[Header]| headers.iter().any(|header| has_templates(header.value()));
-        let (in_url, in_headers) = (has_templates(self.url.as_str()), self.headers.as_deref().is_some_and(in_headers));
-        let body = self.body.as_ref().filter(|body| has_templates(body.as_str()));
+        let in_headers = |headers: &[Header]| headers.iter().any(|header| has_slots(header.value()));
+        let (in_url, in_headers) = (has_slots(self.url.as_str()), self.headers.as_deref().is_some_and(in_headers));
+        let body = self.body.as_ref().filter(|body| has_slots(body.as_str()));
         if !in_url && !in_headers && body.is_none() {
             return Ok(Cow::Borrowed(self));
+        }
+        if let Some((_, missing)) = self.secrets().find(|(_, name)| values.secrets.get(name.as_str()).is_none()) {
+            return Err(TemplateError::SecretMissing(missing));
         }
         let mut request = self.clone();
         if in_url {
@@ -184,31 +155,42 @@ impl Request {
     }
 }
 
-fn fill_url(text: &str, values: &TemplateValues<'_>) -> Result<TargetUrl, TemplateError> {
-    let too_long = TemplateError::TooLong { part: "URL", max: TargetUrl::LEN_MAX };
-    let encoded = |name| utf8_percent_encode(&values.get(name), IN_URL).to_string().into();
-    let filled = TargetUrl::parse(&fill(text, TargetUrl::LEN_MAX, encoded).ok_or(too_long)?)?;
-    // Dots cannot be encoded so that they lose their meaning: a value such as `..` would step out of its place.
-    let harmless = fill(text, TargetUrl::LEN_MAX * 2, |_| "x".into()).and_then(|text| Url::parse(&text).ok());
-    let is_alike = |harmless: Url| {
-        let filled = filled.to_url();
-        let segments = |url: &Url| url.path().split('/').count();
-        is_same_server(&filled, &harmless) && segments(&filled) == segments(&harmless)
-    };
-    if harmless.is_some_and(is_alike) { Ok(filled) } else { Err(TemplateError::LeadsElsewhere) }
+/// The secrets that a text names in which nothing else is filled in, as often as they stand there.
+pub(super) fn secret_names(text: &str) -> impl Iterator<Item = SecretName> + '_ {
+    names(references(text)).filter_map(|name| SecretName::parse(name).ok())
 }
 
-fn is_same_server(one: &Url, other: &Url) -> bool {
-    one[..url::Position::BeforePath] == other[..url::Position::BeforePath]
+/// A text with its secrets filled in and nothing else. `part` says what it is.
+pub(super) fn fill_secrets(
+    text: &str,
+    part: &'static str,
+    max: usize,
+    secrets: &SecretTexts,
+) -> Result<String, TemplateError> {
+    if let Some(missing) = secret_names(text).find(|name| secrets.get(name.as_str()).is_none()) {
+        return Err(TemplateError::SecretMissing(missing));
+    }
+    let value = |slot: Slot<'_>| match slot {
+        Slot::Secret(name) => secrets.get(name).unwrap_or_default().into(),
+        Slot::Value(_) => "".into(),
+    };
+    joined(references(text), max, value).ok_or(TemplateError::TooLong { part, max })
+}
+
+/// A line break in a value would begin another header.
+fn is_allowed(letter: &char) -> bool {
+    *letter == '\t' || !letter.is_ascii_control()
 }
 
 fn fill_header(header: &Header, values: &TemplateValues<'_>) -> Result<Header, TemplateError> {
-    if !has_templates(header.value()) {
+    if !has_slots(header.value()) {
         return Ok(header.clone());
     }
-    // A line break in a value would begin another header.
-    let is_allowed = |letter: &char| *letter == '\t' || !letter.is_ascii_control();
-    let stripped = |name| values.get(name).chars().filter(is_allowed).collect::<String>().into();
+    let is_forbidden = |name: &&str| values.get(Slot::Secret(name)).chars().any(|letter| !is_allowed(&letter));
+    if let Some(name) = secrets(header.value()).find(is_forbidden).and_then(|name| SecretName::parse(name).ok()) {
+        return Err(TemplateError::SecretForbidden(name));
+    }
+    let stripped = |slot: Slot<'_>| values.get(slot).chars().filter(is_allowed).collect::<String>().into();
     let max = header.value().len() + HEADER_GROWTH_MAX;
     let filled = fill(header.value(), max, stripped).ok_or(TemplateError::TooLong { part: "header", max })?;
     Ok(Header::parse(header.name(), &filled)?)
@@ -217,15 +199,13 @@ fn fill_header(header: &Header, values: &TemplateValues<'_>) -> Result<Header, T
 /// Fills a JSON text in. In JSON a template can only stand within a string.
 fn fill_json(text: &str, max: usize, values: &TemplateValues<'_>) -> Option<String> {
     let Ok(string) = serde_json::from_str::<String>(text) else {
-        return fill(text, max, |name| in_json_string(&values.get(name)).into());
+        return fill(text, max, |slot| in_json_string(&values.get(slot)).into());
     };
     // A string is sent as what it holds: then that is what must stay whole.
     let filled = match StringKind::of(&string) {
-        StringKind::Json => fill(&string, max, |name| in_json_string(&values.get(name)).into()),
-        StringKind::Form => {
-            fill(&string, max, |name| utf8_percent_encode(&values.get(name), IN_URL).to_string().into())
-        }
-        StringKind::Text => fill(&string, max, |name| values.get(name)),
+        StringKind::Json => fill(&string, max, |slot| in_json_string(&values.get(slot)).into()),
+        StringKind::Form => fill(&string, max, |slot| encoded(&values.get(slot)).into()),
+        StringKind::Text => fill(&string, max, |slot| values.get(slot).into_owned().into()),
     };
     filled.and_then(|filled| serde_json::to_string(&filled).ok())
 }
@@ -254,8 +234,8 @@ impl StringKind {
 
     /// Of a string whose templates are not filled in: who asks for a run chooses values, never how they are sent.
     fn of(string: &str) -> Self {
-        let value = |name| if name == Name::Attempt { "1" } else { "x" };
-        match fill(string, usize::MAX, |name| value(name).into()) {
+        let value = |slot: Slot<'_>| if slot == Slot::Value(Name::Attempt) { "1" } else { "x" };
+        match fill(string, usize::MAX, |slot| value(slot).into()) {
             Some(text) if serde_json::from_str::<&RawValue>(&text).is_ok() => Self::Json,
             Some(text) if is_form(&text) => Self::Form,
             Some(_) | None => Self::Text,
@@ -276,27 +256,11 @@ fn percent_escapes_are_whole(bytes: &[u8]) -> bool {
     bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'%').all(|(at, _)| digit_at(at + 1) && digit_at(at + 2))
 }
 
-/// Refuses templates in the part of a URL that says which server is asked, and by whom.
-pub(super) fn check_url(text: &str, path: &str, mistakes: &mut Mistakes) -> bool {
-    if !has_templates(text) {
-        return true;
-    }
-    let filled =
-        |with: &'static str| fill(text, text.len() + 1, |_| with.into()).and_then(|text| Url::parse(&text).ok());
-    let is_kept = match (filled("1"), filled("2")) {
-        (Some(one), Some(other)) => is_same_server(&one, &other),
-        // It is no URL, whatever is filled in or not: that is told elsewhere.
-        (None, None) => Url::parse(text).is_err(),
-        (Some(_), None) | (None, Some(_)) => false,
-    };
-    if !is_kept {
-        mistakes.add(path, "has a template in its scheme, user, host or port, expected it in the path or the query");
-    }
-    is_kept
-}
-
-/// Warns of templates in a text that stay as they are.
+/// Warns of templates and references in a text that stay as they are.
 pub(super) fn warn_of_unknown(text: &str, path: &str, mistakes: &mut Mistakes) {
+    if text.contains(SECRET) {
+        warn_of_nameless(parts(text), path, mistakes);
+    }
     if !text.contains("{{") {
         return;
     }
@@ -312,6 +276,18 @@ pub(super) fn warn_of_unknown(text: &str, path: &str, mistakes: &mut Mistakes) {
             |near| format!("it is sent as it is, did you mean `{{{{{near}}}}}`?"),
         );
         mistakes.warn(path, format_args!("unknown template `{{{{{name}}}}}`, {hint}"));
+    }
+}
+
+/// Warns of what looks like a reference to a secret and is none, in a text in which nothing else is filled in.
+pub(super) fn warn_of_no_secret(text: &str, path: &str, mistakes: &mut Mistakes) {
+    warn_of_nameless(references(text), path, mistakes);
+}
+
+fn warn_of_nameless<'t>(mut parts: impl Iterator<Item = Part<'t>>, path: &str, mistakes: &mut Mistakes) {
+    if parts.any(|part| matches!(part, Part::Nameless(_))) {
+        let name = SecretNameError;
+        mistakes.warn(path, format_args!("`{SECRET}…}}` {name}: it is sent as it is"));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, Shards};
 use crate::clock::Clock;
 use crate::cluster::{ClusterKey, Keeper, KeeperSettings, Member, Membership, Peers, Tenure, Wake, peer_client};
 use crate::config::Sharing;
-use crate::dispatch::build_client;
+use crate::dispatch::{authorities, build_client};
 use crate::engine;
 use crate::store::{RegisterName, RegisterStore, Registered, Store};
 
@@ -94,7 +94,12 @@ pub(super) async fn leave(keeper: &Keeper, tenure: &Tenure, grace: Duration) {
 /// How requests find the node that they belong to.
 pub(super) fn peers(keeper: Option<Keeper>, tenure: &Tenure, sharing: &Sharing) -> anyhow::Result<Peers> {
     let Some(keeper) = keeper else { return Ok(Peers::alone(tenure.clone())) };
-    let client = build_client(peer_client).context("cannot build the HTTP client for other nodes")?;
+    let trusted = sharing.ca_file.as_deref().map(authorities).transpose().context("[cluster] ca_file")?;
+    let builder = || match &trusted {
+        Some(trusted) => peer_client().tls_certs_only(trusted.iter().cloned()),
+        None => peer_client(),
+    };
+    let client = build_client(builder).context("cannot build the HTTP client for other nodes")?;
     let key = sharing.key.as_deref().map(ClusterKey::new);
     if key.is_none() {
         warn!("[cluster] key is not set: this node answers for its own tasks, and cannot ask other nodes for theirs");
@@ -103,7 +108,7 @@ pub(super) fn peers(keeper: Option<Keeper>, tenure: &Tenure, sharing: &Sharing) 
 }
 
 /// Where the others reach this node.
-pub(super) fn advertised(sharing: &Sharing, listens: SocketAddr) -> anyhow::Result<Url> {
+pub(super) fn advertised(sharing: &Sharing, scheme: &str, listens: SocketAddr) -> anyhow::Result<Url> {
     if let Some(url) = &sharing.advertise_url {
         return Ok(url.clone());
     }
@@ -112,7 +117,7 @@ pub(super) fn advertised(sharing: &Sharing, listens: SocketAddr) -> anyhow::Resu
         ip if ip.is_ipv6() => format!("[{ip}]"),
         ip => ip.to_string(),
     };
-    let url = format!("http://{host}:{}", listens.port());
+    let url = format!("{scheme}://{host}:{}", listens.port());
     Url::parse(&url).with_context(|| format!("`{url}` is no URL, set [cluster] advertise_url"))
 }
 
@@ -122,8 +127,8 @@ mod tests {
 
     fn url(listens: &str, given: Option<&str>) -> String {
         let advertise_url = given.map(|url| url.parse().unwrap());
-        let sharing = Sharing { advertise_url, key: None, ttl: Duration::from_secs(3) };
-        advertised(&sharing, listens.parse().unwrap()).unwrap().to_string()
+        let sharing = Sharing { advertise_url, key: None, ca_file: None, ttl: Duration::from_secs(3) };
+        advertised(&sharing, "http", listens.parse().unwrap()).unwrap().to_string()
     }
 
     #[test]

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use self::home::home;
 use self::joining::Joining;
 use self::waiting::{patiently, write_left_overs};
+use crate::access::Access;
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
@@ -27,10 +28,11 @@ use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
 use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
-use crate::store::Store;
+use crate::secrets::Secrets;
 use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
 use crate::store::unfinished::{Place, Unfinished};
+use crate::store::{RegisterName, RegisterStore, Registered, Store};
 
 /// Serves until the process is asked to end, then drains.
 pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
@@ -86,6 +88,7 @@ pub struct Node {
     /// Among others; `None`: alone on the embedded store.
     keeper: Option<Keeper>,
     peers: Peers,
+    access: Access,
     shutdown_grace: Duration,
 }
 
@@ -97,14 +100,29 @@ impl Node {
         let _ = rustls::crypto::ring::default_provider().install_default();
         check_whole(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let access = Access::new(&settings.access, settings.api.host, clock.clone());
+        let secrets = Secrets::open(&settings.secrets, clock.clone())?;
         let embedded = match settings.elasticsearch {
             None => Some(Embedded::open(&settings.store.path)?),
             Some(_) => None,
         };
-        let api = Api::new(&settings.api);
-        let server = Server::start(api.clone(), &settings.api)?;
-        info!(address:% = server.address(), store:% = store_name(&settings); "listening");
+        if let Some(embedded) = &embedded {
+            // Before a port is bound.
+            let stored = embedded.register(RegisterName::Keys).await.context(NO_KEYS)?;
+            check_access(&access, stored, &settings)?;
+        }
+        let api = Api::new(&settings.api, access.clone());
+        let server = Server::start(api.clone(), &settings.api, &clock)?;
+        info!(address:% = server.address(), scheme = server.scheme(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
+        let is_shared = home.is_some();
+        if is_shared {
+            let stored = patiently(&api, NO_KEYS, || store.register(RegisterName::Keys)).await?;
+            check_access(&access, stored, &settings)?;
+        }
+        access.keep(store.clone(), is_shared);
+        let follow = || secrets.follow(store.clone(), is_shared);
+        patiently(&api, "cannot read the secrets of the store", follow).await?;
         let (tenure, agreement) = match home {
             Some(_) => (Tenure::shared(clock.clone()), Agreement::shared(settings.sharing.ttl)),
             None => (Tenure::alone(clock.clone()), Agreement::alone()),
@@ -112,7 +130,7 @@ impl Node {
         let for_engine = engine::Settings { pause_reach: agreement.reach(), ..settings.engine };
 
         let journal = journal::start(store.clone(), &settings.journal, spill, tenure.clone());
-        let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure)?;
+        let dispatch = dispatch(&settings, &store, &journal, &clock, &tenure, &secrets)?;
         write_left_overs(&journal, &api).await?;
         // Among others a node begins with nothing, and takes what is dealt to it.
         let shards = if home.is_some() { ShardSet::EMPTY } else { ShardSet::ALL };
@@ -137,7 +155,7 @@ impl Node {
         let keeper = match home {
             None => None,
             Some(home) => {
-                let url = joining::advertised(&settings.sharing, server.address())?;
+                let url = joining::advertised(&settings.sharing, server.scheme(), server.address())?;
                 let (store, catalog, tenure) = (store.clone(), catalog.clone(), tenure.clone());
                 let (clock, ttl, engine) = (clock.clone(), settings.sharing.ttl, for_engine);
                 let timeout = settings.elasticsearch.as_ref().map_or(Duration::ZERO, |cluster| cluster.timeout);
@@ -162,7 +180,9 @@ impl Node {
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
+            secrets,
             targets: settings.dispatch.targets.clone(),
+            access: access.clone(),
         });
         let planner = Planner::start(recurring::jobs(recurring::Means {
             catalog: catalog.clone(),
@@ -180,7 +200,20 @@ impl Node {
         }
         info!("ready");
         let shutdown_grace = settings.shutdown_grace;
-        Ok(Self { api, server, planner, engine, dispatch, journal, store, tenure, keeper, peers, shutdown_grace })
+        Ok(Self {
+            api,
+            server,
+            planner,
+            engine,
+            dispatch,
+            journal,
+            store,
+            tenure,
+            keeper,
+            peers,
+            access,
+            shutdown_grace,
+        })
     }
 
     /// Where it listens.
@@ -228,6 +261,7 @@ impl Node {
                 Err(_) => warn!("the leases were not released: the store takes too long"),
             }
         }
+        self.access.end().await;
         if let Err(error) = self.store.close().await {
             warn!("the store was not closed: {error}");
         }
@@ -278,6 +312,7 @@ fn dispatch(
     journal: &Journal,
     clock: &Arc<dyn Clock>,
     tenure: &Tenure,
+    secrets: &Secrets,
 ) -> anyhow::Result<Dispatch> {
     let transport = Arc::new(HttpTransport::new(&settings.dispatch).context("cannot build the HTTP client")?);
     let means = Means {
@@ -287,9 +322,19 @@ fn dispatch(
         results: store.clone(),
         clock: clock.clone(),
         tenure: tenure.clone(),
+        secrets: secrets.clone(),
     };
     let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
     Ok(dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window }))
+}
+
+/// What is told if the keys cannot be read.
+const NO_KEYS: &str = "cannot read the keys";
+
+/// A service that others reach is not opened to all of them by mistake.
+fn check_access(access: &Access, stored: Option<Registered>, settings: &NodeSettings) -> anyhow::Result<()> {
+    access.take(stored).context(NO_KEYS)?;
+    Ok(access.check_start(settings.api.host)?)
 }
 
 /// A store that a copy has not filled yet would pass for a whole one, with tasks missing.

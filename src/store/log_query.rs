@@ -7,7 +7,7 @@ use xxhash_rust::xxh64::Xxh64;
 
 use super::log_words::Looked;
 use super::{LogSort, Words};
-use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, Stretch, Timestamp};
+use crate::model::{EntryName, Identity, Prefixes, Record, RecordId, RecordKind, Stretch, Timestamp};
 
 /// Which log documents, in which order, and how many in a page.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,8 @@ pub struct LogFilter {
     pub words: Words,
     /// Of one of these tasks, exactly.
     pub identities: BTreeSet<Identity>,
+    /// Of tasks that these cover.
+    pub prefixes: Prefixes,
     /// Of one of these entries, exactly.
     pub entries: BTreeSet<EntryName>,
     /// Of one of these kinds.
@@ -126,6 +128,7 @@ impl LogFilter {
         let of_run = record.is_of_run().then(|| Stretch::one(record.instant()));
         let stretch = record.settled.as_ref().map(|settled| settled.stretch).or(of_run);
         is_one_of_the_tasks
+            && self.prefixes.cover(&record.identity)
             && (self.kinds.is_empty() || self.kinds.contains(&record.kind))
             && self.run_id.is_none_or(|run_id| run_id == record.id)
             && (self.fire_time.is_open()

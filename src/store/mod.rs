@@ -6,6 +6,7 @@
 pub mod document;
 pub mod elastic;
 pub mod embedded;
+mod folder_lock;
 mod late;
 mod listed;
 mod log_cursor;
@@ -15,6 +16,7 @@ mod log_words;
 pub mod memory;
 pub mod pause_document;
 mod register;
+mod run_query;
 pub mod tally;
 pub mod transfer;
 pub mod unfinished;
@@ -31,11 +33,13 @@ use crate::model::{
     Timestamp,
 };
 
+pub use self::folder_lock::{FolderLock, FolderLockError};
 pub use self::log_cursor::{CursorError, LogCursor, LogPage, LogTotal};
 pub use self::log_query::{LogFilter, LogQuery, StatusRange, Within};
 pub use self::log_sort::LogSort;
 pub use self::log_words::{Words, WordsError};
 pub use self::register::{RegisterName, RegisterStore, Registered};
+pub use self::run_query::{NewestRun, RunQuery};
 
 /// The cause of a failure inside a store.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -229,37 +233,6 @@ pub struct Pruned {
     pub records: u64,
     /// Whether another step would delete more.
     pub more: bool,
-}
-
-/// Which runs are wanted, newest first by [`Record::instant`]. A record is of a run if it says so, and so is what was fired: earlier
-/// versions wrote nothing of runs, theirs have ended.
-#[derive(Clone, Debug, Default)]
-pub struct RunQuery {
-    /// Of this task only.
-    pub identity: Option<Identity>,
-    /// Of this entry only.
-    pub entry: Option<EntryName>,
-    /// Of these kinds only (started, success, error); empty: of all.
-    pub kinds: Vec<RecordKind>,
-    /// Only those that failed for good and that nobody has dealt with.
-    pub dead_letters: bool,
-    /// Only those of this instant or later.
-    pub since: Option<Timestamp>,
-    /// Only those of this instant or earlier.
-    pub until: Option<Timestamp>,
-    /// How many of the newest to leave out.
-    pub skip: usize,
-    /// How many at most.
-    pub limit: usize,
-}
-
-/// How the newest run of an entry that has ended did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewestRun {
-    /// Its instant.
-    pub instant: Timestamp,
-    /// Success or error.
-    pub kind: RecordKind,
 }
 
 /// The bodies of answers that are too large for a record, or no text. In pieces, so that nobody ever holds a whole one.

@@ -217,7 +217,7 @@ async fn a_body_that_stands_still_is_stopped_and_what_came_is_answered() {
     // Longer than the loop sleeps between two looks at the service.
     let node = BoxedNode::start_with(|settings| settings.api.body_timeout = Duration::from_secs(1)).await;
     let mut stream = TcpStream::connect(node.base.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = "POST /bulk HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n";
+    let head = "POST /bulk HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n";
     let half = "{\"put\":{\"identity\":\"half";
 
     stream.write_all(format!("{head}{}{half}", put_line("a")).as_bytes()).await.unwrap();
@@ -238,7 +238,7 @@ async fn a_body_that_stands_still_is_stopped_and_what_came_is_answered() {
 async fn a_client_that_reads_no_answers_is_not_read_either() {
     let node = BoxedNode::start().await;
     let mut stream = TcpStream::connect(node.base.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = "POST /bulk HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /bulk HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     // Wrong lines whose answers are long: what waits for this client would soon be much.
     let line = format!("{{\"{}\":1}}\n", "p".repeat(90));
@@ -311,7 +311,7 @@ async fn more_long_requests_than_there_are_places_are_answered_503() {
     let mut open = Vec::new();
     for _ in 0..16 {
         let mut stream = TcpStream::connect(node.base.strip_prefix("http://").unwrap()).await.unwrap();
-        stream.write_all(b"POST /bulk HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await.unwrap();
+        stream.write_all(b"POST /bulk HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n").await.unwrap();
         // The head of the answer tells that it is being worked on.
         let mut head = [0; 15];
         stream.read_exact(&mut head).await.unwrap();

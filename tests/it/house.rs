@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// From the outside in: a room may use rooms that stand later in the list, none that stand earlier.
 const ROOMS: &[&str] = &[
-    "cli", "node", "config", "api", "ui", "catalog", "engine", "dispatch", "journal", "cluster", "store", "observe",
-    "clock", "model",
+    "cli", "node", "config", "api", "ui", "catalog", "engine", "dispatch", "journal", "cluster", "access", "secrets",
+    "store", "observe", "clock", "model",
 ];
 
 #[test]

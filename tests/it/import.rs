@@ -183,7 +183,10 @@ async fn a_password_in_a_url_is_sent_and_never_shown() {
     let wrong = run(&["--url", "ftp://me:hush%21@old"]).await;
 
     assert_eq!((taken.code, refused.code, wrong.code), (Some(0), Some(1), Some(2)), "{}", taken.complaint);
-    let advice = format!("{}/all: it answered 401: check user and password", shut.base);
+    let advice = format!(
+        "{}/all: it answered 401: check the key (SCHEDULE_KEY or --key-file), and user and password",
+        shut.base
+    );
     assert!(refused.complaint.contains(&advice), "{}", refused.complaint);
     for ended in [taken, refused, wrong] {
         assert!(!format!("{}{}", ended.said, ended.complaint).contains("hush"), "{} {}", ended.said, ended.complaint);

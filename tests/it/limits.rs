@@ -43,7 +43,7 @@ async fn a_client_that_is_still_sending_gets_its_413() {
         let (status, _) = post(&node.base, "/put", large.clone()).await;
         assert_eq!(status, 413);
     }
-    let head = "POST /put HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 12000000\r\n\r\n";
+    let head = "POST /put HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 12000000\r\n\r\n";
     let waiting = send_raw(&node, head.as_bytes()).await;
 
     assert!(waiting.starts_with("HTTP/1.1 413 "), "nobody is asked to send what is refused: {waiting}");
@@ -73,7 +73,7 @@ async fn post_gzip(base: &str, body: &str) -> (u16, Value) {
 async fn a_client_that_sends_its_body_too_slowly_is_answered_408() {
     let node = BoxedNode::start_with(|settings| settings.api.body_timeout = Duration::from_millis(100)).await;
 
-    let answer = send_raw(&node, b"POST /put HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{").await;
+    let answer = send_raw(&node, b"POST /put HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{").await;
 
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     node.stop().await;
@@ -83,7 +83,7 @@ async fn a_client_that_sends_its_body_too_slowly_is_answered_408() {
 async fn a_client_that_never_ends_its_head_is_dropped() {
     let node = BoxedNode::start_with(|settings| settings.api.header_timeout = Duration::from_millis(100)).await;
 
-    let answer = send_raw(&node, b"POST /put HTTP/1.1\r\nHost: a\r\n").await;
+    let answer = send_raw(&node, b"POST /put HTTP/1.1\r\nHost: localhost\r\n").await;
 
     assert!(!answer.contains("200 OK"), "{answer}");
     node.stop().await;
@@ -216,7 +216,7 @@ async fn identities_of_any_unicode_up_to_256_bytes_are_served_and_longer_ones_re
 async fn more_requests_than_allowed_at_once_are_answered_503_with_retry_after() {
     let node = BoxedNode::start_with(|settings| settings.api.requests_max = 1).await;
     let mut slow = TcpStream::connect(node.base.strip_prefix("http://").unwrap()).await.unwrap();
-    slow.write_all(b"POST /all HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    slow.write_all(b"POST /all HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         .await
         .unwrap();
     // The server asks for the body: from now on the only place is taken.

@@ -1,5 +1,6 @@
 //! One test binary for everything that crosses rooms: real sockets, real files, real processes.
 
+mod access;
 mod apply;
 mod bulk;
 mod chaos;
@@ -15,6 +16,7 @@ mod elastic_store;
 mod entry_options;
 mod firing;
 mod golden;
+mod hostile;
 mod house;
 mod import;
 mod kibana;
@@ -26,9 +28,11 @@ mod openapi;
 mod options;
 mod preview;
 mod restart;
+mod secrets;
 mod signing;
 mod support;
 mod target_answers;
 mod targets;
+mod tls;
 mod versions;
 mod wire;

@@ -14,7 +14,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, Stream, StreamExt};
-use http::HeaderMap;
 use log::error;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -27,6 +26,7 @@ use self::relay::Relay;
 use self::wish::Wish;
 use super::body::{self, BodyHead};
 use super::caller::Caller;
+use super::gate::{Asker, asker};
 use super::lines::{Line, Lines};
 use super::ndjson::{self, CHUNK, Gone, NOT_READ_MAX, Outlet};
 use super::openapi::words::ZeroOrOne;
@@ -50,13 +50,10 @@ pub(super) fn route(api: &Api) -> impl Filter<Extract = (Response,), Error = war
         .and(warp::path::end())
         .and(warp::post())
         .and(with(api))
-        .and(warp::header::headers_cloned())
+        .and(asker())
         .and(body::head())
         .and(warp::body::stream())
-        .map(|api: Api, headers: HeaderMap, head, stream| {
-            let caller = Caller::of(&headers, api.settings.remote_user_header.as_ref());
-            into_reply(start(&api, caller, &head, stream))
-        })
+        .map(|api: Api, asker: Asker, head, stream| into_reply(start(&api, asker.caller, &head, stream)))
 }
 
 fn start<S, B>(api: &Api, caller: Caller, head: &BodyHead, stream: S) -> Result<Response, ApiError>
@@ -224,7 +221,7 @@ impl Bulk {
         let wish = match &line.text {
             Some(text) => {
                 let wish = Wish::read(text, &self.caller, &self.services).map_err(ApiError::from);
-                wish.map(|wish| (wish, text.clone()))
+                wish.and_then(|wish| self.caller.check_task(wish.identity()).map(|()| (wish, text.clone())))
             }
             None => Err(ApiError::LineTooLong { max: self.api.settings.body_max }),
         };

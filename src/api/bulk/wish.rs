@@ -23,7 +23,7 @@ pub(super) enum Wish {
 impl Wish {
     pub(super) fn read(line: &[u8], caller: &Caller, services: &Services) -> Result<Self, Misunderstood> {
         let members = understand(|mistakes| {
-            let members = Object::read_body(line, EXAMPLE, mistakes)?.into_members();
+            let members = Object::read_frame(line, EXAMPLE, mistakes)?.into_members();
             if members.len() != 1 {
                 mistakes.add("body", format_args!("has {} members, expected one, such as {EXAMPLE}", members.len()));
             }
@@ -32,7 +32,7 @@ impl Wish {
         let Some((word, raw)) = members.value.into_iter().next() else { unreachable!("there is one member") };
         let inner = raw.get().as_bytes();
         match word.as_str() {
-            "put" => targets::put(inner, services.catalog.now(), &services.targets).map(|parsed| {
+            "put" => targets::put(inner, &services.terms(), &services.targets).map(|parsed| {
                 let put = Put { by: Some(caller.shared()), ..parsed.value };
                 Self::Put(Box::new(put), parsed.warnings)
             }),

@@ -12,16 +12,18 @@ use super::query::Parameters;
 use super::view::{JobState, JobView};
 use super::{Answered, states};
 use crate::api::Services;
-use crate::api::parts::{Page, Question, Scan, gather, is_of, page, scan, shards_of};
+use crate::api::caller::Caller;
+use crate::api::parts::{Page, Question, Scan, covered, gather, is_of, page, scan, shards_of};
 use crate::api::reply::{self, ApiError};
 use crate::model::{Entry, EntryName, Identity, Revision, ShardSet};
 
 /// How many tasks a node looks through at once.
 const TASKS_AT_ONCE: usize = 10_000;
 
-pub(super) async fn list(services: &Services, parameters: &Parameters) -> Answered {
+pub(super) async fn list(services: &Services, parameters: &Parameters, caller: &Caller) -> Answered {
     let (super::Page { skip, limit }, text) = (parameters.page()?, parameters.text()?);
-    let (mut question, mut found, mut seen) = (JobsNamed { text, after: None, wanted: 0 }, Vec::new(), 0);
+    let mut question = JobsNamed { text, covered: caller.prefixes().to_texts(), after: None, wanted: 0 };
+    let (mut found, mut seen) = (Vec::new(), 0);
     while found.len() < limit {
         question.wanted = skip.saturating_add(limit).saturating_sub(seen);
         let Page { items, through } = page(services, &question).await?;
@@ -64,8 +66,8 @@ pub(in crate::api) struct Count {
     count: usize,
 }
 
-pub(super) async fn count(services: &Services, parameters: &Parameters) -> Answered {
-    let question = JobsCounted { text: parameters.text()? };
+pub(super) async fn count(services: &Services, parameters: &Parameters, caller: &Caller) -> Answered {
+    let question = JobsCounted { text: parameters.text()?, covered: caller.prefixes().to_texts() };
     let counts = gather(services, &question, ShardSet::ALL).await?;
     Ok(reply::json(StatusCode::OK, &Count { count: counts.into_iter().sum() }))
 }
@@ -75,6 +77,9 @@ pub(super) async fn count(services: &Services, parameters: &Parameters) -> Answe
 pub(in crate::api) struct JobsNamed {
     /// In small letters.
     text: Option<String>,
+    /// The tasks that the caller knows of.
+    #[serde(default)]
+    covered: Vec<String>,
     after: Option<String>,
     /// When there are so many, the page ends.
     wanted: usize,
@@ -86,7 +91,8 @@ impl Question for JobsNamed {
 
     async fn answer(&self, services: &Services, shards: ShardSet) -> Result<Self::Answer, ApiError> {
         let (mut items, mut count) = (Vec::new(), 0);
-        let place = Scan { shards, prefix: "", after: self.after.as_deref(), tasks_max: TASKS_AT_ONCE };
+        let (covered, after) = (covered(&self.covered)?, self.after.as_deref());
+        let place = Scan { shards, prefix: "", covered, after, tasks_max: TASKS_AT_ONCE };
         let through = scan(services, place, |revision| {
             let entries: Vec<String> =
                 holding(revision, self.text.as_deref()).map(|entry| entry.name.as_str().to_owned()).collect();
@@ -106,6 +112,9 @@ impl Question for JobsNamed {
 pub(in crate::api) struct JobsCounted {
     /// In small letters.
     text: Option<String>,
+    /// The tasks that the caller knows of.
+    #[serde(default)]
+    covered: Vec<String>,
 }
 
 impl Question for JobsCounted {
@@ -114,7 +123,8 @@ impl Question for JobsCounted {
 
     async fn answer(&self, services: &Services, shards: ShardSet) -> Result<usize, ApiError> {
         let mut count = 0;
-        scan(services, Scan { shards, prefix: "", after: None, tasks_max: usize::MAX }, |revision| {
+        let covered = covered(&self.covered)?;
+        scan(services, Scan { shards, prefix: "", covered, after: None, tasks_max: usize::MAX }, |revision| {
             count += holding(revision, self.text.as_deref()).count();
             true
         })

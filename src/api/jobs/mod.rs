@@ -27,7 +27,7 @@ use super::routing::Belongs;
 use super::{Api, Services, reply};
 use crate::catalog::{Broken, RunRefused};
 use crate::model::object::{Mistakes, Object, string};
-use crate::model::{EntryName, Identity, Record, RecordKind, Revision, RunId, Timestamp};
+use crate::model::{EntryName, Identity, Prefixes, Record, RecordKind, Revision, RunId, Timestamp};
 use crate::store::RunQuery;
 
 /// What is expected of a run that is to be run again.
@@ -55,7 +55,7 @@ fn place(_services: &Services, asked: &mut Asked) -> Belongs {
         [job, rest @ ..] => (job, matches!(rest, ["runs", _, "result-file"])),
     };
     match job_id::read(job).map_err(drop) {
-        Ok(_) if is_result => Belongs::Anywhere,
+        Ok((identity, _)) if is_result => Belongs::Stored(identity),
         Ok((identity, _)) if asked.method == Method::GET => Belongs::Read(identity),
         Ok((identity, _)) => Belongs::Change(identity),
         Err(()) => Belongs::Anywhere,
@@ -73,6 +73,11 @@ pub(super) fn unserved(allow: Option<&'static str>) -> Response {
     allow.map_or_else(Problem::no_path, Problem::method).into_reply()
 }
 
+/// The answer to what is refused before it comes here.
+pub(super) fn refused(error: ApiError) -> Response {
+    Problem::from(error).into_reply()
+}
+
 async fn answer(services: Services, asked: Arc<Asked>) -> Response {
     routed(&services, &asked).await.unwrap_or_else(Problem::into_reply)
 }
@@ -81,8 +86,8 @@ async fn routed(services: &Services, asked: &Asked) -> Answered {
     let segments: Vec<&str> = asked.path.split('/').filter(|segment| !segment.is_empty()).collect();
     let parameters = Parameters::read(&asked.query);
     match (asked.method.as_str(), segments.as_slice()) {
-        ("GET", []) => list(services, &parameters).await,
-        ("GET", ["count"]) => count(services, &parameters).await,
+        ("GET", []) => list(services, &parameters, &asked.caller).await,
+        ("GET", ["count"]) => count(services, &parameters, &asked.caller).await,
         ("GET", [job]) => one(services, &Job::find(services, job)?).await,
         ("GET", [job, "runs"]) => runs(services, &Job::find(services, job)?, &parameters).await,
         ("POST", [job, "runs"]) => run_now(services, &Job::find(services, job)?, asked).await,
@@ -180,6 +185,7 @@ async fn runs(services: &Services, job: &Job, parameters: &Parameters) -> Answer
         identity: Some(job.identity.clone()),
         entry: Some(job.entry.clone()),
         kinds: parameters.kinds()?,
+        prefixes: Prefixes::all(),
         dead_letters: false,
         since,
         until,
@@ -221,7 +227,7 @@ fn args_of(bytes: &[u8]) -> Result<String, Problem> {
 async fn run_now(services: &Services, job: &Job, asked: &Asked) -> Answered {
     let args = args_of(&asked.body)?;
     let run = services.catalog.run_now(&job.identity, &job.entry, &args, asked.caller.name()).await;
-    queued(services, job, run.map_err(|error| refused(job, error))?).await
+    queued(services, job, run.map_err(|error| not_queued(job, error))?).await
 }
 
 async fn rerun(services: &Services, job: &Job, run: &str, asked: &Asked) -> Answered {
@@ -231,7 +237,7 @@ async fn rerun(services: &Services, job: &Job, run: &str, asked: &Asked) -> Answ
         return Err(Problem::conflict("runId", run, detail, HAS_ENDED));
     }
     let run = services.catalog.rerun(record, asked.caller.name()).await;
-    queued(services, job, run.map_err(|error| refused(job, error))?).await
+    queued(services, job, run.map_err(|error| not_queued(job, error))?).await
 }
 
 /// The job, with the run that was asked for.
@@ -243,7 +249,7 @@ async fn queued(services: &Services, job: &Job, run: RunId) -> Answered {
     Ok(reply::json(StatusCode::OK, &view))
 }
 
-fn refused(job: &Job, refused: RunRefused) -> Problem {
+fn not_queued(job: &Job, refused: RunRefused) -> Problem {
     let id = job_id::write(&job.identity, &job.entry);
     match refused {
         RunRefused::Waiting(run) => {

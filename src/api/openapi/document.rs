@@ -16,7 +16,9 @@ use utoipa::openapi::{
 use super::listed::Listed;
 use super::operation::{JSON, Operation, Schemas, reference};
 use super::words::{MethodList, Refused, Seconds};
-use super::{health, jobs, logs, nodes, one_shot, operations, preview, service, tasks, versions};
+use super::{
+    health, jobs, keys, logs, nodes, one_shot, operations, preview, secrets, security, service, tasks, versions,
+};
 
 const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of entries; each entry has a trigger and a \
     request, and every instant that the trigger names has exactly one recorded outcome.
@@ -24,8 +26,12 @@ const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of
 **Answers of the task endpoints** have the status 200 and tell in the envelope how it went: `{\"error\":0,…}`, or \
     `{\"error\":1,\"msg\":…}` with one line for each mistake.
 
-**Requests** may be compressed (`Content-Encoding: gzip`). A slash at the end of a path counts for nothing. A head of more \
-    than 64 KiB is answered 431, what is no HTTP 400, both without a body.
+**Requests** may be compressed (`Content-Encoding: gzip`). A slash at the end of a path counts for nothing. A head that \
+    is too large is answered 431, a URL that is too long 414, and what is no HTTP, or could be understood in two ways, 400.
+
+**Keys.** Each operation says which role it needs; `admin` holds `write`, which holds `operate`, which holds `read`. A key is sent as \
+    `Authorization: Bearer sk_…` or as `X-API-Key: sk_…`. A service that listens on a loopback address and has no keys \
+    needs none.
 
 A page to try all this is served at `/docs`.";
 
@@ -59,6 +65,8 @@ fn operations() -> Vec<Operation> {
         operations::operations(),
         logs::operations(),
         nodes::operations(),
+        keys::operations(),
+        secrets::operations(),
         health::operations(),
         service::operations(),
     ];
@@ -77,6 +85,8 @@ fn tags() -> Vec<Tag> {
         operations::tag(),
         logs::tag(),
         nodes::tag(),
+        keys::tag(),
+        secrets::tag(),
         health::tag(),
         service::tag(),
     ]
@@ -92,10 +102,11 @@ fn open_api(operations: Vec<Operation>) -> OpenApi {
     let mut paths = Paths::new();
     for operation in operations {
         schemas.extend(operation.schemas);
+        let mut described = operation.described.build();
+        security::tell(&mut described, operation.needs, operation.path);
         let described = match operation.also {
-            [] => operation.described.build(),
+            [] => described,
             also => {
-                let mut described = operation.described.build();
                 let places: Vec<String> = also.iter().map(|path| format!("`{path}`")).collect();
                 let text = format!("Also at {}.", places.join(", "));
                 let before = described.description.map(|before| format!("{before}\n\n")).unwrap_or_default();
@@ -110,7 +121,8 @@ fn open_api(operations: Vec<Operation>) -> OpenApi {
         }
     }
     let responses = responses(&mut schemas);
-    let components = ComponentsBuilder::new().schemas_from_iter(schemas).responses_from_iter(responses).build();
+    let components = ComponentsBuilder::new().schemas_from_iter(schemas).responses_from_iter(responses);
+    let components = security::schemes(components).build();
     let license = LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build();
     let info = InfoBuilder::new()
         .title("schedule-service")
@@ -152,11 +164,18 @@ fn responses(schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Vec<(&'static str
     let mut needed = Schemas::new();
     let refused = reference::<Refused>(&mut needed);
     let (methods, seconds) = (reference::<MethodList>(&mut needed), reference::<Seconds>(&mut needed));
+    let challenge = security::challenge(&mut needed);
     let more = [jobs::responses(&mut needed), one_shot::responses(&mut needed)];
     schemas.extend(needed);
     let response =
         |text: &str| ResponseBuilder::new().description(text).content(JSON, Content::new(Some(refused.clone())));
     let own = vec![
+        ("NoKey", security::challenged(response(security::NO_KEY), &challenge)),
+        ("NotAllowed", response(security::NOT_ALLOWED).build()),
+        (
+            "TooManyTries",
+            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
+        ),
         ("Unreadable", response("The body broke off, or is no gzip").build()),
         ("Unclear", response("The path or the query cannot be read").build()),
         ("NotFound", response("There is no such path").build()),

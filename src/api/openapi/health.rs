@@ -4,7 +4,7 @@ use http::Method;
 use utoipa::openapi::tag::Tag;
 
 use super::document;
-use super::operation::Operation;
+use super::operation::{Needs, Operation};
 use crate::api::health::{Alive, Process, Readiness};
 
 const TAG: &str = "health";
@@ -14,8 +14,9 @@ pub(super) fn tag() -> Tag {
 }
 
 pub(super) fn operations() -> Vec<Operation> {
-    let operation =
-        |path, id, summary| Operation::new(Method::GET, path, id, TAG, summary).shared(&[(405, "OtherMethod")]);
+    let operation = |path, id, summary| {
+        Operation::new(Method::GET, path, Needs::Nothing, id, TAG, summary).shared(&[(405, "OtherMethod")])
+    };
     vec![
         operation("/ping", "ping", "Tells that the server is alive")
             .also_at(&["/api/ping"])

@@ -10,7 +10,8 @@ use utoipa::openapi::tag::Tag;
 use utoipa::openapi::{Content, ContentBuilder};
 
 use super::document;
-use super::operation::{JSON, Operation, Schemas, reference};
+use super::operation::{JSON, Needs, OPERATE, Operation, READ, Schemas, reference};
+use super::security;
 use super::words::{
     JobId, LooseDate, MethodList, RecordUuid, Seconds, any_text, at_least, pattern, text, whole, words,
 };
@@ -96,9 +97,16 @@ struct Problem {
 pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> {
     let problem = reference::<Problem>(schemas);
     let (methods, seconds) = (reference::<MethodList>(schemas), reference::<Seconds>(schemas));
+    let challenge = security::challenge(schemas);
     let response =
         |text: &str| ResponseBuilder::new().description(text).content(PROBLEM, Content::new(Some(problem.clone())));
     vec![
+        ("JobNoKey", security::challenged(response(security::NO_KEY), &challenge)),
+        ("JobNotAllowed", response(security::NOT_ALLOWED).build()),
+        (
+            "JobTooManyTries",
+            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
+        ),
         ("JobBad", response("A parameter or the body is wrong").build()),
         ("JobUnknown", response("There is no such job or run").build()),
         ("JobOtherMethod", response("The path takes another method").header("Allow", Header::new(methods)).build()),
@@ -111,9 +119,9 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
 }
 
 /// An operation with what all of them take and answer. `path` stands behind each of the two prefixes.
-fn operation(method: Method, paths: &'static [&'static str; 2], id: &str, summary: &str) -> Operation {
+fn operation(method: Method, paths: &'static [&'static str; 2], needs: Needs, id: &str, summary: &str) -> Operation {
     let [path, _] = paths;
-    let operation = Operation::new(method, path, id, TAG, summary).also_at(&paths[1..]).shared(&FAILURES);
+    let operation = Operation::new(method, path, needs, id, TAG, summary).also_at(&paths[1..]).shared(&FAILURES);
     let operation = match path.contains("{jobId}") {
         true => operation.path_parameter::<JobId>("jobId", "The job, as the listing gives it", "backup:nightly"),
         false => operation,
@@ -173,19 +181,19 @@ fn paged(operation: Operation) -> Operation {
 }
 
 fn list() -> Operation {
-    let operation = operation(Method::GET, paths!(""), "getJobs", "Lists jobs")
+    let operation = operation(Method::GET, paths!(""), READ, "getJobs", "Lists jobs")
         .query_parameter::<JobText>("query", "Found in identity, entry, tags and description, in any case");
     answered_by_list::<JobView<'_>>(paged(operation), "The jobs, by identity and entry", json!([job()]))
 }
 
 fn count() -> Operation {
-    let operation = operation(Method::GET, paths!("/count"), "countJobs", "Counts jobs")
+    let operation = operation(Method::GET, paths!("/count"), READ, "countJobs", "Counts jobs")
         .query_parameter::<JobText>("query", "Found in identity, entry, tags and description, in any case");
     answered::<Count>(operation, "How many there are", json!({ "count": 12 }))
 }
 
 fn one() -> Operation {
-    let operation = operation(Method::GET, paths!("/{jobId}"), "getJob", "Shows a job");
+    let operation = operation(Method::GET, paths!("/{jobId}"), READ, "getJob", "Shows a job");
     answered::<JobView<'_>>(operation, "The job", job())
 }
 
@@ -193,7 +201,8 @@ fn run_now() -> Operation {
     let text = "A job has at most one run on demand in progress: one asked for while any run of the job is in progress waits \
         behind it. Once `runId` is answered, the run survives a crash. The args reach the target as `{{args}}`, as header \
         `X-Schedule-Args`, and for a GET as the query `args`.";
-    let mut operation = operation(Method::POST, paths!("/{jobId}/runs"), "runJob", "Runs a job now").description(text);
+    let mut operation =
+        operation(Method::POST, paths!("/{jobId}/runs"), OPERATE, "runJob", "Runs a job now").description(text);
     let schema = operation.reference::<RunRequest>();
     let operation = operation.body(&[JSON], false, schema, json!({ "args": "2026-11-20 full" }));
     let mut example = job();
@@ -208,7 +217,7 @@ fn conflict(mut operation: Operation, text: &str) -> Operation {
 }
 
 fn runs() -> Operation {
-    let operation = operation(Method::GET, paths!("/{jobId}/runs"), "getRuns", "Lists the runs of a job")
+    let operation = operation(Method::GET, paths!("/{jobId}/runs"), READ, "getRuns", "Lists the runs of a job")
         .description("Newest first. Dates look at the planned instant of a run, or at the moment it was asked for.")
         .query_parameter::<LooseDate>("fromDate", "Only runs from then on")
         .query_parameter::<LooseDate>("toDate", "Only runs until then; a bare day means its end")
@@ -217,19 +226,21 @@ fn runs() -> Operation {
 }
 
 fn one_run() -> Operation {
-    let operation = operation(Method::GET, paths!("/{jobId}/runs/{runId}"), "getRun", "Shows a run with its attempts");
+    let operation =
+        operation(Method::GET, paths!("/{jobId}/runs/{runId}"), READ, "getRun", "Shows a run with its attempts");
     answered::<RunView<'_>>(operation, "The run", run())
 }
 
 fn cancel() -> Operation {
-    let operation = operation(Method::DELETE, paths!("/{jobId}/runs/{runId}"), "cancelRun", "Cancels a run")
+    let operation = operation(Method::DELETE, paths!("/{jobId}/runs/{runId}"), OPERATE, "cancelRun", "Cancels a run")
         .response(204, ResponseBuilder::new().description("Cancelled, waiting or under way"));
     conflict(operation, "It has ended, or its request is under way at the node that had the job before")
 }
 
 fn rerun() -> Operation {
-    let operation = operation(Method::POST, paths!("/{jobId}/runs/{runId}/rerun"), "rerunRun", "Runs a run again")
-        .description("With the same args. A body is not looked at.");
+    let operation =
+        operation(Method::POST, paths!("/{jobId}/runs/{runId}/rerun"), OPERATE, "rerunRun", "Runs a run again")
+            .description("With the same args. A body is not looked at.");
     conflict(
         answered::<JobView<'_>>(operation, "Queued: the job, with the new run", job()),
         "It is in progress, or a run waits",
@@ -246,7 +257,7 @@ fn result_head() -> Operation {
 
 fn result_operation(method: Method, id: &str, summary: &str) -> Operation {
     let has_body = method == Method::GET;
-    let mut operation = operation(method, paths!("/{jobId}/runs/{runId}/result-file"), id, summary)
+    let mut operation = operation(method, paths!("/{jobId}/runs/{runId}/result-file"), READ, id, summary)
         .description("As a download with the type that the target gave.")
         .header_parameter::<RangeText>("Range", "One range of bytes; what is not understood is left alone")
         .header_parameter::<RangeText>("If-Range", "The `ETag` that the range belongs to");

@@ -7,7 +7,7 @@ use warp::Filter;
 use warp::path::FullPath;
 
 use super::document::document;
-use super::operation::Operation;
+use super::operation::{Needs, Operation};
 
 /// In which order methods are named.
 const ORDER: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
@@ -20,22 +20,23 @@ pub(in crate::api) struct Listed(Vec<Place>);
 #[derive(Debug)]
 struct Place {
     parts: Vec<&'static str>,
-    methods: Vec<Method>,
+    /// Each with what it needs.
+    methods: Vec<(Method, Needs)>,
     /// The methods as the header `Allow` names them.
     allow: String,
 }
 
 impl Listed {
     pub(super) fn of(operations: &[Operation]) -> Self {
-        let mut places: BTreeMap<&'static str, Vec<Method>> = BTreeMap::new();
+        let mut places: BTreeMap<&'static str, Vec<(Method, Needs)>> = BTreeMap::new();
         for operation in operations {
             for path in operation.also.iter().chain([&operation.path]) {
-                places.entry(path).or_default().push(operation.method.clone());
+                places.entry(path).or_default().push((operation.method.clone(), operation.needs));
             }
         }
-        let place = |(path, mut methods): (&'static str, Vec<Method>)| {
-            methods.sort_by_key(|method| ORDER.iter().position(|other| other == method));
-            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        let place = |(path, mut methods): (&'static str, Vec<(Method, Needs)>)| {
+            methods.sort_by_key(|(method, _)| ORDER.iter().position(|other| other == method));
+            let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
             let allow = names.join(", ");
             Place { parts: parts(path).collect(), methods, allow }
         };
@@ -47,8 +48,14 @@ impl Listed {
         Some(self.place(path)?.allow.as_str())
     }
 
+    /// What a request needs to be answered; `None`: no operation describes it.
+    pub(in crate::api) fn needs(&self, method: &Method, path: &str) -> Option<Needs> {
+        let methods = &self.place(path)?.methods;
+        methods.iter().find(|(other, _)| other == method).map(|(_, needs)| *needs)
+    }
+
     fn has(&self, method: &Method, path: &str) -> bool {
-        self.place(path).is_some_and(|place| place.methods.contains(method))
+        self.needs(method, path).is_some()
     }
 
     /// Of several the one that has the most fixed parts.
@@ -92,7 +99,7 @@ mod tests {
     use super::*;
 
     fn operation(method: Method, path: &'static str) -> Operation {
-        Operation::new(method, path, "id", "tag", "summary")
+        Operation::new(method, path, Needs::Nothing, "id", "tag", "summary")
     }
 
     #[test]

@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::document::{self, BODY_FAILURES};
-use super::operation::{Operation, Schemas};
+use super::operation::{Needs, Operation, READ, Schemas, WRITE};
 use super::tasks::IdentityRequest;
 use super::words::{
     Count, EntryName, Identity, Millis, Moment, RecordType, RecordUuid, Status, TriggerWord, UnixSeconds, UtcDate,
@@ -267,8 +267,8 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![search(), clear(), search_all()]
 }
 
-fn operation(path: &'static str, id: &str, summary: &str) -> Operation {
-    Operation::new(Method::POST, path, id, TAG, summary).shared(&BODY_FAILURES)
+fn operation(path: &'static str, needs: Needs, id: &str, summary: &str) -> Operation {
+    Operation::new(Method::POST, path, needs, id, TAG, summary).shared(&BODY_FAILURES)
 }
 
 fn document_example() -> Value {
@@ -288,7 +288,7 @@ fn search() -> Operation {
             "_source": document_example(), "sort": [1_795_000_000],
         }] },
     });
-    operation("/search", "searchTaskLog", "Finds log documents of a task, newest first")
+    operation("/search", READ, "searchTaskLog", "Finds log documents of a task, newest first")
         .description(
             "The answer has the shape of an Elasticsearch answer. `total` counts to 10,000, then `relation` is `gte`.",
         )
@@ -297,7 +297,7 @@ fn search() -> Operation {
 }
 
 fn clear() -> Operation {
-    operation("/clear", "clearTaskLog", "Deletes the log of a task")
+    operation("/clear", WRITE, "clearTaskLog", "Deletes the log of a task")
         .json::<IdentityRequest>(json!({ "identity": "backup" }))
         .done::<Done<'_>>("Deleted")
 }
@@ -313,7 +313,7 @@ fn search_all() -> Operation {
         "took_ms": 3, "total": { "value": 1, "relation": "eq" },
         "logs": [{ "id": "019a9f1d-6d80-8a3c-9f52-3a7b0c5d1e2f", "log": document_example() }], "next_cursor": null,
     });
-    operation("/logs/search", "searchAllLogs", "Finds log documents of all tasks")
+    operation("/logs/search", READ, "searchAllLogs", "Finds log documents of all tasks")
         .description(text)
         .json::<LogSearchRequest>(request)
         .data::<LogPageView<'_>>("A page of log documents", example)

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::tag::Tag;
 
 use super::document::{self, BODY_FAILURES};
-use super::operation::Operation;
+use super::operation::{ADMIN, Operation, READ};
 use super::words::{text, words};
 use crate::api::nodes::ClusterView;
 use crate::api::reply::Done;
@@ -48,18 +48,23 @@ pub(super) fn operations() -> Vec<Operation> {
     });
     let answer = json!({ "ttl_ms": 3000, "nodes": [node], "shards": [shard], "changes": [change] });
     vec![
-        Operation::new(Method::GET, "/cluster", "getCluster", TAG, "Tells which node lives and which owns what")
+        Operation::new(Method::GET, "/cluster", READ, "getCluster", TAG, "Tells which node lives and which owns what")
             .description(
                 "As the node that answers has seen it last. A service on the embedded store has no nodes beside it.",
             )
             .data::<ClusterView<'_>>("The cluster", answer)
             .shared(&[(405, "OtherMethod"), (503, "Busy")]),
-        Operation::new(Method::POST, "/cluster/drain", "drainNode", TAG, "Has a node give its shards to the others")
-            .description(
-                "It stays, answers, and takes no shards until it is asked to take part again, or is started anew.",
-            )
-            .json::<DrainRequest>(json!({ "node": "http://10.0.0.7:3000" }))
-            .done::<Done<'_>>("It begins to; or why not")
-            .shared(&BODY_FAILURES),
+        Operation::new(
+            Method::POST,
+            "/cluster/drain",
+            ADMIN,
+            "drainNode",
+            TAG,
+            "Has a node give its shards to the others",
+        )
+        .description("It stays, answers, and takes no shards until it is asked to take part again, or is started anew.")
+        .json::<DrainRequest>(json!({ "node": "http://10.0.0.7:3000" }))
+        .done::<Done<'_>>("It begins to; or why not")
+        .shared(&BODY_FAILURES),
     ]
 }

@@ -10,7 +10,8 @@ use utoipa::openapi::{Content, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::document;
-use super::operation::{JSON, Operation, Schemas, reference};
+use super::operation::{JSON, Needs, Operation, READ, Schemas, WRITE, reference};
+use super::security;
 use super::words::{MethodList, Moment, OneShotId, Seconds, Url, any_text};
 use crate::api::one_shot::OneShotView;
 
@@ -71,9 +72,16 @@ impl ToSchema for FieldMessages {}
 pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> {
     let detail = reference::<Detail>(schemas);
     let (methods, seconds) = (reference::<MethodList>(schemas), reference::<Seconds>(schemas));
+    let challenge = security::challenge(schemas);
     let response =
         |text: &str| ResponseBuilder::new().description(text).content(JSON, Content::new(Some(detail.clone())));
     vec![
+        ("OneShotNoKey", security::challenged(response(security::NO_KEY), &challenge)),
+        ("OneShotNotAllowed", response(security::NOT_ALLOWED).build()),
+        (
+            "OneShotTooManyTries",
+            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
+        ),
         ("OneShotUnknown", response("There is no such request, or retention took it").build()),
         ("OneShotOtherMethod", response("The path takes another method").header("Allow", Header::new(methods)).build()),
         ("OneShotTooSlow", response("The body did not come in time (`[server] body_timeout_s`)").build()),
@@ -93,7 +101,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 fn schedule() -> Operation {
     let example = json!({ "date_time": "2199-12-24T18:00:00+01:00", "url": "http://127.0.0.1:8080/bell" });
-    let mut operation = Operation::new(Method::POST, "/schedule", "scheduleOneShot", TAG, "Schedules a request");
+    let mut operation = Operation::new(Method::POST, "/schedule", WRITE, "scheduleOneShot", TAG, "Schedules a request");
     let body = operation.reference::<ScheduleRequest>();
     let wrong = AnyOfBuilder::new().item(operation.reference::<FieldMessages>()).item(operation.reference::<Detail>());
     operation
@@ -106,8 +114,8 @@ fn schedule() -> Operation {
 }
 
 /// An operation on one request.
-fn of_one(method: Method, id: &str, summary: &str) -> Operation {
-    let mut operation = Operation::new(method, "/schedule/{id}", id, TAG, summary);
+fn of_one(method: Method, needs: Needs, id: &str, summary: &str) -> Operation {
+    let mut operation = Operation::new(method, "/schedule/{id}", needs, id, TAG, summary);
     let detail = operation.reference::<Detail>();
     operation
         .also_at(&["/api/schedule/{id}"])
@@ -118,12 +126,12 @@ fn of_one(method: Method, id: &str, summary: &str) -> Operation {
 }
 
 fn status() -> Operation {
-    of_one(Method::GET, "getOneShot", "Tells where a request stands")
+    of_one(Method::GET, READ, "getOneShot", "Tells where a request stands")
         .answer::<OneShotView<'_>>(200, "`scheduled`, `succeeded` (any 2xx) or `failed`")
 }
 
 fn cancel() -> Operation {
-    let mut operation = of_one(Method::DELETE, "cancelOneShot", "Cancels a request")
+    let mut operation = of_one(Method::DELETE, WRITE, "cancelOneShot", "Cancels a request")
         .response(204, ResponseBuilder::new().description("Cancelled"));
     let detail = operation.reference::<Detail>();
     operation.content(409, "It has been sent", JSON, Content::new(Some(detail)))

@@ -10,17 +10,34 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Required, Schema};
 
 use super::words::{Refused, Zero};
+use crate::access::Role;
 
 /// Schemas that others refer to, by their names.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
 
+/// Roles as operations say them.
+pub(super) const READ: Needs = Needs::Role(Role::Read);
+pub(super) const OPERATE: Needs = Needs::Role(Role::Operate);
+pub(super) const WRITE: Needs = Needs::Role(Role::Write);
+pub(super) const ADMIN: Needs = Needs::Role(Role::Admin);
+
 /// The type of all our JSON answers but problems.
 pub(super) const JSON: &str = "application/json";
+
+/// What a client needs to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::api) enum Needs {
+    /// Nothing: a supervisor or a reader of the description asks.
+    Nothing,
+    /// This role, or one that holds it.
+    Role(Role),
+}
 
 /// One thing that a client can ask for.
 pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) path: &'static str,
+    pub(super) needs: Needs,
     /// Other paths at which the same is served.
     pub(super) also: &'static [&'static str],
     pub(super) described: OperationBuilder,
@@ -28,11 +45,11 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// An operation without answers. `id` names it among all.
-    pub(super) fn new(method: Method, path: &'static str, id: &str, tag: &str, summary: &str) -> Self {
+    /// An operation without answers. `needs`: who may ask for it, which is held here and nowhere else. `id` names it among all.
+    pub(super) fn new(method: Method, path: &'static str, needs: Needs, id: &str, tag: &str, summary: &str) -> Self {
         let described =
             OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary)).description(None::<String>);
-        Self { method, path, also: &[], described, schemas: Vec::new() }
+        Self { method, path, needs, also: &[], described, schemas: Vec::new() }
     }
 
     /// What is to be known beyond the summary, in Markdown.

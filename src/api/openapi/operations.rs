@@ -10,7 +10,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::document::{self, BODY_FAILURES};
-use super::operation::{Operation, Schemas, reference};
+use super::operation::{Needs, OPERATE, Operation, READ, Schemas, reference};
 use super::options::Tag as EntryTag;
 use super::words::{Count, EntryName, Identity, LooseDate, RecordUuid, Relation, text, whole, words};
 use crate::api::jobs::RunView;
@@ -223,28 +223,28 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![pause(), resume(), pauses(), backfill(), dead_letters(), rerun(), discard()]
 }
 
-fn operation(path: &'static str, id: &str, summary: &str) -> Operation {
-    Operation::new(Method::POST, path, id, TAG, summary).shared(&BODY_FAILURES)
+fn operation(path: &'static str, needs: Needs, id: &str, summary: &str) -> Operation {
+    Operation::new(Method::POST, path, needs, id, TAG, summary).shared(&BODY_FAILURES)
 }
 
 fn pause() -> Operation {
     let text = "Pauses survive restarts. While an entry is paused by its tag or with all others, its instants are recorded as \
         `skipped`. A request in flight ends as it would have. Runs on demand go on.";
-    operation("/pause", "pause", "Stops firing")
+    operation("/pause", OPERATE, "pause", "Stops firing")
         .description(text)
         .json::<PauseRequest>(json!({ "identity": "backup", "note": "the disk is full" }))
         .done::<Done<'_>>("Paused; or `this identity does not exists`")
 }
 
 fn resume() -> Operation {
-    operation("/resume", "resume", "Lets it fire again")
+    operation("/resume", OPERATE, "resume", "Lets it fire again")
         .json::<PauseRequest>(json!({ "identity": "backup" }))
         .done::<Done<'_>>("Resumed; or `this identity does not exists`")
 }
 
 fn pauses() -> Operation {
     let pause = json!({ "since": "2026-11-21T06:15:30.123Z", "by": "ada", "note": "the bill is wrong" });
-    Operation::new(Method::GET, "/pauses", "getPauses", TAG, "Tells what is paused by tag or in all")
+    Operation::new(Method::GET, "/pauses", READ, "getPauses", TAG, "Tells what is paused by tag or in all")
         .data::<Pauses<'_>>("The pauses", json!({ "all": null, "tags": { "billing": pause } }))
         .shared(&[(405, "OtherMethod"), (503, "Busy")])
 }
@@ -253,7 +253,7 @@ fn backfill() -> Operation {
     let request =
         json!({ "identity": "backup", "entry": "nightly", "from": "2026-11-01", "to": "2026-11-07", "at_once": 2 });
     let answer = json!({ "backfill": "019aa2d4-11f0-7c1e-8d53-6f0a4b1c2d3e", "runs": 7 });
-    operation("/backfill", "backfill", "Runs past instants")
+    operation("/backfill", OPERATE, "backfill", "Runs past instants")
         .description("At most 10,000 in one request. The outcomes that the instants already have stay as they are.")
         .json::<BackfillRequest>(request)
         .data::<Backfill>("Queued: a crash does not forget them", answer)
@@ -261,7 +261,7 @@ fn backfill() -> Operation {
 
 fn dead_letters() -> Operation {
     let answer = json!({ "total": { "value": 0, "relation": "eq" }, "runs": [] });
-    operation("/dead-letters", "getDeadLetters", "Lists runs that failed for good")
+    operation("/dead-letters", READ, "getDeadLetters", "Lists runs that failed for good")
         .description("Runs of entries with `retry`, until they are run again or discarded. `{}` lists all.")
         .json::<DeadLettersRequest>(json!({ "identity": "backup", "limit": 20 }))
         .data::<DeadLetters<'_>>("They, newest first", answer)
@@ -271,7 +271,7 @@ fn rerun() -> Operation {
     let answer = json!({ "reruns": [{
         "run_id": "019a9f1d-6d80-8a3c-9f52-3a7b0c5d1e2f", "rerun_as": "019aa2d4-11f0-7c1e-8d53-6f0a4b1c2d3e",
     }], "left": [] });
-    operation("/dead-letters/rerun", "rerunDeadLetters", "Runs dead letters again")
+    operation("/dead-letters/rerun", OPERATE, "rerunDeadLetters", "Runs dead letters again")
         .description(
             "Those of one entry run one after the other. What is left stays on the list: the entry is gone, another \
             request deals with it, or the store failed; then so does the rest.",
@@ -281,7 +281,7 @@ fn rerun() -> Operation {
 }
 
 fn discard() -> Operation {
-    operation("/dead-letters/discard", "discardDeadLetters", "Takes dead letters off the list")
+    operation("/dead-letters/discard", OPERATE, "discardDeadLetters", "Takes dead letters off the list")
         .description("Their records stay. What is left stays on the list.")
         .json::<DeadLettersChoice>(json!({ "identity": "backup" }))
         .data::<Discarded>("Done", json!({ "discarded": 3, "left": [] }))

@@ -10,7 +10,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 
 use super::document::{self, BODY_FAILURES};
 use super::entry::{self, EntryOptions};
-use super::operation::{Operation, Schemas, reference};
+use super::operation::{Operation, READ, Schemas, reference};
 use super::tasks::{self, EntryRequests, PutRequest};
 use super::words::{EntryName, Identity, Moment, TimeZone, any_text, requiring, whole, words};
 use crate::api::preview::{NextView, Verdict, WindowView};
@@ -155,7 +155,8 @@ fn forecast() -> Value {
 }
 
 pub(super) fn operations() -> Vec<Operation> {
-    let operation = |path, id, summary| Operation::new(Method::POST, path, id, TAG, summary).shared(&BODY_FAILURES);
+    let operation =
+        |path, id, summary| Operation::new(Method::POST, path, READ, id, TAG, summary).shared(&BODY_FAILURES);
     let valid = json!({ "valid": true, "mistakes": [], "warnings": [], "entries": forecast() });
     let question = json!({ "cron_time": "0 30 2 * * *", "time_zone": "Europe/Berlin", "count": 3 });
     let next = json!({ "after": "2026-11-21T07:15:30+01:00", "time_zone": "Europe/Berlin", "entries": forecast() });

@@ -7,7 +7,7 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::tag::Tag;
 
 use super::document;
-use super::operation::{JSON, Operation};
+use super::operation::{JSON, Needs, Operation};
 use super::words::{any_text, one_of, words};
 use crate::ui;
 
@@ -23,8 +23,9 @@ words! {
 }
 
 pub(super) fn operations() -> Vec<Operation> {
-    let operation =
-        |path, id, summary| Operation::new(Method::GET, path, id, TAG, summary).shared(&[(405, "OtherMethod")]);
+    let operation = |path, id, summary| {
+        Operation::new(Method::GET, path, Needs::Nothing, id, TAG, summary).shared(&[(405, "OtherMethod")])
+    };
     let page = || Content::new(Some(any_text()));
     let scripts_and_styles = ResponseBuilder::new()
         .description("A script or a style sheet")

@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::document::{self, BODY_FAILURES};
 use super::entry::EntryRequest;
-use super::operation::{Operation, Schemas, reference};
+use super::operation::{Needs, Operation, READ, Schemas, WRITE, reference};
 use super::words::{Identity, RevisionNumber, TimeZone, text};
 use crate::api::reply::Done;
 use crate::api::view::TaskView;
@@ -102,8 +102,8 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![put(), get(), lists(), all(), running(), delete()]
 }
 
-fn operation(path: &'static str, id: &str, summary: &str) -> Operation {
-    Operation::new(Method::POST, path, id, TAG, summary).shared(&BODY_FAILURES)
+fn operation(path: &'static str, needs: Needs, id: &str, summary: &str) -> Operation {
+    Operation::new(Method::POST, path, needs, id, TAG, summary).shared(&BODY_FAILURES)
 }
 
 pub(super) fn example() -> Value {
@@ -126,7 +126,7 @@ pub(super) fn shown() -> Value {
 fn put() -> Operation {
     let text = "Replaces the whole task. `ok` means durable and in force; a task that is refused leaves everything as it \
         was. What `/get` gave can be put back.";
-    operation("/put", "putTask", "Stores a task whole")
+    operation("/put", WRITE, "putTask", "Stores a task whole")
         .description(text)
         .json::<PutRequest>(example())
         .done::<Done<'_>>(STORED)
@@ -135,32 +135,32 @@ fn put() -> Operation {
 const STORED: &str = "Stored and in force, or refused with every mistake";
 
 fn get() -> Operation {
-    operation("/get", "getTask", "Shows a task")
+    operation("/get", READ, "getTask", "Shows a task")
         .json::<GetRequest>(json!({ "identity": "backup" }))
         .data_or_null::<TaskView<'_>>("The task; `null` if there is none", shown())
 }
 
 fn lists() -> Operation {
-    operation("/lists", "getTasks", "Shows several tasks")
+    operation("/lists", READ, "getTasks", "Shows several tasks")
         .json::<ListsRequest>(json!({ "identity": ["backup", "report"] }))
         .data_list::<TaskView<'_>>("The tasks in the order asked; unknown ones are left out", json!([shown()]))
 }
 
 fn all() -> Operation {
-    operation("/all", "getIdentities", "Names all tasks")
+    operation("/all", READ, "getIdentities", "Names all tasks")
         .description("A body is not looked at.")
         .data_list::<Identity>("The identities, in order", json!(["backup", "report"]))
 }
 
 fn running() -> Operation {
-    operation("/running", "switchTask", "Switches a task on or off")
+    operation("/running", WRITE, "switchTask", "Switches a task on or off")
         .description("After `ok` to a switch-off no run of the task starts.")
         .json::<RunningRequest>(json!({ "identity": "backup", "running": false }))
         .done::<Done<'_>>("Switched; or `this identity does not exists`")
 }
 
 fn delete() -> Operation {
-    operation("/delete", "deleteTask", "Deletes a task")
+    operation("/delete", WRITE, "deleteTask", "Deletes a task")
         .description("Also `ok` for a task that is not there. Its log stays. After `ok` no run of the task starts.")
         .json::<DeleteRequest>(json!({ "identity": "backup" }))
         .done::<Done<'_>>("Deleted")

@@ -8,7 +8,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::document::{self, BODY_FAILURES};
-use super::operation::{Operation, Schemas, reference};
+use super::operation::{Operation, READ, Schemas, WRITE, reference};
 use super::tasks::{self, DeleteRequest, PutRequest, RunningRequest};
 use super::words::{Identity, any_text, one_of, whole, words};
 use crate::api::bulk::{EndView, LineView};
@@ -104,7 +104,7 @@ fn bulk() -> Operation {
         json!({ "delete": { "identity": "report" } }).to_string(),
     ];
     let answer = "{\"line\":1,\"error\":0,\"msg\":\"ok\",\"revision\":7}\n{\"lines\":1,\"failed\":0}\n";
-    let mut operation = Operation::new(Method::POST, "/bulk", "changeTasks", BULK, "Changes many tasks");
+    let mut operation = Operation::new(Method::POST, "/bulk", WRITE, "changeTasks", BULK, "Changes many tasks");
     let change = lines_of(operation.reference::<BulkLine>())
         .description(Some("A change in each line, which may be as long as `[server] max_body`."));
     let line = operation.reference::<BulkAnswer<'_>>();
@@ -118,7 +118,7 @@ fn bulk() -> Operation {
 
 fn export() -> Operation {
     let mut operation =
-        Operation::new(Method::GET, "/export", "exportTasks", BULK, "Gives all tasks as they would be put")
+        Operation::new(Method::GET, "/export", READ, "exportTasks", BULK, "Gives all tasks as they would be put")
             .description(
                 "One task in each line, in the order of their identities. Each is as it is when its line is written.",
             )
@@ -143,7 +143,7 @@ fn versions() -> Operation {
         "revision": 7, "type": "put", "by": "anonymous", "at": "2026-11-21T07:15:30.123Z", "until": null, "start": true,
         "note": null, "changes": null, "task": tasks::shown(),
     }] });
-    Operation::new(Method::GET, "/history/{identity}", "getVersions", VERSIONS, "Shows the versions of a task")
+    Operation::new(Method::GET, "/history/{identity}", READ, "getVersions", VERSIONS, "Shows the versions of a task")
         .description("Newest first. Also of a task that was deleted, as long as its history is kept.")
         .path_parameter::<Identity>("identity", "The task, percent-encoded", "backup")
         .query_parameter::<VersionNumber>("before", "Only versions before this one: `next_before` of the page before")
@@ -153,10 +153,17 @@ fn versions() -> Operation {
 }
 
 fn restore() -> Operation {
-    Operation::new(Method::POST, "/history/{identity}/restore", "restoreVersion", VERSIONS, "Puts a version again")
-        .description("As a new version, with its switch. The answer has the number of the new revision.")
-        .path_parameter::<Identity>("identity", "The task, percent-encoded", "backup")
-        .json::<RestoreRequest>(json!({ "revision": 1 }))
-        .done::<Done<'_>>("Stored and in force, or there is no such version")
-        .shared(&BODY_FAILURES)
+    Operation::new(
+        Method::POST,
+        "/history/{identity}/restore",
+        WRITE,
+        "restoreVersion",
+        VERSIONS,
+        "Puts a version again",
+    )
+    .description("As a new version, with its switch. The answer has the number of the new revision.")
+    .path_parameter::<Identity>("identity", "The task, percent-encoded", "backup")
+    .json::<RestoreRequest>(json!({ "revision": 1 }))
+    .done::<Done<'_>>("Stored and in force, or there is no such version")
+    .shared(&BODY_FAILURES)
 }

@@ -6,10 +6,13 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 
+use crate::access::Role;
 use crate::cluster::Reason;
 use crate::model::cron::CronExpr;
 use crate::model::{NAME_LEN_MAX, RecordKind, TargetUrl, Trigger};
+use crate::secrets::Source;
 
+const SECRET_SOURCES: [Source; 3] = [Source::Environment, Source::Folder, Source::Store];
 const OWNER_CHANGES: [Reason; 5] = [Reason::Free, Reason::HandedOver, Reason::Silent, Reason::Restarted, Reason::Left];
 
 /// A text of so many letters.
@@ -86,6 +89,12 @@ words! {
 
     /// The name of an entry within its task: any Unicode, 1 to 256 bytes in UTF-8.
     EntryName = text(1, NAME_LEN_MAX).format(format("entry-name")).examples(["nightly"]);
+
+    /// The name of a secret: ASCII letters, digits, `_`, `-` and `.`, the first a letter, a digit or `_`.
+    SecretName = pattern("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$").examples(["db-password"]);
+
+    /// Where a secret comes from.
+    SecretSource = one_of(SECRET_SOURCES.iter().map(|source| source.as_str()));
 
     /// A zone by its exact IANA name.
     TimeZone = pattern("^[A-Za-z0-9_+/-]{1,64}$").format(format("time-zone")).examples(["UTC", "Europe/Berlin"]);
@@ -187,6 +196,18 @@ words! {
 
     /// Seconds.
     Seconds = at_least(0);
+
+    /// How a key is sent.
+    Challenge = ObjectBuilder::new().schema_type(Type::String);
+
+    /// What may be done. `admin` holds `write`, which holds `operate`, which holds `read`.
+    RoleWord = one_of(Role::ALL.map(Role::as_str));
+
+    /// The id of a key. It is no secret.
+    KeyId = any_text().format(format("key-id")).examples(["0123456789abcdef"]);
+
+    /// Whether a key opens anything.
+    KeyStanding = one_of(["valid", "expired", "revoked"]);
 }
 
 /// A request that is not done, and why.

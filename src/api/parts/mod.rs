@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use warp::Filter;
 use warp::reply::Response;
 
-pub(super) use self::page::{Page, Scan, page, scan};
+pub(super) use self::page::{Page, Scan, covered, page, scan};
 pub(super) use self::zones::Zones;
 use super::body::{self, BodyHead};
 use super::export::Lines;

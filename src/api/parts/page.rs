@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Question, gather};
 use crate::api::Services;
 use crate::api::reply::ApiError;
-use crate::model::{Revision, ShardSet};
+use crate::model::{Prefixes, Revision, ShardSet};
 
 /// How many tasks are looked at without a pause for others.
 const TASKS_AT_ONCE: usize = 1_000;
@@ -49,10 +49,17 @@ pub(in crate::api) async fn page<T, Q: Question<Answer = Page<T>>>(
     Ok(Page::of(gather(services, question, ShardSet::ALL).await?))
 }
 
+/// The tasks that a caller knows of, as a question names them.
+pub(in crate::api) fn covered(texts: &[String]) -> Result<Prefixes, ApiError> {
+    Prefixes::parse(texts).map_err(|error| ApiError::Unreadable(error.to_string()))
+}
+
 /// Where this node's tasks are looked through.
 pub(in crate::api) struct Scan<'a> {
     pub(in crate::api) shards: ShardSet,
     pub(in crate::api) prefix: &'a str,
+    /// The tasks that the caller knows of.
+    pub(in crate::api) covered: Prefixes,
     pub(in crate::api) after: Option<&'a str>,
     /// How many tasks are looked at.
     pub(in crate::api) tasks_max: usize,
@@ -65,7 +72,7 @@ pub(in crate::api) async fn scan(
     scan: Scan<'_>,
     mut visit: impl FnMut(&Arc<Revision>) -> bool + Send,
 ) -> Result<Option<String>, ApiError> {
-    let Scan { shards, prefix, after, tasks_max } = scan;
+    let Scan { shards, prefix, covered, after, tasks_max } = scan;
     let (mut after, mut seen) = (after.map(str::to_owned), 0);
     while seen < tasks_max {
         let at_once = TASKS_AT_ONCE.min(tasks_max - seen);
@@ -74,7 +81,9 @@ pub(in crate::api) async fn scan(
             return Err(ApiError::Elsewhere);
         }
         seen += at_once;
-        for revision in slice.tasks.iter().filter(|revision| !revision.task.is_one_shot) {
+        let is_listed =
+            |revision: &&Arc<Revision>| !revision.task.is_one_shot && covered.cover(&revision.task.identity);
+        for revision in slice.tasks.iter().filter(is_listed) {
             if !visit(revision) {
                 return Ok(Some(revision.task.identity.as_str().to_owned()));
             }

@@ -22,12 +22,24 @@ use crate::model::{Identity, Shard};
 pub(super) enum Belongs {
     /// Every node can answer it by itself: from the store, or as it is not understood.
     Anywhere,
+    /// The same of what the store holds of this task.
+    Stored(Identity),
     /// The handler asks all nodes, or those that it needs.
     Everywhere,
     /// The owner of this task tells something.
     Read(Identity),
     /// The owner of this task does something.
     Change(Identity),
+}
+
+impl Belongs {
+    /// The task that is asked for; `None`: none, or several, of which the handler leaves out what the caller does not know of.
+    fn task(&self) -> Option<&Identity> {
+        match self {
+            Self::Stored(identity) | Self::Read(identity) | Self::Change(identity) => Some(identity),
+            Self::Anywhere | Self::Everywhere => None,
+        }
+    }
 }
 
 /// Says where a request belongs. It may note what it has chosen for that.
@@ -52,11 +64,21 @@ where
     H: Fn(Services, Arc<Asked>) -> F,
     F: Future<Output = Response> + Send,
 {
-    let belongs = if services.peers.is_alone() { Belongs::Anywhere } else { place(&services, &mut asked) };
+    let is_alone = services.peers.is_alone();
+    // It is known by this which task is asked for, so it is decided here whether the caller knows of that.
+    let belongs = if is_alone && !asked.caller.is_limited() { Belongs::Anywhere } else { place(&services, &mut asked) };
+    if let Some(identity) = belongs.task()
+        && let Err(error) = asked.caller.check_task(identity)
+    {
+        return refuse(error);
+    }
     let (identity, is_change) = match belongs {
+        Belongs::Read(_) | Belongs::Change(_) if is_alone => {
+            return handler(services, Arc::new(asked)).await;
+        }
         Belongs::Read(identity) => (identity, false),
         Belongs::Change(identity) => (identity, true),
-        Belongs::Anywhere | Belongs::Everywhere => {
+        Belongs::Anywhere | Belongs::Stored(_) | Belongs::Everywhere => {
             let reply = handler(services, Arc::new(asked)).await;
             return if is_misdirected(&reply) { refuse(nobody()) } else { reply };
         }

@@ -17,6 +17,11 @@ pub(in crate::api) fn everywhere(_services: &Services, _asked: &mut Asked) -> Be
     Belongs::Everywhere
 }
 
+/// Reads what the store holds of the task that the body names.
+pub(in crate::api) fn stored(_services: &Services, asked: &mut Asked) -> Belongs {
+    named(&asked.body).map_or(Belongs::Anywhere, Belongs::Stored)
+}
+
 /// Reads the task that the body names.
 pub(in crate::api) fn read(_services: &Services, asked: &mut Asked) -> Belongs {
     named(&asked.body).map_or(Belongs::Anywhere, Belongs::Read)

@@ -1,5 +1,6 @@
 //! No body makes the readers panic, and whatever they refuse is told in lines with a place.
 
+mod access;
 mod broken;
 mod node;
 mod nodes;
@@ -15,7 +16,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 fn refusals(bytes: &[u8]) -> Vec<String> {
     let mut refusals = Vec::new();
     let mut note = |refused: Option<wire::Misunderstood>| refusals.extend(refused.map(|refused| refused.0));
-    note(wire_put::put(bytes, NOW).err());
+    note(wire_put::put(bytes, &wire_put::Terms::at(NOW)).err());
     note(wire::identity(bytes).err());
     note(wire::task(bytes).err());
     note(wire::tasks(bytes).err());
@@ -109,7 +110,7 @@ fn a_body_as_deep_as_its_size_allows_is_no_danger() {
 fn a_secret_in_a_header_is_not_repeated_in_a_refusal() {
     let body = VALID.replace(r#"{"X-A":"1"}"#, r#"{"Authorization":"s3cret\u0000","X":["s3cret"]}"#);
 
-    let refusal = wire_put::put(body.as_bytes(), NOW).unwrap_err().0;
+    let refusal = wire_put::put(body.as_bytes(), &wire_put::Terms::at(NOW)).unwrap_err().0;
 
     assert!(refusal.contains("entries.e.headers.Authorization: ") && !refusal.contains("s3cret"), "{refusal}");
 }

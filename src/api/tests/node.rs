@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::access::{self, Access};
 use crate::api::{Api, Server, Services, Settings};
 use crate::catalog::{self, Catalog, Shards};
 use crate::clock::{Clock, SystemClock};
@@ -16,7 +17,7 @@ use crate::engine;
 use crate::journal::{self, Journal};
 use crate::model::{Identity, Shard, ShardSet, TargetRules, TimeZone};
 use crate::store::memory::MemoryStore;
-use crate::store::{JournalStore, LeaseStore, Store};
+use crate::store::{JournalStore, LeaseStore, RegisterName, Store};
 
 pub(super) const KEY: &str = "0123456789abcdef";
 /// Long enough for a machine that is busy with other tests.
@@ -44,14 +45,21 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) async fn start(shared: &MemoryStore, key: Option<&str>) -> Self {
+        Self::start_with(shared, key, &access::Settings::default()).await
+    }
+
+    pub(super) async fn start_with(shared: &MemoryStore, key: Option<&str>, access: &access::Settings) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings { port: 0, remote_user_header: Some("x-user".parse().unwrap()), ..Settings::default() };
-        let api = Api::new(&settings);
-        let server = Server::start(api.clone(), &settings).unwrap();
-        let base = format!("http://{}", server.address());
         let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), shared.beside());
+        let access = Access::new(access, settings.host, clock.clone());
+        let api = Api::new(&settings, access.clone());
+        let server = Server::start(api.clone(), &settings, &clock).unwrap();
+        let base = format!("http://{}", server.address());
         let (tenure, shared): (_, Arc<dyn Store>) = (Tenure::shared(clock.clone()), Arc::new(store.clone()));
         let journal = journal::start(shared.clone(), &journal::Settings::default(), None, tenure.clone());
+        let secrets = crate::secrets::Secrets::open(&Default::default(), clock.clone()).unwrap();
+        secrets.follow(shared.clone(), true).await.unwrap();
         let means = dispatch::Means {
             transport: Arc::new(Sink),
             journal: journal.clone(),
@@ -59,6 +67,7 @@ impl Node {
             results: shared.clone(),
             clock: clock.clone(),
             tenure: tenure.clone(),
+            secrets: secrets.clone(),
         };
         let engine_settings = engine::Settings::default();
         let engine::Settings { misfire_grace, catch_up_window, .. } = engine_settings;
@@ -93,6 +102,8 @@ impl Node {
         });
         let client = peer_client().build().unwrap();
         let key = key.map(ClusterKey::new);
+        access.take(shared.register(RegisterName::Keys).await.unwrap()).unwrap();
+        access.keep(shared.clone(), true);
         let peers = Peers::new(keeper.clone(), tenure.clone(), client.clone(), key, TTL);
         api.open(Services {
             catalog,
@@ -104,10 +115,12 @@ impl Node {
             results_kept_for: Duration::from_secs(3_600),
             default_time_zone: TimeZone::UTC,
             peers,
+            secrets,
             targets: Arc::new(TargetRules {
                 allow: TargetRules::parse_list("loopback").unwrap(),
                 ..TargetRules::default()
             }),
+            access,
         });
         Self { base, store, keeper, tenure, journal, server, client }
     }

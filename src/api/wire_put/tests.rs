@@ -16,15 +16,15 @@ fn task(entry: &Value) -> String {
 }
 
 fn warnings(entry: Value) -> Vec<String> {
-    put(task(&entry).as_bytes(), NOW).unwrap().warnings
+    put(task(&entry).as_bytes(), &Terms::at(NOW)).unwrap().warnings
 }
 
 fn refusal(entry: Value) -> String {
-    put(task(&entry).as_bytes(), NOW).unwrap_err().0
+    put(task(&entry).as_bytes(), &Terms::at(NOW)).unwrap_err().0
 }
 
 fn read(entry: &Value) -> Put {
-    put(task(entry).as_bytes(), NOW).unwrap().value
+    put(task(entry).as_bytes(), &Terms::at(NOW)).unwrap().value
 }
 
 /// The task as `/get` shows it while it is switched on.
@@ -32,7 +32,7 @@ fn shown(task: Task, details: bool) -> Value {
     let revision = Revision::new(task, NOW);
     let next = |entry| Dates { next: revision.instants(entry).next(NOW), last: None };
     let dates: Vec<Dates> = revision.task.entries.iter().map(next).collect();
-    serde_json::to_value(TaskView::for_client(&revision, &dates, details)).unwrap()
+    serde_json::to_value(TaskView::for_client(&revision, &dates, details, None)).unwrap()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn an_entry_that_its_excluded_days_never_let_fire_is_refused() {
     assert_eq!(refusal(never.clone()), format!("entries.e.{text}"));
     let entries: Map<String, Value> = (0..10_000).map(|number| (format!("e{number:04}"), never.clone())).collect();
     let task = json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": entries }).to_string();
-    let refused = put(task.as_bytes(), NOW).unwrap_err().0;
+    let refused = put(task.as_bytes(), &Terms::at(NOW)).unwrap_err().0;
     assert_eq!(refused.lines().count(), 20, "a look at each of ten thousand would be long");
     assert_eq!(refused.lines().next().unwrap(), format!("entries.e0000.{text}"));
 }
@@ -110,7 +110,7 @@ fn keys_that_are_not_known_are_told_and_what_is_ours_is_not() {
         ["entries.e: unknown key `proxy`, it is not kept", "entries.e: unknown key `retires`, did you mean `retry`?"];
     assert_eq!(warnings(entry), expected);
     let body = json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": {}, "paused": 1, "pausd": 1 });
-    let parsed = put(body.to_string().as_bytes(), NOW).unwrap();
+    let parsed = put(body.to_string().as_bytes(), &Terms::at(NOW)).unwrap();
     assert_eq!(parsed.warnings, ["unknown key `pausd`, did you mean `paused`?"]);
 }
 
@@ -123,9 +123,10 @@ fn a_great_many_keys_are_refused_or_told_without_great_effort() {
     let unknown: String = (0..60_000).map(|number| format!(r#""unknown{number}":1,"#)).collect();
     let in_option = format!(r#""url":"http://a/","every":"1h","retry":{{{}}}"#, unknown.trim_end_matches(','));
 
-    let refused = put(body(&twice).as_bytes(), NOW).unwrap_err().0;
-    let told = put(body(&format!(r#"{unknown}"url":"http://a/","every":"1h""#)).as_bytes(), NOW).unwrap().warnings;
-    let refused_in_option = put(body(&in_option).as_bytes(), NOW).unwrap_err().0;
+    let refused = put(body(&twice).as_bytes(), &Terms::at(NOW)).unwrap_err().0;
+    let told =
+        put(body(&format!(r#"{unknown}"url":"http://a/","every":"1h""#)).as_bytes(), &Terms::at(NOW)).unwrap().warnings;
+    let refused_in_option = put(body(&in_option).as_bytes(), &Terms::at(NOW)).unwrap_err().0;
 
     assert!(refused.starts_with("entries.e.retry: is given twice"), "{refused}");
     assert_eq!((told.len(), refused_in_option.lines().count()), (20, 21));
@@ -158,7 +159,9 @@ fn a_body_that_few_targets_look_at_and_templates_that_stay_are_told() {
 fn the_revision_that_must_be_in_force_is_read() {
     let revision = |value: Value| {
         let body = json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": {}, "revision": value });
-        put(body.to_string().as_bytes(), NOW).map(|parsed| parsed.value.revision).map_err(|refused| refused.0)
+        put(body.to_string().as_bytes(), &Terms::at(NOW))
+            .map(|parsed| parsed.value.revision)
+            .map_err(|refused| refused.0)
     };
 
     assert_eq!([revision(json!(0)), revision(json!(7)), revision(Value::Null)], [Ok(Some(0)), Ok(Some(7)), Ok(None)]);
@@ -175,7 +178,7 @@ fn a_finished_entry_is_shown_as_such_and_all_else_in_detail_only() {
         "c": { "url": "http://a/", "at": "2020-01-01T00:00:00.250Z" },
     });
     let body = json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": entries }).to_string();
-    let read = || put(body.as_bytes(), NOW).unwrap().value.task;
+    let read = || put(body.as_bytes(), &Terms::at(NOW)).unwrap().value.task;
 
     let (plain, details) = (shown(read(), false), shown(read(), true));
 
@@ -186,7 +189,7 @@ fn a_finished_entry_is_shown_as_such_and_all_else_in_detail_only() {
     assert_eq!((plain.get("revision"), details["revision"].clone()), (None, json!(0)));
     let off =
         Revision { enabled: false, note: Some("moving".into()), by: Some("ann".into()), ..Revision::new(read(), NOW) };
-    let off = serde_json::to_value(TaskView::for_client(&off, &[Dates::default(); 3], true)).unwrap();
+    let off = serde_json::to_value(TaskView::for_client(&off, &[Dates::default(); 3], true, None)).unwrap();
     assert_eq!(states(&off), [EntryState::Stopped.as_str(); 3].map(Value::from));
     assert_eq!(off["paused"], json!({ "note": "moving", "by": "ann", "since": "2027-01-15T08:00:00Z" }));
 }
@@ -318,7 +321,7 @@ proptest! {
 
     #[test]
     fn what_is_put_comes_out_of_a_store_and_out_of_get_as_it_went_in(entry in entry(), one_shot in any::<bool>()) {
-        let parsed = put(task(&entry).as_bytes(), NOW);
+        let parsed = put(task(&entry).as_bytes(), &Terms::at(NOW));
         let Ok(parsed) = parsed else {
             let refused = parsed.unwrap_err().0;
             prop_assert!(refused.contains("is before `start_at`") || refused.contains("leaves none"), "{refused}");
@@ -339,7 +342,7 @@ proptest! {
             prop_assert!(is_shown || *value == json!("POST"), "{key} {view}");
         }
         // And what `/get` shows can be put back.
-        let back = put(view.to_string().as_bytes(), NOW).unwrap();
+        let back = put(view.to_string().as_bytes(), &Terms::at(NOW)).unwrap();
         prop_assert_eq!(back.value.revision, Some(0));
         let back = Task { is_one_shot: one_shot, ..back.value.task };
         prop_assert_eq!(shown(back, true), view);
@@ -348,7 +351,7 @@ proptest! {
     #[test]
     fn no_json_makes_the_reader_of_entries_panic(text in any_json(5, &KEYS)) {
         let body = format!(r#"{{"identity":"t","time_zone":"Asia/Kathmandu","start":true,"entries":{{"e":{text}}}}}"#);
-        if let Err(refused) = put(body.as_bytes(), NOW) {
+        if let Err(refused) = put(body.as_bytes(), &Terms::at(NOW)) {
             prop_assert!(is_told(&refused.0), "{}", refused.0);
         }
     }
@@ -359,8 +362,33 @@ proptest! {
         let body = format!(
             r#"{{"identity":"t","time_zone":"UTC","start":true,"entries":{{"e":{{"{key}":{value},{}}}}}"#, &entry[1..]
         );
-        if let Err(refused) = put(body.as_bytes(), NOW) {
+        if let Err(refused) = put(body.as_bytes(), &Terms::at(NOW)) {
             prop_assert!(is_told(&refused.0), "{}", refused.0);
         }
     }
+}
+
+#[test]
+fn who_may_not_see_credentials_gets_masks_that_can_be_put_again() {
+    let callback = json!({ "url": "http://v:pw2@h/", "headers": { "Authorization": "t1" } });
+    let headers = json!({ "X-Key": "k1", "Cookie": "Bearer ${secret:c}" });
+    let stored =
+        read(&json!({ "every": "1h", "url": "http://u:pw1@h/", "headers": headers, "on_failure": callback })).task;
+    let (masking, dates) = (Masking::default(), [Dates::default()]);
+    let revision = Revision::new(stored, NOW);
+
+    let for_client = TaskView::for_client(&revision, &dates, true, Some(&masking));
+    let for_put = TaskView::for_put(&revision.task, true, None, Some(&masking));
+    let for_writer = TaskView::for_put(&revision.task, true, None, None);
+
+    for view in [for_client, for_put] {
+        let seen = serde_json::to_string(&view).unwrap();
+        assert!(["pw1", "pw2", "k1", "t1"].iter().all(|credential| !seen.contains(credential)), "{seen}");
+        assert!(seen.contains("Bearer ${secret:c}"), "{seen}");
+        let mut again = put(seen.as_bytes(), &Terms::at(NOW)).unwrap().value.task;
+        assert_eq!(again.keep_masked(Some(&revision.task), &masking), []);
+        let (again, stored) = (&again.entries[0], &revision.task.entries[0]);
+        assert_eq!((&again.request, &again.options().given), (&stored.request, &stored.options().given));
+    }
+    assert!(serde_json::to_string(&for_writer).unwrap().contains("k1"), "who puts gets back what was put");
 }

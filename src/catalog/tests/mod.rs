@@ -187,6 +187,7 @@ impl Node {
             results: shared.clone(),
             clock: clock.clone(),
             tenure: tenure.clone(),
+            secrets: crate::secrets::Secrets::open(&Default::default(), clock.clone()).unwrap(),
         };
         let engine::Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };

@@ -14,9 +14,8 @@ use anyhow::Context;
 use self::plan::{Plan, Planning};
 use self::show::Show;
 use super::UsageError;
-use super::client::{CallError, Service, Typed, address};
+use super::client::{CallError, KeyArgs, Ours, Service, Typed, address};
 use super::files::{FileTask, Tasks};
-use crate::api;
 use crate::model::Timestamp;
 
 /// Exit code of a dry run that found something to do.
@@ -40,16 +39,13 @@ pub(super) struct ApplyArgs {
     /// The running service; user and password may stand in it [default: host and port of the configuration]
     #[arg(long, value_name = "URL", value_parser = Typed::keep)]
     server: Option<Typed>,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 /// Exit code 1 when something is wrong in the files, which changes nothing, or when a change was not made.
-pub(super) fn run(
-    args: &ApplyArgs,
-    ours: &api::Settings,
-    now: Timestamp,
-    output: &mut impl Write,
-) -> anyhow::Result<ExitCode> {
-    let address = address("--server", args.server.as_ref(), ours)?;
+pub(super) fn run(args: &ApplyArgs, ours: &Ours, now: Timestamp, output: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let (address, key) = (address("--server", args.server.as_ref(), ours)?, args.key.read()?);
     let files = Tasks::read(&args.files, now).without_mistakes()?;
     for warning in &files.warnings {
         eprintln!("warning: {warning}");
@@ -58,9 +54,9 @@ pub(super) fn run(
         let text = "the files hold no task: with --prune all tasks would be deleted, which is surely not meant";
         return Err(UsageError(text.to_owned()).into());
     }
-    let service = Service::at(address)?;
+    let service = Service::at(address, ours, key)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let applying = Applying { args, files: &files, service: &service, body_max: ours.body_max, now };
+    let applying = Applying { args, files: &files, service: &service, body_max: ours.api.body_max, now };
     runtime.block_on(applying.apply(output)).map_err(|error| match error {
         ApplyError::Call(error) => anyhow::anyhow!("{error}").context("apply stopped, and can be run again"),
         ApplyError::Output(error) => error.into(),

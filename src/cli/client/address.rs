@@ -64,7 +64,8 @@ impl Address {
             IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             host => host,
         };
-        let text = format!("http://{}", SocketAddr::new(host, settings.port));
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let text = format!("{scheme}://{}", SocketAddr::new(host, settings.port));
         Self::new(Url::parse(&text).expect("an address of a socket makes a URL"))
     }
 
@@ -133,6 +134,17 @@ mod tests {
         assert_eq!(reached("0.0.0.0"), "http://127.0.0.1:81");
         assert_eq!(reached("::"), "http://[::1]:81");
         assert_eq!(reached("192.0.2.7"), "http://192.0.2.7:81");
+        let (cert_file, key_file) = ("c.pem".into(), "k.pem".into());
+        let tls = api::TlsSettings {
+            cert_file,
+            key_file,
+            client_ca_file: None,
+            client_certificate: api::ClientCertificate::Required,
+            version_min: api::TlsVersion::V1_2,
+            look_every: api::TlsSettings::LOOK_EVERY,
+        };
+        let settings = api::Settings { port: 81, tls: Some(tls), ..api::Settings::default() };
+        assert_eq!(Address::of(&settings).to_string(), "https://127.0.0.1:81");
     }
 
     #[test]

@@ -6,12 +6,15 @@ use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode};
-use reqwest::{RequestBuilder, Response, redirect};
+use reqwest::{Certificate, RequestBuilder, Response, redirect};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
+use super::Ours;
 use super::address::Address;
+use super::key::ServiceKey;
+use crate::access::API_KEY;
 use crate::dispatch;
 use crate::observe::with_causes;
 
@@ -63,17 +66,19 @@ struct Envelope<'a> {
 pub(in crate::cli) struct Service {
     client: reqwest::Client,
     address: Address,
+    key: Option<ServiceKey>,
 }
 
 impl Service {
-    /// Nothing is connected yet.
-    pub(in crate::cli) fn at(address: Address) -> anyhow::Result<Self> {
+    /// Nothing is connected yet. `key`: what it is shown.
+    pub(in crate::cli) fn at(address: Address, ours: &Ours, key: Option<ServiceKey>) -> anyhow::Result<Self> {
         // Only the first call of a process installs one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self::new(address).context("cannot build the HTTP client")
+        let trusted = ours.ca_file.as_deref().map(dispatch::authorities).transpose().context("--ca-file")?;
+        Self::new(address, &trusted.unwrap_or_default(), key).context("cannot build the HTTP client")
     }
 
-    fn new(address: Address) -> Result<Self, reqwest::Error> {
+    fn new(address: Address, trusted: &[Certificate], key: Option<ServiceKey>) -> Result<Self, reqwest::Error> {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("schedule-service/", env!("CARGO_PKG_VERSION")))
@@ -82,10 +87,11 @@ impl Service {
                 .pool_idle_timeout(IDLE_MAX)
                 .referer(false)
                 // Credentials go to the address that was named, nowhere else.
-                .redirect(redirect::Policy::none());
+                .redirect(redirect::Policy::none())
+                .tls_certs_merge(trusted.iter().cloned());
             if address.is_loopback() { builder.no_proxy() } else { builder }
         };
-        Ok(Self { client: dispatch::build_client(builder)?, address })
+        Ok(Self { client: dispatch::build_client(builder)?, address, key })
     }
 
     pub(in crate::cli) fn address(&self) -> &Address {
@@ -95,7 +101,7 @@ impl Service {
     /// Asks and takes in the answer, if it is not larger than `answer_max` bytes.
     pub(in crate::cli) async fn post(&self, path: &str, body: Bytes, answer_max: usize) -> Result<Answer, CallError> {
         let answer = self.send(path, || self.request(Method::POST, path).body(body.clone())).await?;
-        if answer.status() != StatusCode::OK {
+        if !matches!(answer.status(), StatusCode::OK | StatusCode::CREATED) {
             return Err(self.complaint(path, answer).await);
         }
         let bytes = self.collect(path, answer, answer_max).await?;
@@ -104,7 +110,23 @@ impl Service {
 
     /// The same by GET.
     pub(in crate::cli) async fn get(&self, path: &str, answer_max: usize) -> Result<Answer, CallError> {
-        let answer = self.send(path, || self.request(Method::GET, path)).await?;
+        self.ask(Method::GET, path, Bytes::new(), answer_max).await
+    }
+
+    /// The same by DELETE.
+    pub(in crate::cli) async fn delete(&self, path: &str, answer_max: usize) -> Result<Answer, CallError> {
+        self.ask(Method::DELETE, path, Bytes::new(), answer_max).await
+    }
+
+    /// The same by any method.
+    pub(in crate::cli) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        answer_max: usize,
+    ) -> Result<Answer, CallError> {
+        let answer = self.send(path, || self.request(method.clone(), path).body(body.clone())).await?;
         if answer.status() != StatusCode::OK {
             return Err(self.complaint(path, answer).await);
         }
@@ -137,6 +159,11 @@ impl Service {
 
     pub(super) fn request_to(&self, method: Method, url: Url) -> RequestBuilder {
         let request = self.client.request(method, url).header(CONTENT_TYPE, "application/json");
+        // Not as `Authorization`: that one may be for a proxy.
+        let request = match &self.key {
+            Some(key) => request.header(API_KEY, key.header()),
+            None => request,
+        };
         match self.address.credentials() {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
@@ -219,7 +246,7 @@ fn pause(answer: &Response) -> Option<Duration> {
 fn advice(status: StatusCode) -> &'static str {
     match status.as_u16() {
         300..=399 => "check the scheme, and that it is the service itself and no redirection",
-        401 | 403 => "check user and password, http://user:password@host",
+        401 | 403 => "check the key (SCHEDULE_KEY or --key-file), and user and password, http://user:password@host",
         404 | 405 => "check that a schedule service listens there, and the path before its own",
         503 => "it stays overloaded, is still loading or is going down; try again later",
         _ => "look into the log of that service",

@@ -9,9 +9,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use self::target::Target;
-use super::client::{Service, Typed, address};
+use super::client::{KeyArgs, Ours, Service, Typed, address};
 use super::files::FileFormat;
-use crate::api;
 use crate::cli::progress::Progress;
 
 /// What to export, and where to.
@@ -30,11 +29,13 @@ pub(super) struct ExportArgs {
     /// The running service; user and password may stand in it [default: host and port of the configuration]
     #[arg(long, value_name = "URL", value_parser = Typed::keep)]
     server: Option<Typed>,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 /// Exit code 1 when a task cannot be written in this format.
-pub(super) fn run(args: &ExportArgs, ours: &api::Settings, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let service = Service::at(address("--server", args.server.as_ref(), ours)?)?;
+pub(super) fn run(args: &ExportArgs, ours: &Ours, output: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let service = Service::at(address("--server", args.server.as_ref(), ours)?, ours, args.key.read()?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(export(args, &service, output))
 }

@@ -15,10 +15,9 @@ use clap::ArgAction;
 
 use self::origin::{FileTasks, Origin};
 use self::source::Source;
-use super::client::{Address, Service, Typed, address};
+use super::client::{Address, KeyArgs, Ours, Service, Typed, address};
 use super::files::Tasks;
 use super::{Format, UsageError};
-use crate::api;
 use crate::model::Timestamp;
 
 /// What to take over, and where to.
@@ -45,31 +44,28 @@ pub(super) struct ImportArgs {
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 /// Exit code 1 when a task was not taken, or does not read back as it was put.
-pub(super) fn run(
-    args: &ImportArgs,
-    ours: &api::Settings,
-    now: Timestamp,
-    output: &mut impl Write,
-) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &ImportArgs, ours: &Ours, now: Timestamp, output: &mut impl Write) -> anyhow::Result<ExitCode> {
     let from = args.url.as_ref().map(Typed::parse).transpose().map_err(|text| UsageError(format!("--url {text}")))?;
     let to = match &args.to {
         // Nobody is asked, so it may say anything.
-        None if args.dry_run => Address::of(ours),
+        None if args.dry_run => Address::of(&ours.api),
         typed => address("--to", typed.as_ref(), ours)?,
     };
     if from.as_ref().is_some_and(|from| from.is_same_place(&to)) {
         return Err(UsageError(format!("--url and --to are the same service, {to}")).into());
     }
     let (name, origin) = match from {
-        Some(from) => (from.to_string(), Origin::Service(Source::new(Service::at(from)?))),
+        Some(from) => (from.to_string(), Origin::Service(Source::new(Service::at(from, ours, None)?))),
         None => {
             let tasks = Tasks::read(&args.files, now);
             let name = format!("{} file{}", tasks.files, if tasks.files == 1 { "" } else { "s" });
             (name, Origin::Files(FileTasks::new(tasks.without_mistakes()?)))
         }
     };
-    takeover::run(args, (name, origin), to, ours.body_max, output)
+    takeover::run(args, (name, origin), (to, args.key.read()?), ours, output)
 }

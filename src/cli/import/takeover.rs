@@ -13,8 +13,7 @@ use super::origin::Origin;
 use super::report::{Fate, Outcome, Report};
 use super::source::Page;
 use super::{Format, ImportArgs};
-use crate::cli::client::Address;
-use crate::cli::client::{CallError, Service};
+use crate::cli::client::{Address, CallError, Ours, Service, ServiceKey};
 use crate::cli::progress::Progress;
 use crate::cli::task::Task;
 
@@ -24,14 +23,14 @@ const PUTS_MAX: usize = 8;
 pub(super) fn run(
     args: &ImportArgs,
     (from, origin): (String, Origin),
-    to: Address,
-    body_max: usize,
+    (to, key): (Address, Option<ServiceKey>),
+    ours: &Ours,
     output: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let mut report = Report::new((from, origin.why_gone()), to.to_string(), args.dry_run);
     let destination = match args.dry_run {
-        true => Destination::DryRun { body_max },
-        false => Destination::Running(Service::at(to)?),
+        true => Destination::DryRun { body_max: ours.api.body_max },
+        false => Destination::Running(Service::at(to, ours, key)?),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let stopped = runtime.block_on(take_all(args, origin, &destination, &mut report)).err();

@@ -10,6 +10,7 @@ mod load;
 mod overlaps;
 mod results;
 mod retries;
+mod secrets;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,8 +25,9 @@ use crate::cluster::Tenure;
 use crate::journal::{self, Journal};
 use crate::model::{
     Asked, Backfill, Entry, EntryName, EntryOptions, Fire, Identity, Overlap, Record, RecordKind, Request, RetryPolicy,
-    Revision, RunId, Schedule, ShardSet, TargetUrl, Task, TimeZone, Timestamp, Trigger,
+    Revision, RunId, Schedule, SecretName, SecretText, ShardSet, TargetUrl, Task, TimeZone, Timestamp, Trigger,
 };
+use crate::secrets::Secrets;
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, Pruned, ResultStore, StoreError};
 
@@ -45,6 +47,8 @@ fn secs(seconds: u64) -> Duration {
 enum Deed {
     /// Answers after so long.
     Answer(Duration, u16),
+    /// Answers with where the request went and what it carried.
+    Echo(u16),
     /// Answers with so many bytes.
     AnswerLong(usize),
     /// Answers, and asks to be left alone for so long.
@@ -94,6 +98,7 @@ impl Transport for Target {
                 tokio::time::sleep(after).await;
                 Ok(Answer::whole(status, "ok"))
             }
+            Deed::Echo(status) => Ok(Answer::whole(status, format!("{} {}", came.url, came.body))),
             Deed::AnswerLong(len) => Ok(Answer::whole(200, vec![b'x'; len])),
             Deed::AnswerLater(status, retry_after) => {
                 let mut answer = Answer::whole(status, "");
@@ -106,6 +111,12 @@ impl Transport for Target {
             Deed::Panic => panic!("a test wants it"),
         }
     }
+}
+
+/// What entries may name.
+fn secrets_of_tests() -> crate::secrets::Settings {
+    let token = (SecretName::parse("token").unwrap(), SecretText::new("hunter2!"));
+    crate::secrets::Settings { environment: [token].into(), ..Default::default() }
 }
 
 /// The rooms from dispatch inward.
@@ -173,6 +184,7 @@ impl Rooms {
             results,
             clock: clock.clone(),
             tenure,
+            secrets: Secrets::open(&secrets_of_tests(), clock.clone()).unwrap(),
         };
         let patience = Patience { misfire_grace: secs(30), catch_up_window: secs(3_600) };
         let dispatch = start(means, settings, patience);

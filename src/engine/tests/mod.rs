@@ -136,6 +136,7 @@ impl Rooms {
             results: shared.clone(),
             clock: clock.clone(),
             tenure: crate::cluster::Tenure::alone(clock.clone()),
+            secrets: crate::secrets::Secrets::open(&Default::default(), clock.clone()).unwrap(),
         };
         let Settings { misfire_grace, catch_up_window, .. } = settings;
         let patience = Patience { misfire_grace, catch_up_window };

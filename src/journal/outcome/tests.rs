@@ -42,7 +42,7 @@ fn answer(body: &[u8]) -> KeptAnswer {
 }
 
 fn document(fire: &Fire, outcome: &FireOutcome) -> (Record, Value) {
-    let record = fire_record(fire, outcome);
+    let record = fire_record(fire, outcome, &Masking::default());
     let document = serde_json::from_str(&record.source).unwrap();
     (record, document)
 }

@@ -58,7 +58,7 @@ fn attempt(number: u32) -> Attempt {
 
 #[track_caller]
 fn assert_comes_back(started: &Started) {
-    let record = started.record();
+    let record = started.record(&Masking::default());
     let read = read_started(&record).unwrap();
 
     let progress = Progress {

@@ -4,14 +4,16 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
-use super::{OAuth2Client, is_reference};
+use super::OAuth2Client;
+use super::text::{self, Text, is_judged_later};
 use crate::model::MASK;
 use crate::model::object::{Mistakes, Object, string, word};
 
 /// The longest text of a credential, in bytes. Longer ones are refused.
-const LEN_MAX: usize = 8 * 1024;
+pub(super) const LEN_MAX: usize = 8 * 1024;
 
 /// What a request shows in `Authorization`.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,14 +21,14 @@ pub enum Auth {
     /// A user and a password (RFC 7617), in UTF-8.
     Basic {
         /// The user; no colon may be in it.
-        username: Box<str>,
+        username: Text,
         /// The password.
-        password: Box<str>,
+        password: Text,
     },
     /// A token (RFC 6750).
     Bearer {
         /// The token.
-        token: Box<str>,
+        token: Text,
     },
     /// A token that a server gives for some time.
     OAuth2(Box<OAuth2Client>),
@@ -94,15 +96,16 @@ impl Part {
     }
 
     /// A text that must be there. What is filled in later is judged then.
-    pub(super) fn read(self, key: &str, members: &Object<'_>, mistakes: &mut Mistakes) -> Option<Box<str>> {
+    pub(super) fn read(self, key: &str, members: &Object<'_>, mistakes: &mut Mistakes) -> Option<Text> {
         let raw = members.required(key, "a string", mistakes)?;
         self.read_raw(raw, &members.path_of(key), mistakes)
     }
 
-    pub(super) fn read_raw(self, raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Box<str>> {
-        let text = string(raw, path, mistakes)?;
-        let checked = if is_reference(&text) { Ok(()) } else { self.check(&text) };
-        checked.map_err(|error| mistakes.add(path, error)).ok().map(|()| text.into())
+    pub(super) fn read_raw(self, raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Text> {
+        let given = string(raw, path, mistakes)?;
+        text::warn(&given, path, mistakes);
+        let checked = if is_judged_later(&given) { Ok(()) } else { self.check(&given) };
+        checked.map_err(|error| mistakes.add(path, error)).ok().map(|()| text::text(&given))
     }
 }
 
@@ -126,12 +129,60 @@ impl Auth {
         }
     }
 
-    pub(super) fn texts(&mut self) -> Vec<&mut Box<str>> {
+    /// Its texts, each with its key.
+    pub(super) fn texts(&self) -> Vec<(&'static str, &Text)> {
+        match self {
+            Self::Basic { username, password } => vec![("username", username), ("password", password)],
+            Self::Bearer { token } => vec![("token", token)],
+            Self::OAuth2(client) => client.texts(),
+        }
+    }
+
+    /// The same to be changed, in the same order.
+    pub(super) fn texts_mut(&mut self) -> Vec<&mut Text> {
         match self {
             Self::Basic { username, password } => vec![username, password],
             Self::Bearer { token } => vec![token],
-            Self::OAuth2(client) => client.texts(),
+            Self::OAuth2(client) => client.texts_mut(),
         }
+    }
+
+    /// The text that nobody else may see, with its key.
+    pub(super) fn secret(&self) -> (&'static str, &Text) {
+        match self {
+            Self::Basic { password, .. } => ("password", password),
+            Self::Bearer { token } => ("token", token),
+            Self::OAuth2(client) => ("client_secret", client.secret()),
+        }
+    }
+
+    pub(super) fn secret_mut(&mut self) -> &mut Text {
+        match self {
+            Self::Basic { password, .. } => password,
+            Self::Bearer { token } => token,
+            Self::OAuth2(client) => client.secret_mut(),
+        }
+    }
+
+    /// Whether both show the same user or client to the same server, so that the secret of one is that of the other.
+    pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Basic { username, .. }, Self::Basic { username: theirs, .. }) => username == theirs,
+            (Self::Bearer { .. }, Self::Bearer { .. }) => true,
+            (Self::OAuth2(client), Self::OAuth2(theirs)) => client.is_of_the_same(theirs),
+            (Self::Basic { .. } | Self::Bearer { .. } | Self::OAuth2(_), _) => false,
+        }
+    }
+
+    /// What nobody may see of what it sends. Without what makes no header.
+    pub(super) fn confidential(&self) -> Vec<Zeroizing<String>> {
+        let sent = match self {
+            Self::Basic { .. } => self.authorization().ok().flatten(),
+            Self::Bearer { .. } => None,
+            Self::OAuth2(client) => client.request().ok().and_then(|asked| asked.authorization),
+        };
+        let encoded = sent.iter().filter_map(|sent| sent.strip_prefix("Basic "));
+        [&***self.secret().1].into_iter().chain(encoded).map(|text| Zeroizing::new(text.to_owned())).collect()
     }
 
     /// The value of `Authorization`; `None`: a token has to be asked for. The error says which text cannot stand in it.
@@ -145,7 +196,7 @@ impl Auth {
             }
             Self::Bearer { token } => {
                 Part::Token.check(token).map_err(told("token"))?;
-                Ok(Some(format!("Bearer {token}")))
+                Ok(Some(format!("Bearer {}", **token)))
             }
             Self::OAuth2(_) => Ok(None),
         }
@@ -234,8 +285,8 @@ mod tests {
     #[test]
     fn what_is_filled_in_is_judged_when_it_is_there() {
         let mut auth = read(r#"{"type":"basic","username":"${secret:a}","password":"${secret:b}"}"#).unwrap();
-        for (text, value) in auth.texts().into_iter().zip(["ann:", "pw"]) {
-            *text = value.into();
+        for (text, value) in auth.texts_mut().into_iter().zip(["ann:", "pw"]) {
+            *text = text::text(value);
         }
         assert_eq!(auth.authorization().unwrap_err(), "auth.username holds a colon, expected none in a user");
         assert_eq!(format!("{auth:?}"), "Basic(***)");
@@ -245,8 +296,8 @@ mod tests {
         #[test]
         fn whatever_passes_can_stand_in_a_header(text in "\\PC{0,40}|[ -~]{0,40}|[\\x00-\\xff]{0,20}", is_token in any::<bool>()) {
             let auth = match is_token {
-                true => Auth::Bearer { token: text.into() },
-                false => Auth::Basic { username: text.clone().into(), password: text.into() },
+                true => Auth::Bearer { token: text::text(&text) },
+                false => Auth::Basic { username: text::text(&text), password: text::text(&text) },
             };
             if let Ok(value) = auth.authorization() {
                 prop_assert!(http::HeaderValue::try_from(value.unwrap()).is_ok());

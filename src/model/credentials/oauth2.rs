@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 use url::form_urlencoded::Serializer;
 
 use super::auth::{Part, basic};
+use super::text::Text;
 use crate::model::object::{Mistakes, Object, word};
-use crate::model::{MASK, TargetUrl};
+use crate::model::{MASK, TargetUrl, template};
 
 const KEYS: [&str; 7] = ["type", "token_url", "client_id", "client_secret", "scope", "audience", "client_auth"];
 
@@ -16,10 +17,10 @@ const KEYS: [&str; 7] = ["type", "token_url", "client_id", "client_secret", "sco
 pub struct OAuth2Client {
     /// Where tokens are asked for.
     pub token_url: TargetUrl,
-    id: Box<str>,
-    secret: Box<str>,
-    scope: Option<Box<str>>,
-    audience: Option<Box<str>>,
+    id: Text,
+    secret: Text,
+    scope: Option<Text>,
+    audience: Option<Text>,
     /// Id and secret stand in the body, else in `Authorization`.
     is_in_body: bool,
 }
@@ -61,35 +62,48 @@ impl OAuth2Client {
         Some(Self { token_url: token_url?, id: id?, secret: secret?, scope, audience, is_in_body })
     }
 
-    pub(super) fn texts(&mut self) -> Vec<&mut Box<str>> {
-        let more = self.scope.iter_mut().chain(&mut self.audience);
-        [&mut self.id, &mut self.secret].into_iter().chain(more).collect()
-    }
-
-    /// What it asks. The error says which text cannot be sent.
-    pub fn request(&self) -> Result<TokenRequest, String> {
-        let texts = [
+    pub(super) fn texts(&self) -> Vec<(&'static str, &Text)> {
+        let all = [
             ("client_id", Some(&self.id)),
             ("client_secret", Some(&self.secret)),
             ("scope", self.scope.as_ref()),
             ("audience", self.audience.as_ref()),
         ];
-        for (key, text) in texts.iter().filter_map(|&(key, text)| Some((key, text?))) {
+        all.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
+    }
+
+    pub(super) fn texts_mut(&mut self) -> Vec<&mut Text> {
+        let more = self.scope.iter_mut().chain(&mut self.audience);
+        [&mut self.id, &mut self.secret].into_iter().chain(more).collect()
+    }
+
+    pub(super) fn secret(&self) -> &Text {
+        &self.secret
+    }
+
+    pub(super) fn secret_mut(&mut self) -> &mut Text {
+        &mut self.secret
+    }
+
+    /// Whether both are the same client of the same server.
+    pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.token_url.origin() == other.token_url.origin()
+    }
+
+    /// What it asks. The error says which text cannot be sent.
+    pub fn request(&self) -> Result<TokenRequest, String> {
+        let texts = self.texts();
+        for (key, text) in &texts {
             Part::Text.check(text).map_err(|error| format!("auth.{key} {error}"))?;
         }
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
         let in_form = if self.is_in_body { &texts[..] } else { &texts[2..] };
-        for (key, text) in in_form.iter().filter_map(|&(key, text)| Some((key, text?))) {
+        for (key, text) in in_form {
             form.append_pair(key, text);
         }
         let authorization = (!self.is_in_body).then(|| basic(&form_text(&self.id), &form_text(&self.secret)));
         Ok(TokenRequest { authorization, body: form.finish() })
-    }
-
-    /// A text of somebody else without its secret, should it stand there.
-    pub fn without_secret(&self, text: &str) -> String {
-        text.replace(&*self.secret, MASK)
     }
 }
 
@@ -103,6 +117,11 @@ fn token_url(members: &Object<'_>, mistakes: &mut Mistakes) -> Option<TargetUrl>
     let url = TargetUrl::parse(&text).map_err(|error| mistakes.add(&path, error)).ok()?;
     if !url.to_url().username().is_empty() || url.to_url().password().is_some() {
         mistakes.add(&path, "has a user, expected it to be left out");
+        return None;
+    }
+    // Nothing is filled in here, and the name of a secret would be sent.
+    if template::secret_names(&text).next().is_some() {
+        mistakes.add(&path, "names a secret, expected it in one of client_id, client_secret, scope, audience");
         return None;
     }
     Some(url)
@@ -154,10 +173,13 @@ mod tests {
             "auth.client_auth: is `jwt`, expected one of basic, body",
         ];
         assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+        let named = GIVEN.replace("/token", "/${secret:a}");
+        let expected =
+            "auth.token_url: names a secret, expected it in one of client_id, client_secret, scope, audience";
+        assert_eq!(read(&format!("{{{named}}}")).unwrap_err(), expected);
         let user = GIVEN.replace("https://a", "https://u:s3cret@a");
         assert_eq!(read(&format!("{{{user}}}")).unwrap_err(), "auth.token_url: has a user, expected it to be left out");
         let client = read(&format!("{{{GIVEN}}}")).unwrap();
         assert_eq!(format!("{client:?}"), "OAuth2Client(***)");
-        assert_eq!(client.without_secret("is 7Fjfp0ZBr1KtDRbnfVdmIw?"), "is ***?");
     }
 }

@@ -1,8 +1,12 @@
 //! Reads what a request says of them, and gives its texts to whoever fills them in.
 
+use secrecy::zeroize::Zeroizing;
+
+use super::text::{Text, filled_in};
 use super::{Auth, SIGNATURE_HEADERS, Signing};
-use crate::model::TargetUrl;
 use crate::model::object::{Mistakes, Object};
+use crate::model::template::{TemplateError, is_reference, secret_names};
+use crate::model::{MASK, SecretName, SecretTexts, TargetUrl};
 
 /// What an entry, or a callback, says of how its request shows who sends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,19 +40,39 @@ impl Credentials {
         }
     }
 
-    /// Gives each text to `fill_in`, and puts what comes back in its place. Stops at the first error.
-    pub fn texts<E>(&mut self, mut fill_in: impl FnMut(&str) -> Result<String, E>) -> Result<(), E> {
-        let signing = self.sign.iter_mut().flat_map(|sign| sign.texts());
-        for text in signing.chain(self.auth.iter_mut().flat_map(|auth| auth.texts())) {
-            *text = fill_in(text)?.into();
-        }
-        Ok(())
+    /// The secrets that they name, each with its place.
+    pub fn secrets(&self) -> impl Iterator<Item = (String, SecretName)> + '_ {
+        let signing = self.sign.iter().flat_map(|sign| sign.texts()).enumerate();
+        let signing = signing.map(|(index, text)| (format!("sign.secrets[{index}]"), text));
+        let auth = self.auth.iter().flat_map(|auth| auth.texts());
+        let texts = signing.chain(auth.map(|(key, text)| (format!("auth.{key}"), text)));
+        texts.flat_map(|(place, text)| secret_names(text).map(move |name| (place.clone(), name)))
     }
-}
 
-/// Whether a text names something that is filled in when an attempt is made, so that it cannot be judged before.
-pub fn is_reference(text: &str) -> bool {
-    text.contains("${")
+    /// These credentials with their secrets filled in.
+    pub fn filled_in(&self, secrets: &SecretTexts) -> Result<Self, TemplateError> {
+        let mut filled = self.clone();
+        for text in filled.texts_mut() {
+            *text = filled_in(text, secrets)?;
+        }
+        Ok(filled)
+    }
+
+    fn texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
+        let signing = self.sign.iter_mut().flat_map(|sign| sign.texts_mut());
+        signing.chain(self.auth.iter_mut().flat_map(|auth| auth.texts_mut()))
+    }
+
+    /// What nobody else may see, in the words in which it is sent.
+    pub fn confidential(&self) -> Vec<Zeroizing<String>> {
+        let signing = self.sign.iter().flat_map(|sign| sign.confidential());
+        signing.chain(self.auth.iter().flat_map(|auth| auth.confidential())).collect()
+    }
+
+    /// A text of a member that nobody else may see, as it may be seen. What only names a secret is none.
+    pub fn shown(text: &str) -> &str {
+        if is_reference(text) { text } else { MASK }
+    }
 }
 
 fn refuse_headers(members: &Object<'_>, names: &[&str], option: &str, mistakes: &mut Mistakes) {
@@ -76,6 +100,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::model::{SecretText, SigningKey};
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -113,17 +138,68 @@ mod tests {
         assert!(read(&format!(r#"{{{auth},"url":"http://a/@b","headers":{{"X":"1"}}}}"#)).is_ok());
     }
 
+    fn secrets(values: &[(&str, &str)]) -> SecretTexts {
+        let named = |&(name, value): &(&str, &str)| (SecretName::parse(name).unwrap(), SecretText::new(value));
+        values.iter().map(named).collect()
+    }
+
+    const NAMING: &str = r#"{"sign":{"secrets":["whsec_${secret:a}","${secret:b}"]},"auth":{"type":"oauth2","token_url":"http://a/","client_id":"x-${secret:c}","client_secret":"${secret:d}","scope":"{{args}} ${e}","audience":"${secret:a}"}}"#;
+
     #[test]
-    fn each_text_is_filled_in_once() {
-        let mut credentials = read(&format!(r#"{{"sign":{{"secrets":["${{secret:a}}","{SECRET}"]}},"auth":{{"type":"basic","username":"u","password":"p"}}}}"#)).unwrap();
-        let mut seen = Vec::new();
+    fn secrets_are_found_with_their_places_and_filled_in_and_nothing_else_is() {
+        let credentials = read(NAMING).unwrap();
+        let values = [("a", &SECRET[6..]), ("b", SECRET), ("c", "${secret:d}"), ("d", "s3cret\n")];
 
-        let filled = credentials.texts(|text| {
-            seen.push(text.to_owned());
-            Ok::<_, ()>(SECRET.to_owned())
-        });
+        let named: Vec<String> = credentials.secrets().map(|(place, name)| format!("{place} {name}")).collect();
+        let filled = credentials.filled_in(&secrets(&values)).unwrap();
 
-        assert_eq!((filled, seen), (Ok(()), ["${secret:a}", SECRET, "u", "p"].map(str::to_owned).to_vec()));
-        assert_eq!(credentials.sign.unwrap().keys().unwrap().len(), 2);
+        let places =
+            ["sign.secrets[0] a", "sign.secrets[1] b", "auth.client_id c", "auth.client_secret d", "auth.audience a"];
+        assert_eq!(named, places);
+        let keys = filled.sign.as_ref().unwrap().keys().unwrap();
+        assert_eq!(keys, [SigningKey::parse(SECRET).unwrap(), SigningKey::parse(SECRET).unwrap()]);
+        let texts: Vec<&str> = filled.auth.iter().flat_map(|auth| auth.texts()).map(|(_, text)| &***text).collect();
+        assert_eq!(texts, ["x-${secret:d}", "s3cret\n", "{{args}} ${e}", &SECRET[6..]]);
+        assert_eq!(
+            credentials.filled_in(&secrets(&values[..3])),
+            Err(TemplateError::SecretMissing(SecretName::parse("d").unwrap()))
+        );
+        let long = "x".repeat(8_193);
+        let values = [("a", &*long), ("b", SECRET), ("c", "1"), ("d", "2")];
+        assert_eq!(
+            credentials.filled_in(&secrets(&values)),
+            Err(TemplateError::TooLong { part: "credential", max: 8_192 })
+        );
+    }
+
+    #[test]
+    fn what_is_sent_of_them_is_known_in_each_form() {
+        let confidential = |json: &str| -> Vec<String> {
+            read(json).unwrap().confidential().iter().map(|text| text.to_string()).collect()
+        };
+        let client = r#""token_url":"http://a/","client_id":"a:b","client_secret":"c d""#;
+
+        assert_eq!(confidential(&format!(r#"{{"sign":{{"secrets":["{SECRET}"]}}}}"#)), [SECRET, &SECRET[6..]]);
+        let basic = r#"{"auth":{"type":"basic","username":"Aladdin","password":"open sesame"}}"#;
+        assert_eq!(confidential(basic), ["open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]);
+        assert_eq!(confidential(r#"{"auth":{"type":"bearer","token":"t"}}"#), ["t"]);
+        let oauth2 = format!(r#"{{"auth":{{"type":"oauth2",{client}}}}}"#);
+        assert_eq!(confidential(&oauth2), ["c d", "YSUzQWI6Yytk"]);
+        assert_eq!(confidential("{}"), [""; 0]);
+    }
+
+    #[test]
+    fn what_only_looks_like_the_name_of_a_secret_is_a_text_and_warned_of() {
+        let (raw, mut mistakes) = (r#"{"auth":{"type":"bearer","token":"${secret:a/b}"}}"#, Mistakes::default());
+        let members = Object::read_body(raw.as_bytes(), "", &mut mistakes).unwrap();
+        let credentials = Credentials::read(&members, &mut mistakes);
+
+        assert_eq!(credentials.secrets().count(), 0);
+        let warned = mistakes.warnings;
+        assert!(warned.len() == 1 && warned[0].starts_with("auth.token: `${secret:…}` names no secret"), "{warned:?}");
+        assert_eq!(
+            ["${secret:a}", "x${secret:a}", "${secret:}", "s3cret"].map(Credentials::shown),
+            ["${secret:a}", MASK, MASK, MASK]
+        );
     }
 }

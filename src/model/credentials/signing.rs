@@ -5,9 +5,10 @@ use std::ops::RangeInclusive;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
-use super::is_reference;
+use super::text::{self, Text, is_judged_later};
 use crate::model::MASK;
 use crate::model::object::{Mistakes, Object, array, string};
 
@@ -24,7 +25,7 @@ const SECRETS: RangeInclusive<usize> = 1..=2;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Signing {
     /// One secret, or two: then it has a signature of each.
-    secrets: Box<[Box<str>]>,
+    secrets: Box<[Text]>,
 }
 
 impl fmt::Debug for Signing {
@@ -36,7 +37,7 @@ impl fmt::Debug for Signing {
 impl Signing {
     /// Signs with these secrets, in this order.
     pub fn new(secrets: &[&str]) -> Self {
-        Self { secrets: secrets.iter().map(|&secret| secret.into()).collect() }
+        Self { secrets: secrets.iter().map(|&secret| text::text(secret)).collect() }
     }
 
     pub(super) fn read(members: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
@@ -48,8 +49,21 @@ impl Signing {
         Some(Self { secrets: items.into_iter().enumerate().filter_map(read).collect() })
     }
 
-    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut Box<str>> {
-        self.secrets.iter_mut()
+    pub(super) fn texts(&self) -> &[Text] {
+        &self.secrets
+    }
+
+    pub(super) fn texts_mut(&mut self) -> &mut [Text] {
+        &mut self.secrets
+    }
+
+    /// Its secrets, with and without what stands before the keys.
+    pub(super) fn confidential(&self) -> impl Iterator<Item = Zeroizing<String>> {
+        let both = |secret: &'_ Text| {
+            let bare = secret.strip_prefix(PREFIX).unwrap_or_default();
+            [Zeroizing::new((***secret).to_owned()), Zeroizing::new(bare.to_owned())]
+        };
+        self.secrets.iter().flat_map(both)
     }
 
     /// The keys, in the order of the secrets. The error says which secret is none.
@@ -57,24 +71,25 @@ impl Signing {
         let key = |(index, secret): (usize, &str)| {
             SigningKey::parse(secret).map_err(|error| format!("sign.secrets[{index}] {error}"))
         };
-        self.secrets.iter().map(|secret| &**secret).enumerate().map(key).collect()
+        self.secrets.iter().map(|secret| &***secret).enumerate().map(key).collect()
     }
 }
 
-fn secret(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Box<str>> {
-    let text = string(raw, path, mistakes)?;
-    if !is_reference(&text)
-        && let Err(error) = SigningKey::parse(&text)
+fn secret(raw: &RawValue, path: &str, mistakes: &mut Mistakes) -> Option<Text> {
+    let given = string(raw, path, mistakes)?;
+    text::warn(&given, path, mistakes);
+    if !is_judged_later(&given)
+        && let Err(error) = SigningKey::parse(&given)
     {
         mistakes.add(path, error);
         return None;
     }
-    Some(text.into())
+    Some(text::text(&given))
 }
 
 /// A key, as bytes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SigningKey(Box<[u8]>);
+pub struct SigningKey(Zeroizing<Box<[u8]>>);
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,10 +117,10 @@ impl SigningKey {
 
     /// Reads `whsec_` and Base64, or Base64 alone.
     pub fn parse(text: &str) -> Result<Self, SigningKeyError> {
-        let bytes =
-            STANDARD.decode(text.strip_prefix(PREFIX).unwrap_or(text)).map_err(|_| SigningKeyError::NotBase64)?;
+        let bytes = STANDARD.decode(text.strip_prefix(PREFIX).unwrap_or(text));
+        let bytes = Zeroizing::new(bytes.map_err(|_| SigningKeyError::NotBase64)?);
         if Self::LEN.contains(&bytes.len()) {
-            Ok(Self(bytes.into()))
+            Ok(Self(Zeroizing::new(bytes[..].into())))
         } else {
             Err(SigningKeyError::Length { len: bytes.len() })
         }
@@ -145,9 +160,15 @@ mod tests {
             assert_eq!(SigningKey::parse(&secret_of(len)), Err(SigningKeyError::Length { len }));
         }
         let base64 = &secret_of(24)[6..];
-        for text in
-            ["whsec_*", "whsec-x", "***", &format!("WHSEC_{base64}"), &format!(" {base64}"), &format!("{base64}=")]
-        {
+        for text in [
+            "whsec_*",
+            "whsec-x",
+            "${secret:a}",
+            "***",
+            &format!("WHSEC_{base64}"),
+            &format!(" {base64}"),
+            &format!("{base64}="),
+        ] {
             assert_eq!(SigningKey::parse(text), Err(SigningKeyError::NotBase64), "{text}");
         }
     }
@@ -159,7 +180,8 @@ mod tests {
         assert_eq!(read(&format!(r#"{{"secrets":["{one}"]}}"#)), Ok(Signing::new(&[&one])));
         let two = read(&format!(r#"{{"secrets":["{one}","{other}"]}}"#)).unwrap();
         assert_eq!(two.keys().unwrap().iter().map(|key| key.bytes().len()).collect::<Vec<_>>(), [24, 32]);
-        let named = read(r#"{"secrets":["${secret:hooks}"]}"#).unwrap();
+        let named = read(r#"{"secrets":["whsec_${secret:hooks}","${secret:old}"]}"#).unwrap();
+        assert!(read(r#"{"secrets":["${hooks}"]}"#).is_err() && read(r#"{"secrets":["***"]}"#).is_ok());
         let expected = "sign.secrets[0] is no signing secret, expected `whsec_` and the Base64 of 24 to 64 bytes";
         assert_eq!(named.keys().unwrap_err(), expected);
     }

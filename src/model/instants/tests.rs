@@ -301,3 +301,38 @@ proptest! {
         prop_assert_eq!(instants.next(last), None);
     }
 }
+
+/// Whatever may stand in an entry, also what asks for more than once a second.
+fn a_trigger() -> impl Strategy<Value = Schedule> {
+    let duration = || "([0-9]{1,4}(ms|s|m)){1,2}";
+    let fields = prop::collection::vec(prop_oneof![Just("*".to_owned()), "[0-9*/,-]{1,4}"], 6);
+    prop_oneof![
+        fields.prop_map(|fields| ("cron_time", fields.join(" "))),
+        duration().prop_map(|text| ("cron_time", format!("@every {text}"))),
+        duration().prop_map(|text| ("every", text)),
+        "2026-11-21T07:15:[0-5][0-9]\\.[0-9]{1,3}Z".prop_map(|text| ("at", text)),
+    ]
+    .prop_filter_map("it is refused", |(key, text)| Schedule::parse(key, &text)?.ok())
+}
+
+proptest! {
+    #[test]
+    fn no_trigger_fires_more_than_once_a_second(schedule in a_trigger(), zone in a_zone(), millis in 0_i64..86_400_000) {
+        let put_at = Timestamp::from_millis(NEAR.millis() + millis);
+        let revision = revision(zone, schedule, EntryOptions::default(), put_at);
+        let instants = instants(&revision);
+        let named: Vec<Timestamp> = std::iter::successors(instants.next(put_at), |&last| instants.next(last)).take(5).collect();
+
+        for pair in named.windows(2) {
+            prop_assert!(pair[1].since(pair[0]) >= Duration::from_secs(1), "{pair:?}");
+        }
+    }
+}
+
+#[test]
+fn a_period_below_a_second_or_not_of_whole_seconds_is_refused() {
+    assert!(Schedule::every("1s").is_ok());
+    for text in ["999ms", "1ms", "0s", "1500ms", "1s1ms"] {
+        assert!(Schedule::every(text).is_err(), "{text}");
+    }
+}

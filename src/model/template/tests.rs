@@ -1,13 +1,16 @@
+use ::url::Url;
 use proptest::prelude::*;
 
+use super::in_url::is_same_server;
 use super::*;
+use crate::model::{SecretText, TargetUrl};
 
 const FIRE_TIME: &str = "2026-11-21T07:15:30.250Z";
 
 fn values<'a>(identity: &'a str, args: &'a str) -> TemplateValues<'a> {
     let fire_time = Timestamp::parse_rfc3339(FIRE_TIME).unwrap();
     let run_id = RunId::parse("0193ab6c-5c12-8000-8000-00000000002a").unwrap();
-    TemplateValues { identity, entry: "nightly", run_id, fire_time, attempt: 3, args }
+    TemplateValues { identity, entry: "nightly", run_id, fire_time, attempt: 3, args, secrets: SecretTexts::none() }
 }
 
 fn request(url: &str, header: Option<&str>, body: &str) -> Request {
@@ -127,6 +130,18 @@ fn what_would_grow_too_large_is_refused() {
     assert_eq!(filled("http://h/", None, &body), "the body is longer than 5074307 bytes with its templates filled in");
 }
 
+#[test]
+fn a_request_may_grow_up_to_its_limits() {
+    let grows = |header: Option<&str>, body: &str, by: usize| {
+        request("http://h/", header, body).filled_in(&values("", &"x".repeat("{{args}}".len() + by))).is_ok()
+    };
+
+    assert!(grows(Some("{{args}}"), "null", 16 * 1024));
+    assert!(!grows(Some("{{args}}"), "null", 16 * 1024 + 1));
+    assert!(grows(None, r#"["{{args}}"]"#, 4 * 1024 * 1024));
+    assert!(!grows(None, r#"["{{args}}"]"#, 4 * 1024 * 1024 + 1));
+}
+
 fn url_mistakes(url: &str) -> String {
     let mut mistakes = Mistakes::default();
     check_url(url, "url", &mut mistakes);
@@ -177,6 +192,114 @@ fn a_name_that_is_not_known_is_told_once_with_the_nearest_one() {
     assert_eq!(mistakes.warnings, expected);
 }
 
+const NAME: &str = "db-pass.1_X";
+
+fn secret(value: &str) -> SecretTexts {
+    SecretTexts::from_iter([(SecretName::parse(NAME).unwrap(), SecretText::new(value))])
+}
+
+fn with<'a>(secrets: &'a SecretTexts) -> TemplateValues<'a> {
+    TemplateValues { secrets, ..values("task", "") }
+}
+
+#[test]
+fn a_secret_is_filled_in_wherever_it_is_named_and_escaped_as_its_place_wants_it() {
+    let secrets = secret("p@ss/\"w\\o rd\u{e9}%");
+    let reference = "${secret:db-pass.1_X}";
+
+    let url = filled_url(&format!("http://u{reference}:{reference}@h/a/{reference}?q={reference}"), with(&secrets));
+    let value = "p%40ss%2F%22w%5Co%20rd%C3%A9%25";
+    assert_eq!(url.unwrap(), format!("http://u{value}:{value}@h/a/{value}?q={value}"));
+    assert_eq!(filled_header(&format!("Bearer {reference}"), with(&secrets)), "Bearer p@ss/\"w\\o rd\u{e9}%");
+    let in_json = "p@ss/\\\"w\\\\o rd\u{e9}%";
+    assert_eq!(filled_body(&format!(r#"{{"k":"{reference}"}}"#), with(&secrets)), format!(r#"{{"k":"{in_json}"}}"#));
+    let form = serde_json::json!(format!("a={reference}")).to_string();
+    assert_eq!(filled_body(&form, with(&secrets)), format!(r#""a={value}""#));
+}
+
+#[test]
+fn a_secret_is_not_looked_at_again_and_nothing_that_is_filled_in_names_one() {
+    let secrets = secret("{{args}}${secret:db-pass.1_X}");
+    let filled = filled_header(
+        "${secret:db-pass.1_X} {{args}}",
+        TemplateValues { secrets: &secrets, ..values("", "${secret:db-pass.1_X}") },
+    );
+
+    assert_eq!(filled, "{{args}}${secret:db-pass.1_X} ${secret:db-pass.1_X}");
+}
+
+#[test]
+fn a_lone_beginning_or_another_word_stays_text() {
+    let secrets = secret("s3cret");
+    for text in [
+        "${",
+        "$",
+        "${secret:db-pass.1_X",
+        "${secret:}",
+        "${secret: db-pass.1_X}",
+        "${secret:a b}",
+        "${env:X}",
+        "$${x}",
+        "${secret:..}",
+    ] {
+        assert_eq!(filled_header(text, with(&secrets)), text);
+    }
+    assert_eq!(filled_header("$${secret:db-pass.1_X}}", with(&secrets)), "$s3cret}");
+    assert_eq!(filled_header("${secret:${secret:db-pass.1_X}", with(&secrets)), "${secret:s3cret");
+}
+
+#[test]
+fn a_secret_that_http_forbids_in_a_header_is_refused_and_not_cut() {
+    for value in ["a\nb", "a\r", "\u{0}", "x\u{7f}"] {
+        let secrets = secret(value);
+        let refused =
+            request("http://h/", Some("Bearer ${secret:db-pass.1_X}"), "null").filled_in(&with(&secrets)).unwrap_err();
+        assert_eq!(refused.to_string(), "secret db-pass.1_X holds a control character, which HTTP forbids in a header");
+    }
+    let missing = request("http://h/", Some("${secret:other}"), "null");
+    assert_eq!(missing.filled_in(&with(&secret("x"))).unwrap_err().to_string(), "secret other is not filled in");
+}
+
+#[test]
+fn the_secrets_of_a_request_are_told_with_their_places() {
+    let request = request("http://${secret:U}@h/", Some("a ${secret:T}${secret:U}"), r#"{"k":"${secret:B}"}"#);
+
+    let named: Vec<String> = request.secrets().map(|(place, name)| format!("{place} {name}")).collect();
+
+    assert_eq!(named, ["url U", "headers.X-A T", "headers.X-A U", "body B"]);
+    assert!(request.may_name_secrets());
+}
+
+#[test]
+fn a_secret_may_be_the_user_or_the_password_of_a_url_and_no_part_of_its_server() {
+    for url in [
+        "http://${secret:a}/",
+        "http://h.${secret:a}/x",
+        "http://h:${secret:a}/",
+        "http${secret:a}://h/",
+        "http:${secret:a}",
+    ] {
+        let parses = TargetUrl::parse(url).is_ok();
+        assert!(!parses || url_mistakes(url).starts_with("url: has a secret in its scheme, host or port"), "{url}");
+    }
+    for url in ["http://u:${secret:a}@h/", "http://${secret:a}@h:8/x", "http://h/${secret:a}?b=${secret:b}#${secret:c}"]
+    {
+        assert_eq!(url_mistakes(url), "", "{url}");
+    }
+    assert!(url_mistakes("http://{{entry}}:${secret:a}@h/").starts_with("url: has a template in its scheme, user"));
+}
+
+#[test]
+fn what_begins_like_a_reference_and_names_nothing_is_told() {
+    let mut mistakes = Mistakes::default();
+
+    warn_of_unknown("${secret:} ${secret:ok} ${other}", "body", &mut mistakes);
+
+    let expected = "body: `${secret:…}` names no secret, expected 1 to 64 letters, digits, `_`, `-` or `.`, the first a letter, \
+                    a digit or `_`: it is sent as it is";
+    assert_eq!(mistakes.warnings, [expected]);
+}
+
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("{{".to_owned()),
@@ -184,6 +307,8 @@ fn text() -> impl Strategy<Value = String> {
         Just("{{args}}".to_owned()),
         Just("{{ identity }}".to_owned()),
         Just("{{nope}}".to_owned()),
+        Just("${secret:db-pass.1_X}".to_owned()),
+        Just("${secret: ".to_owned()),
         "[ {}a-z/.:@?#&=\\\\\"]{0,6}",
         "\\PC{0,4}",
     ];
@@ -198,9 +323,10 @@ proptest! {
         let joined: String = parts(&text).map(|part| match part {
             Part::Text(text) => text.to_owned(),
             Part::Unknown { whole, .. } => whole.to_owned(),
-            Part::Known(name) => format!("<{name:?}>"),
+            Part::Slot(slot) => format!("<{slot:?}>"),
+            Part::Nameless(text) => text.to_owned(),
         }).collect();
-        let expected = text.replace("{{args}}", "<Args>").replace("{{ identity }}", "<Identity>");
+        let expected = text.replace("{{args}}", "<Value(Args)>").replace("{{ identity }}", "<Value(Identity)>").replace("${secret:db-pass.1_X}", "<Secret(\"db-pass.1_X\")>");
         // A brace before a template belongs to the text, and so do templates with other spaces.
         prop_assert!(joined == expected || parts(&text).count() > 1, "{joined} {expected}");
         prop_assert_eq!(fill(&text, usize::MAX, |_| "".into()).is_some(), true);
@@ -211,7 +337,7 @@ proptest! {
         let url = format!("http://user:pw@host.example:8080/a/{path}");
         let Ok(parsed) = TargetUrl::parse(&url) else { return Ok(()) };
         let request = Request::post(parsed);
-        if let Ok(filled) = request.filled_in(&values(&identity, &args)) {
+        if let Ok(filled) = request.filled_in(&TemplateValues { secrets: &secret(&args), ..values(&identity, &args) }) {
             let (before, after) = (request.url.to_url(), filled.url.to_url());
             prop_assert!(is_same_server(&before, &after), "{after}");
         }
@@ -222,10 +348,23 @@ proptest! {
     fn a_url_with_a_template_that_passes_keeps_its_server(url in "(https?:)?[/\\\\]{0,3}[a-z.:@0-9]{0,8}\\PC{0,5}", tail in text(), identity in "[a-z0-9.@:/]{1,8}") {
         let url = format!("{url}{tail}");
         let Ok(parsed) = TargetUrl::parse(&url) else { return Ok(()) };
-        if has_templates(&url) && url_mistakes(&url).is_empty() && let Ok(filled) = Request::post(parsed).filled_in(&values(&identity, "")) {
+        if has_slots(&url) && url_mistakes(&url).is_empty() && let Ok(filled) = Request::post(parsed).filled_in(&TemplateValues { secrets: &secret("q"), ..values(&identity, "") }) {
             let harmless = Url::parse(&fill(&url, 99_999, |_| "q".into()).unwrap()).unwrap();
             prop_assert!(is_same_server(&filled.url.to_url(), &harmless), "{url}");
         }
+    }
+
+    #[test]
+    fn whatever_a_secret_holds_it_arrives_as_itself(value in "\\PC{1,30}", user in any::<bool>()) {
+        let (secrets, place) = (secret(&value), if user { "u:${secret:db-pass.1_X}@h/" } else { "h/?${secret:db-pass.1_X}" });
+        let filled = request(&format!("http://{place}"), Some("<${secret:db-pass.1_X}>"), r#"["${secret:db-pass.1_X}"]"#);
+        let filled = filled.filled_in(&with(&secrets)).unwrap();
+        let url = filled.url.to_url();
+        let in_url = if user { url.password().unwrap() } else { url.query().unwrap() };
+        prop_assert_eq!(percent_encoding::percent_decode_str(in_url).decode_utf8().unwrap(), value.as_str());
+        prop_assert_eq!(filled.headers.as_ref().unwrap()[0].value(), format!("<{value}>"));
+        let body: Vec<String> = serde_json::from_str(filled.body.as_ref().unwrap().as_str()).unwrap();
+        prop_assert_eq!(&body[0], &value);
     }
 
     #[test]
@@ -238,7 +377,7 @@ proptest! {
     #[test]
     fn a_body_keeps_its_shape(key in "[a-z]{1,5}", inner in text(), identity in any::<String>(), args in any::<String>()) {
         let before = serde_json::json!({ key.clone(): [inner, 1, null] });
-        let filled = filled_body(&before.to_string(), values(&identity, &args));
+        let filled = filled_body(&before.to_string(), TemplateValues { secrets: &secret(&args), ..values(&identity, &args) });
         let after: serde_json::Value = serde_json::from_str(&filled).unwrap();
         prop_assert!(after[&key][0].is_string() && after[&key][1] == 1 && after[&key].as_array().unwrap().len() == 3);
     }
@@ -246,7 +385,7 @@ proptest! {
     #[test]
     fn a_string_that_is_json_stays_json(inner in text(), identity in any::<String>(), args in any::<String>()) {
         let json = serde_json::json!({ "a": inner }).to_string();
-        let filled = filled_body(&serde_json::json!(json).to_string(), values(&identity, &args));
+        let filled = filled_body(&serde_json::json!(json).to_string(), TemplateValues { secrets: &secret(&args), ..values(&identity, &args) });
         let string: String = serde_json::from_str(&filled).unwrap();
         prop_assert!(serde_json::from_str::<serde_json::Value>(&string).unwrap()["a"].is_string());
     }

@@ -199,3 +199,27 @@ pub(crate) async fn a_clear_hides_runs_until_they_are_written_again(store: &impl
     assert_eq!(store.prune(retention, at(20)).await.unwrap().records, 1);
     assert_eq!((found(store, of_task("a")).await, unfinished(store).await), (vec![3, 1], vec![3, 4]));
 }
+
+pub(crate) async fn runs_and_dead_letters_are_listed_of_the_tasks_that_prefixes_cover(store: &impl Store) {
+    let names = ["a/1", "b/1", "a/2", "A/1", "é\u{0}x", "a", "a/1"];
+    let run = |(name, second): (&&str, i64)| outcome(RecordKind::Error, name, at(second));
+    let mut records: Vec<Record> = names.iter().zip(1..).map(run).collect();
+    records.push(started("a/1", at(20), 0));
+    records.extend(["a/1", "b/1"].iter().zip(30..).map(|it| at_phase(run(it), RunState::ENDED, true)));
+    store.append(records).await.unwrap();
+    let covered = |texts: &[&str]| RunQuery { prefixes: Prefixes::parse(texts).unwrap(), ..of_all() };
+    let of_task = |texts: &[&str]| RunQuery { identity: Some(identity("a/1")), ..covered(texts) };
+
+    assert_eq!(found(store, covered(&["a/"])).await, [30, 20, 7, 3, 1]);
+    assert_eq!(found(store, covered(&["a/2", "b"])).await, [31, 3, 2]);
+    assert_eq!(found(store, covered(&["é\u{0}"])).await, [5]);
+    assert_eq!(found(store, of_task(&["a/"])).await, [30, 20, 7, 1]);
+    assert!(found(store, of_task(&["b/"])).await.is_empty());
+    let started_runs = RunQuery { kinds: vec![RecordKind::Started], ..covered(&["b/"]) };
+    assert!(found(store, started_runs).await.is_empty());
+    let dead = |texts: &[&str]| RunQuery { dead_letters: true, ..covered(texts) };
+    assert_eq!(found(store, dead(&["a/", "x"])).await, [30]);
+    assert_eq!(found(store, dead(&["a", "b"])).await, [31, 30]);
+    let page = store.runs(RunQuery { skip: 1, limit: 2, ..covered(&["a/"]) }).await.unwrap();
+    assert_eq!((seconds(&page), page.total), (vec![20, 7], 5));
+}

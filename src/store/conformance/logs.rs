@@ -320,3 +320,34 @@ pub(crate) async fn a_log_search_finds_runs_under_way_and_runs_that_somebody_ask
         assert_eq!(page.records, [record]);
     }
 }
+
+pub(crate) async fn a_log_search_keeps_to_the_tasks_that_prefixes_cover_on_every_page(store: &impl Store) {
+    let names = ["a/1", "b/1", "a/2", "A/1", "é\u{0}x", "a", "b/2", "a/3", "é"];
+    let record = |(name, second): (&&str, i64)| outcome(RecordKind::Success, name, at(second));
+    store.append(names.iter().zip(1..).map(record).collect()).await.unwrap();
+    let covered = |prefixes: &[&str]| {
+        let prefixes = Prefixes::parse(prefixes).unwrap();
+        move |query: &mut LogQuery| query.filter.prefixes = prefixes
+    };
+
+    assert_eq!(found(store, covered(&["a/"])).await, [1, 3, 8]);
+    assert_eq!(found(store, covered(&["b/", "a/2"])).await, [2, 3, 7]);
+    assert_eq!(found(store, covered(&["é\u{0}"])).await, [5]);
+    assert!(found(store, covered(&["a/1/"])).await.is_empty());
+    let of_another = found(store, |query| {
+        covered(&["a/"])(query);
+        query.filter.identities = [identity("b/1")].into();
+    });
+    assert!(of_another.await.is_empty());
+    let two_a_page = LogQuery { limit: 2, ..asked(covered(&["a/", "b/"])) };
+    let seconds: Vec<i64> =
+        all_pages(store, &two_a_page).await.iter().map(|it| (it.time.millis() - T0) / 1_000).collect();
+    assert_eq!(seconds, [1, 2, 3, 7, 8]);
+    let first = page(store, &two_a_page, None).await;
+    assert_eq!(first.total.value, 5);
+    let wider = asked(covered(&["a/", "b/", "é"]));
+    assert!(
+        LogCursor::parse(&first.next.unwrap().to_string(), &wider).is_err(),
+        "a cursor is for who knows of the same tasks"
+    );
+}

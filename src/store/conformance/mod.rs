@@ -25,8 +25,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::model::{
-    Entry, EntryName, Epoch, Identity, Record, RecordId, RecordKind, Request, Revision, RunId, RunState, Schedule,
-    Settled, Shard, ShardSet, Stretch, TargetUrl, Task, TimeZone, Timestamp,
+    Entry, EntryName, Epoch, Identity, Prefixes, Record, RecordId, RecordKind, Request, Revision, RunId, RunState,
+    Schedule, Settled, Shard, ShardSet, Stretch, TargetUrl, Task, TimeZone, Timestamp,
 };
 use crate::store::{Change, Outcome, Search, Store};
 
@@ -83,6 +83,7 @@ macro_rules! store_conformance {
             a_log_search_counts_beyond_its_page_and_stops_counting,
             a_log_search_in_an_empty_store_is_one_empty_page,
             a_log_search_finds_runs_under_way_and_runs_that_somebody_asked_for,
+            a_log_search_keeps_to_the_tasks_that_prefixes_cover_on_every_page,
             a_started_record_is_replaced_by_its_outcome,
             an_older_phase_never_replaces_a_newer_one,
             the_same_phase_replaces,
@@ -90,6 +91,7 @@ macro_rules! store_conformance {
             a_started_record_settles_nothing,
             runs_are_listed_newest_instant_first_in_pages,
             runs_are_listed_by_task_entry_kind_and_instant,
+            runs_and_dead_letters_are_listed_of_the_tasks_that_prefixes_cover,
             only_runs_are_listed,
             an_outcome_that_says_nothing_of_its_run_is_of_one_that_has_ended,
             a_run_that_somebody_asked_for_settles_nothing,

@@ -90,6 +90,7 @@ impl Inner {
             let names: Vec<&str> = filter.identities.iter().map(|identity| identity.as_str()).collect();
             all.push(self.exactly("identity", &names));
         }
+        all.extend(self.covered(&filter.prefixes));
         if !filter.entries.is_empty() {
             let names: Vec<&str> = filter.entries.iter().map(|entry| entry.as_str()).collect();
             all.push(self.exactly("key", &names));

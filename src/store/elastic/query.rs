@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::task_document::MARK;
 use super::window::Window;
 use super::{Inner, bulk};
-use crate::model::{RecordKind, Timestamp};
+use crate::model::{Prefixes, RecordKind, Timestamp};
 use crate::store::{Found, Search, StoreError};
 
 /// Until when the history of a task was cleared.
@@ -78,13 +78,26 @@ impl Inner {
         self.exactly("type", kinds)
     }
 
+    /// Of a task that one of these covers; `None`: of any.
+    pub(super) fn covered(&self, prefixes: &Prefixes) -> Option<Value> {
+        let begins = |field: &str| -> Vec<Value> {
+            prefixes.iter().map(|prefix| json!({ "prefix": { field: { "value": prefix } } })).collect()
+        };
+        (!prefixes.are_all()).then(|| self.either("identity", |field| json!({ "bool": { "should": begins(field) } })))
+    }
+
     pub(super) fn exactly(&self, field: &str, values: &[&str]) -> Value {
-        let ours = json!({ "terms": { field: values } });
+        self.either(field, |field| json!({ "terms": { field: values } }))
+    }
+
+    /// A condition on a whole value: in documents of the mirrored service it stands in a field beside.
+    fn either(&self, field: &str, condition: impl Fn(&str) -> Value) -> Value {
+        let ours = condition(field);
         if !self.has_legacy {
             return ours;
         }
         let legacy = json!({ "term": { "_index": &*self.names.alias } });
-        let whole = json!({ "terms": { format!("{field}.keyword"): values } });
+        let whole = condition(&format!("{field}.keyword"));
         json!({ "bool": { "should": [
             { "bool": { "filter": [ours], "must_not": [legacy.clone()] } },
             { "bool": { "filter": [whole, legacy] } },

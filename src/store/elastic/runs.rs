@@ -63,9 +63,10 @@ impl Inner {
     }
 
     fn run_query(&self, query: &RunQuery, cleared: &Cleared) -> Value {
-        let RunQuery { identity, entry, kinds, dead_letters, since, until, skip: _, limit: _ } = query;
+        let RunQuery { identity, entry, prefixes, kinds, dead_letters, since, until, skip: _, limit: _ } = query;
         let mut filter = are_runs(if kinds.is_empty() { &KINDS } else { kinds }).to_vec();
         filter.extend(identity.iter().map(|identity| json!({ "term": { "identity": identity.as_str() } })));
+        filter.extend(self.covered(prefixes));
         filter.extend(entry.iter().map(|entry| json!({ "term": { "key": entry.as_str() } })));
         if *dead_letters {
             filter.push(json!({ "term": { "record.dead": true } }));

@@ -1,17 +1,15 @@
 //! The folder: its lock, its file, its connections.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::{BoxError, StoreError};
+use crate::store::{BoxError, FolderLock, StoreError};
 
 const DATABASE: &str = "schedule.db";
-const LOCK: &str = "lock";
 /// How long a connection waits for another one's lock. Only checkpoints and the writer can meet, and only for moments.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of the file each connection may map into memory, in bytes.
@@ -24,23 +22,14 @@ const STATEMENTS_MAX: usize = 64;
 /// The folder of a store.
 pub(super) struct Folder {
     path: PathBuf,
-    /// Held until the store is closed. The system frees it when the process ends, however it ends.
-    lock: Mutex<Option<File>>,
+    /// Held until the store is closed.
+    lock: Mutex<Option<FolderLock>>,
 }
 
 impl Folder {
     /// Makes the folder if there is none, and locks it.
     pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(path).map_err(|error| cannot("make the folder", path, &error))?;
-        let lock_path = path.join(LOCK);
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
-        let mut lock = opened.map_err(|error| cannot("open", &lock_path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(path, lock)),
-            Err(TryLockError::Error(error)) => return Err(cannot("lock", &lock_path, &error)),
-        }
-        note_owner(&mut lock).map_err(|error| cannot("write", &lock_path, &error))?;
+        let lock = FolderLock::take(path).map_err(|error| StoreError::Refused(error.to_string()))?;
         Ok(Self { path: path.to_owned(), lock: Mutex::new(Some(lock)) })
     }
 
@@ -100,21 +89,6 @@ impl Folder {
         let sizes = items.map(|item| item?.metadata().map(|metadata| metadata.len()));
         sizes.sum::<std::io::Result<u64>>().map_err(|error| unavailable("measuring the store", error))
     }
-}
-
-fn note_owner(lock: &mut File) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    write!(lock, "{}", std::process::id())
-}
-
-fn in_use(path: &Path, mut lock: File) -> StoreError {
-    let mut owner = String::new();
-    // Only for the text: a lock whose owner cannot be read is a lock all the same.
-    let _ = lock.read_to_string(&mut owner);
-    let owner = if owner.is_empty() { "another process".to_owned() } else { format!("process {owner}") };
-    let path = path.display();
-    StoreError::Refused(format!("{path} is in use by {owner}; stop it, or set [store] path to another folder"))
 }
 
 fn cannot(what: &str, path: &Path, error: &dyn std::error::Error) -> StoreError {

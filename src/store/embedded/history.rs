@@ -1,9 +1,12 @@
 //! The SQL of the history. Each function works within the transaction of its caller.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::statements::{ALL_TASKS, Stored, reading, timestamp, writing};
-use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp};
+use crate::model::{
+    EntryName, Identity, Prefixes, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp,
+};
 use crate::store::{Found, Outcome, Search};
 
 /// What [`record`] reads, in this order.
@@ -12,6 +15,19 @@ const VALUES: &str = "(id, identity, kind, entry, first, last, count, time, sour
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 /// The phase of a record that tells of none.
 const ENDED: u32 = RunState::ENDED;
+
+/// The condition that a row is of a task that these cover, with its values; `None`: any is.
+pub(super) fn covered(prefixes: &Prefixes) -> Option<(String, Vec<Value>)> {
+    if prefixes.are_all() {
+        return None;
+    }
+    // As bytes: SQLite ends a text at its first NUL, which a name may hold.
+    let each = prefixes.iter().map(|_| "substr(CAST(identity AS BLOB), 1, ?) = ?");
+    let values = prefixes.iter().flat_map(|prefix| {
+        [Value::from(i64::try_from(prefix.len()).unwrap_or(i64::MAX)), Value::Blob(prefix.as_bytes().to_vec())]
+    });
+    Some((format!("({})", each.collect::<Vec<_>>().join(" OR ")), values.collect()))
+}
 
 /// Writes records; those of a phase that is not smaller take the place of earlier ones. Task, entry and last instant follow
 /// from the id: they stay.

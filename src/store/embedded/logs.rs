@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 
-use super::history::{RECORD, RUN_KINDS, kind_code};
+use super::history::{RECORD, RUN_KINDS, covered, kind_code};
 use super::runs::record_of_any_task;
 use super::statements::{Stored, reading};
 use crate::model::{EntryName, Record, Timestamp};
@@ -160,6 +160,9 @@ impl Sql {
     fn add_columns(&mut self, query: &LogQuery) {
         let filter = &query.filter;
         self.one_of("identity", filter.identities.iter().map(|identity| identity.as_str().to_owned().into()));
+        if let Some((condition, values)) = covered(&filter.prefixes) {
+            self.and(&condition, values);
+        }
         self.of_entries(&filter.entries);
         self.one_of("kind", filter.kinds.iter().map(|kind| i64::from(kind_code(*kind)).into()));
         if let Some(run_id) = filter.run_id {

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::history::{self, RECORD, RUN_KINDS, kind_code, kind_of};
+use super::history::{self, RECORD, RUN_KINDS, covered, kind_code, kind_of};
 use super::statements::{Stored, corrupt, reading, timestamp};
 use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, RunId, Timestamp};
 use crate::store::listed::listed;
@@ -173,6 +173,11 @@ impl Sql {
         }
         if let Some(entry) = entry {
             sql.and("entry = ?", entry.as_str().to_owned());
+        }
+        if let Some((condition, values)) = covered(&query.prefixes) {
+            sql.conditions.push_str(" AND ");
+            sql.conditions.push_str(&condition);
+            sql.values.extend(values);
         }
         let (key, _) = place.key();
         if let Some(since) = query.since {

@@ -165,6 +165,7 @@ impl JournalStore for MemoryStore {
             let instant = row.record.instant();
             !row.is_cleared
                 && query.identity.as_ref().is_none_or(|wanted| wanted == identity)
+                && query.prefixes.cover(identity)
                 && query.entry.as_ref().is_none_or(|wanted| Some(wanted) == row.record.entry())
                 && (query.kinds.is_empty() || query.kinds.contains(kind))
                 && (!query.dead_letters || row.record.is_dead_letter())

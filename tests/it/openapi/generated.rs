@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{BoxedNode, Target, post, post_ok};
+use super::{ADMIN_KEY, ask, ask_ok};
+use crate::support::{BoxedNode, Target};
 
 /// Where the program is that makes up requests; `scripts/check` installs it and says so.
 const VARIABLE: &str = "SCHEDULE_TEST_SCHEMATHESIS";
@@ -18,7 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// header or field that is not described; what the document forbids is refused, and what it allows is taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_asked_is_answered_as_described() {
-    let (node, target) = (BoxedNode::start().await, Target::start().await);
+    let node = super::node_with(|settings| settings.access.failed_tries_per_min = 1_000_000).await;
+    let target = Target::start().await;
     let prepared = prepare(&node, &target).await;
 
     let ran = make_up_requests(&node, &prepared).await;
@@ -36,10 +38,12 @@ async fn prepare(node: &BoxedNode, target: &Target) -> Value {
     failing["retry"] = json!({ "attempts_max": 2, "backoff": { "initial": "1ms" } });
     let entries = json!({ "nightly": entry("/ok"), "failing": failing, "text": entry("/text") });
     let task = json!({ "identity": "steady", "time_zone": "Europe/Berlin", "start": true, "entries": entries });
-    post_ok(&node.base, "/put", task.to_string()).await;
+    ask_ok(&node.base, "/put", task.to_string()).await;
     let runs = runs(node).await;
     let one_shots =
         [one_shot(node, target, "2199-01-01T00:00:00Z").await, one_shot(node, target, "2198-01-01T00:00:00Z").await];
+    let (_, key) = ask(&node.base, "/keys", json!({ "name": "steady", "role": "read" }).to_string()).await;
+    let key = key["data"]["id"].clone();
     let urls = ["/ok", "/status/404", "/text", "/a%20b?c=d"].map(|path| target.url(path));
     json!({
         "target": target.url(""),
@@ -61,6 +65,8 @@ async fn prepare(node: &BoxedNode, target: &Target) -> Value {
             "auth-token": ["a.b-c~d+e/f==", "1|a"],
             "auth-text": ["scheduler", "a b", "é:"],
             "identity": ["backup", "report", "é/%:"],
+            "key-id": [key],
+            "key-name": ["ci", "dashboard", "é"],
             "entry-name": ["nightly", "failing", "text"],
         },
     })
@@ -74,7 +80,7 @@ async fn runs(node: &BoxedNode) -> Vec<Value> {
             let mut found = Vec::new();
             for kind in ["success", "error"] {
                 let asked = json!({ "identity": "steady", "type": kind, "limit": 3 });
-                found.push(ids(&post_ok(&node.base, "/logs/search", asked.to_string()).await["data"]));
+                found.push(ids(&ask_ok(&node.base, "/logs/search", asked.to_string()).await["data"]));
             }
             if found.iter().all(|ids| ids.len() == 3) {
                 return found.concat();
@@ -88,7 +94,7 @@ async fn runs(node: &BoxedNode) -> Vec<Value> {
 /// Schedules a request and gives its id.
 async fn one_shot(node: &BoxedNode, target: &Target, date_time: &str) -> Value {
     let body = json!({ "date_time": date_time, "url": target.url("/ok") });
-    let (status, answer) = post(&node.base, "/schedule", body.to_string()).await;
+    let (status, answer) = ask(&node.base, "/schedule", body.to_string()).await;
     assert_eq!(status, 201, "{answer}");
     answer["id"].clone()
 }
@@ -110,6 +116,7 @@ async fn make_up_requests(node: &BoxedNode, prepared: &Value) -> Output {
         .arg("--config-file")
         .arg(own.join("schemathesis.toml"))
         .args(["run", &format!("{}/openapi.json", node.base), "--url", &node.base])
+        .args(["--header", &format!("X-API-Key: {ADMIN_KEY}")])
         .args(["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", EXAMPLES_MAX])
         .kill_on_drop(true)
         .output();
@@ -122,7 +129,7 @@ async fn assert_all_stayed_here(node: &BoxedNode, target: &Target) {
     let mut asked = json!({ "type": ["success", "error"], "limit": 1_000 });
     let mut runs = 0;
     loop {
-        let page = post_ok(&node.base, "/logs/search", asked.to_string()).await["data"].take();
+        let page = ask_ok(&node.base, "/logs/search", asked.to_string()).await["data"].take();
         for item in page["logs"].as_array().unwrap() {
             assert!(item["log"]["url"].as_str().unwrap().starts_with(&here), "{item}");
             runs += 1;

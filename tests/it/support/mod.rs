@@ -1,5 +1,6 @@
 //! What the tests stand on: a target that records, a service that is played, a node in a box, a process that can be killed.
 
+mod authority;
 mod cluster;
 mod double;
 pub(crate) mod elasticsearch;
@@ -9,10 +10,11 @@ mod process;
 mod proxy;
 mod target;
 
+pub(crate) use self::authority::{Authority, Issued, put};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::double::{Double, Reply, play_mirrored};
 pub(crate) use self::loaded::Loaded;
-pub(crate) use self::node::{BoxedNode, targets};
+pub(crate) use self::node::{BoxedNode, targets, with_keys};
 pub(crate) use self::process::Process;
 pub(crate) use self::proxy::{Deed, Proxy};
 pub(crate) use self::target::{Arrival, Target};

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use schedule_service::config::NodeSettings;
 use schedule_service::model::TargetRules;
 use schedule_service::node::Node;
+use schedule_service::secrets::new_key;
 use tempfile::TempDir;
 
 /// Rules of where requests may go. The targets of nearly all tests are on this machine.
@@ -16,6 +17,15 @@ pub(crate) struct BoxedNode {
     pub(crate) base: String,
     node: Node,
     folder: TempDir,
+}
+
+/// With a new key by which the store's secrets are encrypted.
+pub(crate) fn with_keys(settings: &mut NodeSettings) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = settings.store.path.join("keys");
+    std::fs::write(&path, &*new_key()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    settings.secrets.key_file = Some(path);
 }
 
 impl BoxedNode {
@@ -38,6 +48,11 @@ impl BoxedNode {
         change(&mut settings);
         let node = Node::start(settings).await.expect("the node starts");
         Self { base: format!("http://{}", node.address()), node, folder }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.node.address()
     }
 
     /// Drains, and gives the folder for the next one.

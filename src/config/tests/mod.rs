@@ -1,6 +1,9 @@
+mod sections;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::{ClientCertificate, TlsVersion};
 use crate::store::elastic::{Address, Credentials};
 
 fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<NodeSettings, ConfigError> {
@@ -17,7 +20,7 @@ fn mistakes(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn the_example_holds_every_key_with_its_default() {
-    let example = include_str!("../../config.example.ini");
+    let example = include_str!("../../../config.example.ini");
 
     let settings = load_text(example, &[]).unwrap();
 
@@ -38,7 +41,7 @@ fn the_example_holds_every_key_with_its_default() {
 
 #[test]
 fn the_readme_lists_every_key_with_its_default() {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     for key in KEYS {
         let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
         let row = format!("| `[{}] {}` | {default} | {} |", key.section, key.name, key.meaning);
@@ -48,7 +51,7 @@ fn the_readme_lists_every_key_with_its_default() {
 
 #[test]
 fn what_the_containers_set_are_keys() {
-    let files = [include_str!("../../docker-compose.yml"), include_str!("../../Dockerfile")];
+    let files = [include_str!("../../../docker-compose.yml"), include_str!("../../../Dockerfile")];
     let words = files.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
     let set: Vec<(&str, &str)> = words.filter_map(|word| word.strip_prefix("SCHEDULE__")?.split_once("__")).collect();
 
@@ -64,10 +67,27 @@ fn the_defaults_are_those_of_the_rooms() {
     let settings = NodeSettings::default();
 
     assert_eq!(settings.api, crate::api::Settings::default());
+    assert_eq!(settings.access, crate::access::Settings::default());
     assert_eq!(settings.engine, crate::engine::Settings::default());
     assert_eq!(settings.dispatch, crate::dispatch::Settings::default());
     assert_eq!(settings.journal, crate::journal::Settings::default());
     assert_eq!(settings.log, crate::observe::Settings::default());
+}
+
+#[test]
+fn an_admin_key_is_long_enough_or_a_mistake_and_is_never_shown() {
+    let read = |key: &str| load_text(&format!("[access]\nadmin_key = {key}\n"), &[]);
+    let key = "0123456789abcdef0123456789abcdef";
+
+    let settings = read(key).unwrap();
+
+    assert!(settings.access.admin_key.unwrap().is(&crate::access::SecretHash::of(key.as_bytes())));
+    assert!(!format!("{settings:?}").contains("0123456789"), "{settings:?}");
+    for wrong in [&key[1..], "0123456789abcdef 0123456789abcdef"] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes[0].contains("[access] admin_key is set, expected 32 to 1024"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("0123"), "{mistakes:?}");
+    }
 }
 
 #[test]
@@ -307,7 +327,7 @@ proptest! {
     fn no_slip_in_the_example_makes_it_panic_and_each_mistake_is_one_line(
         slips in prop::collection::vec((any::<prop::sample::Index>(), "(|\\PC|[=\n\r\\[\\]\"'\\\\#]){0,3}"), 1..6),
     ) {
-        let mut letters: Vec<String> = include_str!("../../config.example.ini").chars().map(String::from).collect();
+        let mut letters: Vec<String> = include_str!("../../../config.example.ini").chars().map(String::from).collect();
         for (index, slip) in &slips {
             *index.get_mut(&mut letters) = slip.clone();
         }
@@ -325,26 +345,5 @@ proptest! {
         let settings = load_text(&text, &[]).unwrap();
         prop_assert_eq!(&settings.log.filter, "warn");
         prop_assert_eq!(password(settings), value);
-    }
-}
-
-#[test]
-fn nodes_share_a_key_that_is_never_shown_and_a_time_to_live() {
-    let read = |text: &str| load_text(&format!("[cluster]\n{text}\n"), &[]);
-
-    let sharing = read("advertise_url = http://10.0.0.7:3000/\nkey = 0123456789abcdef\nttl = 1500ms").unwrap().sharing;
-    assert_eq!(sharing.advertise_url.as_ref().unwrap().as_str(), "http://10.0.0.7:3000/");
-    assert_eq!((sharing.key.as_deref(), sharing.ttl.as_millis()), (Some("0123456789abcdef"), 1_500));
-    assert!(!format!("{sharing:?}").contains("0123456789abcdef"));
-
-    for (wrong, expected) in [
-        ("advertise_url = 10.0.0.7", "expected a URL such as http://10.0.0.7:3000, without user and password"),
-        ("advertise_url = http://u:p@a/", "expected a URL such as http://10.0.0.7:3000, without user and password"),
-        ("key = short", "is set, expected 16 to 1024 letters, digits or signs of ASCII, without blanks"),
-        ("ttl = 3", "expected a duration such as 3s or 1500ms, from 500ms to 60s"),
-        ("ttl = 100ms", "expected a duration such as 3s or 1500ms, from 500ms to 60s"),
-    ] {
-        let mistakes = read(wrong).unwrap_err().mistakes;
-        assert!(mistakes[0].ends_with(expected), "{mistakes:?}");
     }
 }

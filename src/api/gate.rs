@@ -1,0 +1,91 @@
+//! The gate that every request passes before its route: who sends it, and may it be answered? What an operation needs stands in its
+//! description, and what has none is served to nobody but other nodes.
+
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Request, StatusCode};
+use warp::Filter;
+use warp::reply::Response;
+
+use super::caller::Caller;
+use super::listener::Connection;
+use super::openapi::{self, Needs};
+use super::peer::Peer;
+use super::reply::ApiError;
+use super::{Api, told};
+use crate::access::{Refused, Role, Shown};
+use crate::model::RunId;
+
+/// Who asks, as the gate has found out. A request without one reaches no handler that needs it.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) caller: Caller,
+    /// Another node sends it: it has looked for the owner, and does so again if this is not the one.
+    pub(super) is_peer: bool,
+    /// The name of what is made, if it was chosen to find the owner.
+    pub(super) chosen: Option<RunId>,
+}
+
+/// Who asks.
+pub(super) fn asker() -> impl Filter<Extract = (Asker,), Error = warp::Rejection> + Copy {
+    warp::ext::get::<Asker>()
+}
+
+/// Lets a request pass, with who asks; or gives what it is answered in place of that.
+pub(super) fn refusal<B>(api: &Api, request: &mut Request<B>) -> Option<Response> {
+    let (method, path) = (request.method(), request.uri().path());
+    let role = match openapi::document().listed.needs(method, path) {
+        Some(Needs::Role(role)) => role,
+        Some(Needs::Nothing) | None => return None,
+    };
+    match found(api, request, role) {
+        Ok(asker) => {
+            request.extensions_mut().insert(asker);
+            None
+        }
+        Err(error) => Some(refused(method, path, error)),
+    }
+}
+
+fn found<B>(api: &Api, request: &Request<B>, needed: Role) -> Result<Asker, ApiError> {
+    let connection = request.extensions().get::<Connection>().cloned().unwrap_or_else(Connection::none);
+    let address = connection.address.ip();
+    let headers = request.headers();
+    let asker = match Peer::of(api, headers)? {
+        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen },
+        None => {
+            let grant = api.access.admit(Shown { address, uri: request.uri(), headers });
+            let grant = grant.map_err(|refused| error_of(api, refused))?;
+            let caller =
+                Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), connection.client.as_ref());
+            Asker { caller, is_peer: false, chosen: None }
+        }
+    };
+    asker.caller.check_role(needed)?;
+    Ok(asker)
+}
+
+fn error_of(api: &Api, refused: Refused) -> ApiError {
+    let text = refused.to_string();
+    match refused {
+        Refused::NoKey | Refused::WrongKey(_) => ApiError::Unauthorized(text),
+        Refused::TooManyTries(wait) => ApiError::TooManyTries { text, wait },
+        Refused::Foreign(_) => ApiError::Forbidden(text),
+        Refused::NotReady => ApiError::Busy(api.loading()),
+    }
+}
+
+/// The answer in the words of the path's family.
+fn refused(method: &http::Method, path: &str, error: ApiError) -> Response {
+    let wait = match &error {
+        ApiError::TooManyTries { wait, .. } => Some(wait.as_secs() + 1),
+        _ => None,
+    };
+    let mut reply = told(method, path, error);
+    if reply.status() == StatusCode::UNAUTHORIZED {
+        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = wait {
+        reply.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    reply
+}

@@ -1,0 +1,68 @@
+//! The name in a client's certificate.
+
+use std::net::IpAddr;
+
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::api::listener::connection::ClientName;
+
+/// The subject's common name, or else the first alternative name that is one. The certificate has been verified.
+pub(super) fn of(der: &[u8]) -> Option<ClientName> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let mut common_names = certificate.subject().iter_common_name();
+    if let Some(name) = common_names.next() {
+        // Of two names nobody knows which one is meant.
+        return common_names.next().is_none().then(|| name.as_str().ok().and_then(ClientName::parse)).flatten();
+    }
+    let names = certificate.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(text).and_then(|text| ClientName::parse(&text))
+}
+
+fn text(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+            16 => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn name(common_names: &[&str], alternative: Vec<SanType>) -> Option<String> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for name in common_names {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
+        params.subject_alt_names = alternative;
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        of(certificate.der()).map(|name| name.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_client_has_the_common_name_of_its_subject_or_else_its_first_alternative_name() {
+        let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+        let ip = SanType::IpAddress("192.0.2.7".parse().unwrap());
+
+        assert_eq!(name(&["ann"], vec![dns("other")]).as_deref(), Some("ann"));
+        assert_eq!(name(&[], vec![dns("a.example"), ip.clone()]).as_deref(), Some("a.example"));
+        assert_eq!(name(&[], vec![ip]).as_deref(), Some("192.0.2.7"));
+    }
+
+    #[test]
+    fn a_certificate_without_a_name_that_can_be_used_has_none() {
+        assert_eq!(name(&[], Vec::new()), None);
+        assert_eq!(name(&["a\nb"], Vec::new()), None);
+        assert_eq!(name(&[&"x".repeat(257)], Vec::new()), None);
+        assert_eq!(of(b"no certificate"), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! What a key allows holds at every node, whichever of them is asked.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::node::{KEY, Node, names, shared_out, task};
+use crate::access::{SecretHash, Settings};
+use crate::store::memory::MemoryStore;
+
+const ADMIN_KEY: &str = "0123456789abcdef0123456789abcdef";
+
+async fn two_nodes() -> Vec<Node> {
+    let admin_key = Some(SecretHash::of(ADMIN_KEY.as_bytes()));
+    let settings = Settings { admin_key, failed_tries_per_min: u32::MAX, ..Settings::default() };
+    let (store, mut nodes) = (MemoryStore::new(), Vec::new());
+    for _ in 0..2 {
+        nodes.push(Node::start_with(&store, Some(KEY), &settings).await);
+    }
+    shared_out(&nodes).await;
+    nodes
+}
+
+async fn post(node: &Node, key: &str, path: &str, body: Value) -> (u16, Value) {
+    let (status, text) = node.ask("POST", path, &[("x-api-key", key)], body.to_string()).await;
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// Waits until a node answers with a status: it looks for what others have changed every two seconds.
+async fn answers(node: &Node, key: &str, wanted: u16) {
+    let answered = async {
+        while post(node, key, "/all", json!({})).await.0 != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), answered)
+        .await
+        .expect("within two seconds, on a busy machine in ten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_made_or_revoked_at_one_node_is_so_at_the_other() {
+    let nodes = two_nodes().await;
+    let (status, made) = post(&nodes[0], ADMIN_KEY, "/keys", json!({ "name": "ci", "role": "read" })).await;
+    assert_eq!(status, 201, "{made}");
+    let (id, key) = (made["data"]["id"].as_str().unwrap(), made["data"]["key"].as_str().unwrap());
+    assert_eq!(post(&nodes[0], key, "/all", json!({})).await.0, 200);
+
+    answers(&nodes[1], key, 200).await;
+    let (status, _) = nodes[1].ask("DELETE", &format!("/keys/{id}"), &[("x-api-key", ADMIN_KEY)], String::new()).await;
+    assert_eq!(status, 200);
+    assert_eq!(post(&nodes[1], key, "/all", json!({})).await.0, 401);
+    answers(&nodes[0], key, 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_key_allows_goes_on_to_the_owner_and_nothing_that_a_client_says_of_itself() {
+    let nodes = two_nodes().await;
+    for (place, name) in names().iter().enumerate() {
+        assert_eq!(post(&nodes[place % 2], ADMIN_KEY, "/put", task(name)).await.0, 200);
+    }
+    let wish = json!({ "name": "ones", "role": "write", "prefixes": ["task-1"] });
+    let (_, made) = post(&nodes[0], ADMIN_KEY, "/keys", wish).await;
+    let key = made["data"]["key"].as_str().unwrap();
+    answers(&nodes[1], key, 200).await;
+
+    for node in &nodes {
+        assert_eq!(post(node, key, "/all", json!({})).await.1["data"], json!(&names()[10..20]));
+        let (_, exported) = node.ask("GET", "/export", &[("x-api-key", key)], String::new()).await;
+        assert_eq!(exported.lines().count(), 10);
+        let (_, count) = node.ask("GET", "/scheduled-jobs/count", &[("x-api-key", key)], String::new()).await;
+        assert_eq!(count, r#"{"count":20}"#);
+        for name in &names()[8..12] {
+            let is_own = name.starts_with("task-1");
+            let forged = [
+                ("x-api-key", key),
+                ("schedule-cluster-role", "admin"),
+                ("schedule-cluster-prefixes", "task"),
+                ("schedule-cluster-caller", "mallory"),
+            ];
+            let (status, told) = node.ask("POST", "/put", &forged, task(name).to_string()).await;
+            assert_eq!(status, if is_own { 200 } else { 403 }, "{name}: {told}");
+            let (_, versions) =
+                node.ask("GET", &format!("/history/{name}"), &[("x-api-key", ADMIN_KEY)], String::new()).await;
+            assert_eq!(versions.contains(r#""by":"ones""#), is_own, "{versions}");
+            assert!(!versions.contains("mallory"), "{versions}");
+        }
+        let (_, told) = node
+            .ask(
+                "POST",
+                "/bulk",
+                &[("x-api-key", key)],
+                format!("{{\"put\":{}}}\n{{\"put\":{}}}\n", task("task-20"), task("task-15")),
+            )
+            .await;
+        let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["error"], &lines[1]["error"]), (&json!(1), &json!(0)), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_with_the_admin_key_may_name_its_user_and_a_key_has_its_own_name() {
+    let nodes = two_nodes().await;
+    let (_, made) = post(&nodes[0], ADMIN_KEY, "/keys", json!({ "name": "ci", "role": "write" })).await;
+    let key = made["data"]["key"].as_str().unwrap();
+
+    // Each request bears the header of a proxy, with the user `ada`.
+    assert_eq!(post(&nodes[0], ADMIN_KEY, "/put", task("by-proxy")).await.0, 200);
+    assert_eq!(post(&nodes[0], key, "/put", task("by-key")).await.0, 200);
+
+    for (name, by) in [("by-proxy", "ada"), ("by-key", "ci")] {
+        let (_, versions) =
+            nodes[0].ask("GET", &format!("/history/{name}"), &[("x-api-key", key)], String::new()).await;
+        assert!(versions.contains(&format!(r#""by":"{by}""#)), "{versions}");
+    }
+}

@@ -1,0 +1,91 @@
+//! What single sections hold.
+
+use super::*;
+
+#[test]
+fn nodes_share_a_key_that_is_never_shown_and_a_time_to_live() {
+    let read = |text: &str| load_text(&format!("[cluster]\n{text}\n"), &[]);
+
+    let sharing = read("advertise_url = http://10.0.0.7:3000/\nkey = 0123456789abcdef\nttl = 1500ms").unwrap().sharing;
+    assert_eq!(sharing.advertise_url.as_ref().unwrap().as_str(), "http://10.0.0.7:3000/");
+    assert_eq!((sharing.key.as_deref(), sharing.ttl.as_millis()), (Some("0123456789abcdef"), 1_500));
+    assert!(!format!("{sharing:?}").contains("0123456789abcdef"));
+
+    for (wrong, expected) in [
+        ("advertise_url = 10.0.0.7", "expected a URL such as http://10.0.0.7:3000, without user and password"),
+        ("advertise_url = http://u:p@a/", "expected a URL such as http://10.0.0.7:3000, without user and password"),
+        ("key = short", "is set, expected 16 to 1024 letters, digits or signs of ASCII, without blanks"),
+        ("ttl = 3", "expected a duration such as 3s or 1500ms, from 500ms to 60s"),
+        ("ttl = 100ms", "expected a duration such as 3s or 1500ms, from 500ms to 60s"),
+    ] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes[0].ends_with(expected), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn tls_is_spoken_with_a_certificate_and_its_key_and_not_without_one_of_them() {
+    let read = |text: &str| load_text(&format!("[tls]\n{text}\n"), &[]);
+
+    let tls =
+        read("cert_file = c.pem\nkey_file = k.pem\nclient_ca_file = a.pem\nclient_cert = optional\nmin_version = 1.3");
+    let tls = tls.unwrap().api.tls.unwrap();
+    assert_eq!((tls.cert_file.to_str(), tls.key_file.to_str()), (Some("c.pem"), Some("k.pem")));
+    assert_eq!(tls.client_ca_file.as_deref(), Some(Path::new("a.pem")));
+    assert_eq!((tls.client_certificate, tls.version_min), (ClientCertificate::Optional, TlsVersion::V1_3));
+    assert_eq!(read("").unwrap().api.tls, None);
+
+    for (wrong, expected) in [
+        ("cert_file = c.pem", "[tls] key_file is empty, expected the file of the key that belongs to cert_file"),
+        ("key_file = k.pem", "[tls] cert_file is empty, expected the file of the certificate that belongs to key_file"),
+        (
+            "client_ca_file = a.pem",
+            "[tls] client_ca_file is `a.pem`, expected nothing while cert_file is empty: without TLS nobody shows a certificate",
+        ),
+        ("min_version = 1.1", "[tls] min_version is `1.1`, expected one of 1.2, 1.3"),
+        (
+            "cert_file = c.pem\nkey_file = k.pem\nclient_ca_file = a.pem\n[cluster]\nkey = 0123456789abcdef",
+            "[tls] client_cert is `required`, expected optional while [cluster] key is set: other nodes show that key, and no certificate",
+        ),
+    ] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes.len() == 1 && mistakes[0].ends_with(expected), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn variables_are_secrets_by_their_names_and_are_never_shown() {
+    let given = [("SCHEDULE_SECRET_db-password", "hunter2"), ("SCHEDULE_SECRET_API_KEY", " é "), ("SCHEDULE_X", "x")];
+
+    let settings = load_text("", &given).unwrap();
+
+    let secrets: Vec<(&str, &str)> =
+        settings.secrets.environment.iter().map(|(name, text)| (name.as_str(), text.expose())).collect();
+    assert_eq!(secrets, [("API_KEY", " é "), ("db-password", "hunter2")]);
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let found = mistakes("", &[("SCHEDULE_SECRET_a b", "hunter2"), ("SCHEDULE_SECRET_X", "")]);
+    assert!(found[0].starts_with("environment variable SCHEDULE_SECRET_X: is 0 bytes long, expected 1"), "{found:?}");
+    assert!(found[1].starts_with("environment variable SCHEDULE_SECRET_a b: names no secret"), "{found:?}");
+    assert!(!found.concat().contains("hunter2"));
+}
+
+#[test]
+fn headers_are_masked_or_shown_by_their_names() {
+    use crate::model::{Header, Masking};
+    let read = |text: &str| load_text(&format!("[secrets]\n{text}\n"), &[]).map(|settings| settings.journal.masking);
+
+    let masking = read("mask_headers = X-Customer, x-b\nshow_headers = X-Public-Key").unwrap();
+    let shown = |masking: &Masking, name: &str| masking.shown(&Header::parse(name, "v").unwrap()).to_owned();
+    assert_eq!(
+        ["X-customer", "X-B", "x-public-key", "X-Key"].map(|name| shown(&masking, name)),
+        ["***", "***", "v", "***"]
+    );
+    for (wrong, expected) in [
+        ("mask_headers = a b", "expected names of headers such as X-Customer, separated by commas"),
+        ("mask_headers = A\nshow_headers = a", "expected names that mask_headers does not hold, too, such as a"),
+        ("core_dumps = yes", "expected one of true, false"),
+    ] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes[0].ends_with(expected), "{mistakes:?}");
+    }
+}
