@@ -63,7 +63,7 @@ words! {
         .max_items(Some(7))
         .examples([json!(["sat", "sun"])]);
 
-    /// `whsec_` and the Base64 of 24 to 64 bytes; `whsec_` may be left out.
+    /// `whsec_` and the Base64 of 24 to 64 bytes; `whsec_` may be left out. It may name a secret.
     SigningSecret = any_text().format(format("signing-secret")).examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
 
     /// No colon and no control character; at most 8 KiB.
@@ -147,7 +147,8 @@ pub(super) struct Callback {
     auth: Option<Auth>,
 }
 
-/// Gives `Authorization`. `password`, `token` and `client_secret` are `***` in the history.
+/// Gives `Authorization`. Its texts may name secrets. `password`, `token` and `client_secret` are `***` in the history, and for those
+/// who may only read; a put that sends `***` back keeps them.
 #[derive(ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[expect(dead_code, reason = "it only describes what the model reads")]
@@ -171,7 +172,7 @@ pub(super) enum Auth {
 }
 
 /// Signs the request by Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`. The secrets are `***` in the
-/// history.
+/// history, and for those who may only read; a put that sends `***` back keeps them.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes what the model reads")]

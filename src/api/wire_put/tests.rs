@@ -370,10 +370,12 @@ proptest! {
 
 #[test]
 fn who_may_not_see_credentials_gets_masks_that_can_be_put_again() {
-    let callback = json!({ "url": "http://v:pw2@h/", "headers": { "Authorization": "t1" } });
+    let auth = json!({ "type": "bearer", "token": "t2" });
+    let sign = json!({ "secrets": [SECRET, "${secret:c}"] });
+    let callback = json!({ "url": "http://h/", "headers": { "Cookie": "t1" }, "auth": auth, "sign": sign });
     let headers = json!({ "X-Key": "k1", "Cookie": "Bearer ${secret:c}" });
     let stored =
-        read(&json!({ "every": "1h", "url": "http://u:pw1@h/", "headers": headers, "on_failure": callback })).task;
+        read(&json!({ "every": "1h", "url": "http://u:pw1@h/", "headers": headers, "sign": sign, "on_failure": callback })).task;
     let (masking, dates) = (Masking::default(), [Dates::default()]);
     let revision = Revision::new(stored, NOW);
 
@@ -383,12 +385,13 @@ fn who_may_not_see_credentials_gets_masks_that_can_be_put_again() {
 
     for view in [for_client, for_put] {
         let seen = serde_json::to_string(&view).unwrap();
-        assert!(["pw1", "pw2", "k1", "t1"].iter().all(|credential| !seen.contains(credential)), "{seen}");
+        assert!(["pw1", "k1", "t1", "t2", SECRET].iter().all(|credential| !seen.contains(credential)), "{seen}");
         assert!(seen.contains("Bearer ${secret:c}"), "{seen}");
         let mut again = put(seen.as_bytes(), &Terms::at(NOW)).unwrap().value.task;
         assert_eq!(again.keep_masked(Some(&revision.task), &masking), []);
         let (again, stored) = (&again.entries[0], &revision.task.entries[0]);
         assert_eq!((&again.request, &again.options().given), (&stored.request, &stored.options().given));
+        assert_eq!(again.options().credentials, stored.options().credentials);
     }
     assert!(serde_json::to_string(&for_writer).unwrap().contains("k1"), "who puts gets back what was put");
 }

@@ -79,7 +79,7 @@ async fn without_a_token_nothing_is_sent_and_the_record_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_asked_for_only_where_requests_may_go() {
+async fn a_token_is_asked_for_only_where_requests_may_go_and_no_redirect_is_followed() {
     let (target, server) = (Target::start().await, token_server().await);
     let only = target.address.to_string();
     let node = BoxedNode::start_with(|settings| settings.dispatch.targets = targets(&only, "")).await;
@@ -89,5 +89,14 @@ async fn a_token_is_asked_for_only_where_requests_may_go() {
     let message = record(&node, "t").await["message"][0].as_str().unwrap().to_owned();
     assert!(message.starts_with(&format!("no token from {}: refused: ", server.base)), "{message}");
     assert_eq!((target.count(), server.arrivals().len()), (0, 0));
+
+    let redirects = format!("{}?{}", target.url("/to/307"), target.url("/elsewhere"));
+    let client = json!({ "type": "oauth2", "token_url": redirects, "client_id": "a", "client_secret": "s3cret" });
+    let entry = json!({ "at": soon(), "url": target.url("/never"), "redirects_max": 5, "auth": client });
+    put(&node, "redirected", &entry).await;
+
+    let message = record(&node, "redirected").await["message"][0].as_str().unwrap().to_owned();
+    assert_eq!(message, format!("no token from http://{}: answered with status 307", target.address));
+    assert_eq!((target.count(), target.arrivals_at("/to/307").len()), (1, 1));
     node.stop().await;
 }
