@@ -374,8 +374,10 @@ fn who_may_not_see_credentials_gets_masks_that_can_be_put_again() {
     let sign = json!({ "secrets": [SECRET, "${secret:c}"] });
     let callback = json!({ "url": "http://h/", "headers": { "Cookie": "t1" }, "auth": auth, "sign": sign });
     let headers = json!({ "X-Key": "k1", "Cookie": "Bearer ${secret:c}" });
-    let stored =
-        read(&json!({ "every": "1h", "url": "http://u:pw1@h/", "headers": headers, "sign": sign, "on_failure": callback })).task;
+    let stored = read(
+        &json!({ "every": "1h", "url": "http://u:pw1@h/", "headers": headers, "sign": sign, "on_failure": callback }),
+    )
+    .task;
     let (masking, dates) = (Masking::default(), [Dates::default()]);
     let revision = Revision::new(stored, NOW);
 

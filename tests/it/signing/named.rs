@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use super::{NEW, OLD, case, put, record, soon, verified};
 use crate::support::{Arrival, BoxedNode, Double, Reply, Target, client, post, post_ok};
 
-const SECRETS: [(&str, &str); 3] =
-    [("hooks", NEW), ("password", "open sesame"), ("client", "cl1ent/s3cret")];
+const SECRETS: [(&str, &str); 3] = [("hooks", NEW), ("password", "open sesame"), ("client", "cl1ent/s3cret")];
 const TOKEN: &str = "t0ken-of-server";
 
 /// A node that knows the secrets of these tests.
@@ -44,7 +43,10 @@ async fn secrets_that_credentials_name_sign_and_show_and_stand_in_no_record_when
     let sign = json!({ "secrets": ["whsec_${secret:none-is-named-in-this-text", OLD] });
     let wrong = json!({ "identity": "w", "time_zone": "UTC", "start": true, "entries": { "e": { "every": "1d", "url": url, "sign": sign } } });
     let (_, refused) = post(&node.base, "/put", wrong.to_string()).await;
-    assert!(refused["msg"].as_str().unwrap().starts_with("entries.e.sign.secrets[0]: is no signing secret"), "{refused}");
+    assert!(
+        refused["msg"].as_str().unwrap().starts_with("entries.e.sign.secrets[0]: is no signing secret"),
+        "{refused}"
+    );
     let sign = json!({ "secrets": ["${secret:hooks}", OLD] });
     put(&node, "basic", &json!({ "at": soon(), "url": url, "auth": basic, "sign": sign, "body": { "a": 1 } })).await;
     let oauth2 = json!({ "type": "oauth2", "token_url": format!("{}/token", server.base), "client_id": "id", "client_secret": "${secret:client}" });
@@ -68,7 +70,9 @@ async fn secrets_that_credentials_name_sign_and_show_and_stand_in_no_record_when
         texts.push(history(&node, identity).await.to_string());
     }
     for text in &texts {
-        for secret in [&NEW[6..], &OLD[6..], "open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ", "cl1ent/s3cret", "aWQ6Y2wx", TOKEN] {
+        for secret in
+            [&NEW[6..], &OLD[6..], "open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ", "cl1ent/s3cret", "aWQ6Y2wx", TOKEN]
+        {
             assert!(!text.contains(secret), "{secret} {text}");
         }
     }
