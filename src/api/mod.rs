@@ -19,6 +19,7 @@ mod keys;
 mod lines;
 mod listener;
 mod log_search;
+mod masked;
 mod ndjson;
 mod nodes;
 mod one_shot;

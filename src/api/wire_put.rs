@@ -70,21 +70,22 @@ pub(super) fn put_of(body: &Object<'_>, terms: &Terms, mistakes: &mut Mistakes) 
 /// Warns of secrets that are not known: they may be set before the first fire.
 fn warn_of_secrets(task: &Task, entries: &str, secrets: &Secrets, mistakes: &mut Mistakes) {
     for entry in &task.entries {
-        let own = std::iter::once((None, &entry.request));
-        let callback = |occasion: Occasion| Some((Some(occasion), &occasion.callback(entry.options())?.request));
-        for (occasion, request) in own.chain(Occasion::ALL.into_iter().filter_map(callback)) {
+        let own = std::iter::once((None, &entry.request, &entry.options().credentials));
+        let callback = |occasion: Occasion| {
+            let callback = occasion.callback(entry.options())?;
+            Some((Some(occasion), &callback.request, &callback.credentials))
+        };
+        for (occasion, request, credentials) in own.chain(Occasion::ALL.into_iter().filter_map(callback)) {
             if mistakes.has_all_warnings() {
                 return;
             }
-            if !request.may_name_secrets() {
-                continue;
-            }
-            let entry = entry_path(entries, entry.name.as_str());
-            let path = occasion.map_or(entry.clone(), |occasion| format!("{entry}.{}", occasion.as_str()));
-            for (place, name) in request.secrets() {
+            let in_request = request.may_name_secrets().then(|| request.secrets()).into_iter().flatten();
+            for (place, name) in in_request.chain(credentials.secrets()) {
                 if let Err(error) = secrets.get(&name)
                     && matches!(error.problem, SecretProblem::Unknown { .. })
                 {
+                    let entry = entry_path(entries, entry.name.as_str());
+                    let path = occasion.map_or(entry.clone(), |occasion| format!("{entry}.{}", occasion.as_str()));
                     mistakes.warn(&format!("{path}.{place}"), format_args!("{error}: without it, runs fail"));
                 }
             }

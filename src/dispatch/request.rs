@@ -47,6 +47,9 @@ pub enum Unsendable {
     /// As it names a secret that is not there.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// As its credentials are none, with their secrets filled in.
+    #[error("{0}")]
+    Credentials(String),
 }
 
 impl Unsendable {
@@ -55,7 +58,8 @@ impl Unsendable {
     pub(super) fn failure(&self) -> Option<Failure> {
         match self {
             Self::Secret(SecretError { problem: SecretProblem::Unreadable { .. }, .. }) => Some(Failure::Connect),
-            Self::Secret(SecretError { problem: SecretProblem::Unknown { .. }, .. }) | Self::Template(_) => None,
+            Self::Secret(SecretError { problem: SecretProblem::Unknown { .. }, .. }) => None,
+            Self::Template(_) | Self::Credentials(_) => None,
         }
     }
 }
@@ -63,10 +67,12 @@ impl Unsendable {
 /// The secrets that a fire names. Who asked for one request at one instant knows of none.
 pub(super) fn secrets_of(fire: &Fire, secrets: &Secrets) -> Result<SecretTexts, SecretError> {
     let given = request_of(fire);
-    if fire.revision.task.is_one_shot || !given.may_name_secrets() {
+    if fire.revision.task.is_one_shot {
         return Ok(SecretTexts::default());
     }
-    let mut names: Vec<_> = given.secrets().map(|(_, name)| name).collect();
+    let in_request = given.may_name_secrets().then(|| given.secrets()).into_iter().flatten();
+    let in_credentials = fire.credentials().into_iter().flat_map(|credentials| credentials.secrets());
+    let mut names: Vec<_> = in_request.chain(in_credentials).map(|(_, name)| name).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| secrets.get(&name).map(|text| (name, text))).collect()

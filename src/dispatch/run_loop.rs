@@ -18,6 +18,7 @@ use super::lanes::{Lanes, Limits};
 use super::overlap::Overlaps;
 use super::runs::{Place, Run, Runs};
 use super::sender::{Event, Sender, warn_of_stopped_journal};
+use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::Journal;
@@ -57,6 +58,7 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
         Limits { in_flight_max: settings.in_flight_max, in_flight_per_host_max: settings.in_flight_per_host_max };
     let Means { transport, journal, history, results, clock, tenure, secrets } = means;
     let sender = Sender {
+        tokens: Tokens::new(transport.clone()),
         transport,
         journal,
         history,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use self::in_url::{encoded, fill_url};
-use self::parts::{Part, SECRET, Slot, fill, has_slots, parts, secrets};
+use self::parts::{Part, SECRET, Slot, fill, has_slots, joined, names, parts, references, secrets};
 use super::object::Mistakes;
 use super::{
     Header, JsonText, Request, RequestError, RunId, SecretName, SecretNameError, SecretTexts, Timestamp, nearest_name,
@@ -155,6 +155,28 @@ impl Request {
     }
 }
 
+/// The secrets that a text names in which nothing else is filled in, as often as they stand there.
+pub(super) fn secret_names(text: &str) -> impl Iterator<Item = SecretName> + '_ {
+    names(references(text)).filter_map(|name| SecretName::parse(name).ok())
+}
+
+/// A text with its secrets filled in and nothing else. `part` says what it is.
+pub(super) fn fill_secrets(
+    text: &str,
+    part: &'static str,
+    max: usize,
+    secrets: &SecretTexts,
+) -> Result<String, TemplateError> {
+    if let Some(missing) = secret_names(text).find(|name| secrets.get(name.as_str()).is_none()) {
+        return Err(TemplateError::SecretMissing(missing));
+    }
+    let value = |slot: Slot<'_>| match slot {
+        Slot::Secret(name) => secrets.get(name).unwrap_or_default().into(),
+        Slot::Value(_) => "".into(),
+    };
+    joined(references(text), max, value).ok_or(TemplateError::TooLong { part, max })
+}
+
 /// A line break in a value would begin another header.
 fn is_allowed(letter: &char) -> bool {
     *letter == '\t' || !letter.is_ascii_control()
@@ -236,9 +258,8 @@ fn percent_escapes_are_whole(bytes: &[u8]) -> bool {
 
 /// Warns of templates and references in a text that stay as they are.
 pub(super) fn warn_of_unknown(text: &str, path: &str, mistakes: &mut Mistakes) {
-    if text.contains(SECRET) && parts(text).any(|part| matches!(part, Part::Nameless(_))) {
-        let name = SecretNameError;
-        mistakes.warn(path, format_args!("`{SECRET}…}}` {name}: it is sent as it is"));
+    if text.contains(SECRET) {
+        warn_of_nameless(parts(text), path, mistakes);
     }
     if !text.contains("{{") {
         return;
@@ -255,6 +276,18 @@ pub(super) fn warn_of_unknown(text: &str, path: &str, mistakes: &mut Mistakes) {
             |near| format!("it is sent as it is, did you mean `{{{{{near}}}}}`?"),
         );
         mistakes.warn(path, format_args!("unknown template `{{{{{name}}}}}`, {hint}"));
+    }
+}
+
+/// Warns of what looks like a reference to a secret and is none, in a text in which nothing else is filled in.
+pub(super) fn warn_of_no_secret(text: &str, path: &str, mistakes: &mut Mistakes) {
+    warn_of_nameless(references(text), path, mistakes);
+}
+
+fn warn_of_nameless<'t>(mut parts: impl Iterator<Item = Part<'t>>, path: &str, mistakes: &mut Mistakes) {
+    if parts.any(|part| matches!(part, Part::Nameless(_))) {
+        let name = SecretNameError;
+        mistakes.warn(path, format_args!("`{SECRET}…}}` {name}: it is sent as it is"));
     }
 }
 

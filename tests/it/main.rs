@@ -29,6 +29,7 @@ mod options;
 mod preview;
 mod restart;
 mod secrets;
+mod signing;
 mod support;
 mod target_answers;
 mod targets;

@@ -108,7 +108,7 @@ fn who_gives_the_args_does_not_choose_the_content_type() {
 }
 
 fn notice(callback: Request) -> Fire {
-    let callback = Callback { request: callback, each: false };
+    let callback = Callback { request: callback, each: false, credentials: Default::default() };
     let options = EntryOptions { on_failure: Some(callback), ..EntryOptions::default() };
     let fire = fire(request(Method::POST, "http://a/", &[("X", "of the entry")], Some("1")), options);
     let about = fire.run_id();
