@@ -20,8 +20,9 @@ use super::request::{Unsendable, secrets_of};
 use super::scrub::Scrub;
 use crate::clock::Clock;
 use crate::cluster::Tenure;
-use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
+use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started, due_at};
 use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
+use crate::observe::metrics::{AttemptEnd, AttemptMetrics};
 use crate::secrets::Secrets;
 use crate::store::JournalStore;
 
@@ -59,6 +60,7 @@ pub(super) struct Sender {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenure: Tenure,
     pub(super) secrets: Secrets,
+    pub(super) metrics: AttemptMetrics,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
     pub(super) is_draining: AtomicBool,
@@ -118,6 +120,9 @@ impl Sender {
             Ok(()) = stopped => {
                 let now = self.clock.now();
                 let broken_off = sent_at.map(|at: Timestamp| Attempt { duration: now.since(at), ..mission.attempt(at) });
+                if let Some(attempt) = &broken_off {
+                    self.metrics.note_end(AttemptEnd::CalledOff, attempt.duration);
+                }
                 mission.attempts.extend(broken_off);
                 return Ended::Stopped { attempts: mission.attempts };
             }
@@ -149,6 +154,7 @@ impl Sender {
             Ok(prepared) => prepared,
             Err(error) => {
                 let attempt = Attempt { error: Some(error.to_string().into()), ..mission.attempt(started_at) };
+                self.metrics.note_end(AttemptEnd::Refused, Duration::ZERO);
                 return Some(Tried { attempt, answer: None, failure: error.failure(), retry_after: None });
             }
         };
@@ -161,6 +167,7 @@ impl Sender {
             return None;
         }
         *sent_at = Some(started_at);
+        self.note_departure(mission, started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);
         let exchange = self.exchange(mission, request, &scrub, &own_time, &mut retry_after);
@@ -169,8 +176,10 @@ impl Sender {
         let limit = mission.timeout(self.timeout);
         let answer = self.in_time(limit, begun, &own_time, exchange, (note_at, note)).await;
         let Judged { answer, message, failure } = judge(answer, mission.success());
+        let duration = begun.elapsed();
+        self.metrics.note_end(end_of(answer.as_ref(), failure), duration);
         let attempt = Attempt {
-            duration: begun.elapsed(),
+            duration,
             status: answer.as_ref().map(|answer| answer.status),
             error: message.map(|message| scrub.text(message).into()),
             bytes: answer.as_ref().map_or(0, |answer| answer.size),
@@ -179,6 +188,14 @@ impl Sender {
         // The record that it was going may be written or not: the next one comes after it.
         mission.phase += u32::from(!is_announced);
         Some(Tried { attempt, answer, failure, retry_after })
+    }
+
+    fn note_departure(&self, mission: &Mission, at: Timestamp) {
+        if !mission.attempts.is_empty() {
+            self.metrics.note_retry();
+        } else if mission.fire.notice.is_none() {
+            self.metrics.note_lateness(at.since(due_at(&mission.fire, mission.due_at)));
+        }
     }
 
     /// The request, with its secrets filled in at the last moment, and what keeps them out of what is recorded.
@@ -323,6 +340,16 @@ impl Sender {
 /// Only when the node goes down: the next start finds the run without an outcome and settles it.
 pub(super) fn warn_of_stopped_journal() {
     warn!("a record came after the journal had stopped");
+}
+
+/// What an attempt is counted as. Pure.
+fn end_of(answer: Option<&KeptAnswer>, failure: Option<Failure>) -> AttemptEnd {
+    match (answer, failure) {
+        (Some(answer), _) => AttemptEnd::Answered(answer.status),
+        (None, Some(Failure::Timeout)) => AttemptEnd::TimedOut,
+        (None, Some(Failure::Connect | Failure::Status(_))) => AttemptEnd::Broken,
+        (None, None) => AttemptEnd::Refused,
+    }
 }
 
 struct Judged {
