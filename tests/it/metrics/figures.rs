@@ -27,13 +27,13 @@ async fn each_outcome_is_counted_once_and_a_start_begins_at_nothing() {
     post_ok(&node.base, "/put", put("first", json!({ "a": entry(&in_ms(200), "/a") }))).await;
     assert_eq!(outcomes(&scrape_until(&node.base, |read| outcomes(read)[0] == 1.0).await), [1.0, 0.0, 0.0, 0.0]);
     // Two instants pass while it is down: the policy of one skips it, the other is too old by then.
-    let at = SystemClock.now().plus(Duration::from_millis(700)).to_string();
+    let at = in_ms(3_000);
     let skipped = json!({ "at": at, "url": target.url("/skipped"), "misfire": "skip" });
     let missed = json!({ "at": at, "url": target.url("/missed"), "catch_up_window": "1s" });
     post_ok(&node.base, "/put", put("passed", json!({ "skipped": skipped, "missed": missed }))).await;
     let folder = node.stop().await;
     // The time that passes is the case under test.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
 
     let node = BoxedNode::start_in(folder, quick).await;
     let retry = json!({ "attempts_max": 2, "backoff": { "initial": "100ms" } });
@@ -71,8 +71,7 @@ async fn what_is_under_way_is_told_as_it_stands() {
     let hanging = |number: usize| (format!("e{number}"), json!({ "at": at, "url": target.url("/hang") }));
     let mut entries: serde_json::Map<String, serde_json::Value> = (0..3).map(hanging).collect();
     entries.insert("later".to_owned(), json!({ "cron_time": "0 0 0 1 1 *", "url": target.url("/") }));
-    let broken =
-        json!({ "at": at, "url": "http://127.0.0.1:9/", "retry": { "backoff": { "initial": "1h", "max": "1h" } } });
+    let broken = json!({ "at": at, "url": "http://127.0.0.1:9/", "retry": { "backoff": { "initial": "1h", "max": "1h", "jitter": "none" } } });
     entries.insert("pausing".to_owned(), broken);
     post_ok(&node.base, "/put", put("t", entries.into())).await;
 
@@ -101,7 +100,7 @@ async fn the_process_tells_what_the_system_knows_of_it() {
 
     let started_s = read.sum("process_start_time_seconds", &[]);
     // Since the machine was started is told in hundredths, and when that was in whole seconds.
-    assert!((started_s - before_s as f64).abs() < 5.0, "{started_s}, not about {before_s}");
+    assert!((started_s - before_s as f64).abs() < 10.0, "{started_s}, not about {before_s}");
     assert!((1e6..1e10).contains(&read.sum("process_resident_memory_bytes", &[])));
     assert!(read.sum("process_cpu_seconds_total", &[]) > 0.0 && read.sum("process_threads", &[]) > 1.0);
     let (open, max) = (read.sum("process_open_fds", &[]), read.sum("process_max_fds", &[]));

@@ -97,7 +97,7 @@ async fn no_identity_no_target_and_no_path_of_a_client_makes_a_series_or_shows()
     assert_eq!(read.sum("schedule_http_requests_total", &[("operation", "putTask"), ("status", "200")]), 30.0);
     assert_eq!(read.sum("schedule_http_requests_total", &[("operation", "between_nodes"), ("method", "GET")]), 30.0);
     let (_, _, text) = told(&node.base, "/metrics", &[]).await;
-    for secret in ["identity-", "path-", "unknown-", "file-", "BREW", &target.address.port().to_string()] {
+    for secret in ["identity-", "path-", "unknown-", "file-", "BREW", "127.0.0.1"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     assert!(text.len() < 200_000, "{} bytes", text.len());
