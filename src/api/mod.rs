@@ -20,6 +20,7 @@ mod lines;
 mod listener;
 mod log_search;
 mod masked;
+mod metrics;
 mod ndjson;
 mod nodes;
 mod one_shot;
@@ -54,15 +55,18 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use self::asked::post;
+use self::metrics::Counted;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
 use self::wire_put::Terms;
 use crate::access::Access;
 use crate::catalog::Catalog;
-use crate::cluster::{Keeper, Peers};
+use crate::cluster::{Keeper, Peers, Tenure};
+use crate::dispatch::Dispatch;
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::model::{Masking, TargetRules, TimeZone};
+use crate::observe::metrics::StoreMetrics;
 use crate::secrets::Secrets;
 use crate::store::Store;
 
@@ -75,14 +79,18 @@ pub use self::settings::Settings;
 pub struct Services {
     /// The tasks.
     pub catalog: Catalog,
-    /// For `/readyz`.
+    /// For `/readyz` and `/metrics`.
     pub engine: Engine,
-    /// For `/readyz`.
+    /// For `/metrics`.
+    pub dispatch: Dispatch,
+    /// For `/readyz` and `/metrics`.
     pub journal: Journal,
     /// For `/readyz`.
     pub store: Arc<dyn Store>,
     /// The nodes that share the store; `None`: this one is alone.
     pub cluster: Option<Keeper>,
+    /// For `/metrics`.
+    pub tenure: Tenure,
     /// The name that `/search` gives as `_index`.
     pub index_name: Arc<str>,
     /// How long results are kept.
@@ -127,12 +135,13 @@ pub struct Api {
     peer_places: Arc<Semaphore>,
     bulk_places: Arc<Semaphore>,
     access: Access,
+    counted: Counted,
     settings: Arc<Settings>,
 }
 
 impl Api {
-    /// An API that is alive but not ready. `access`: who may ask for what.
-    pub fn new(settings: &Settings, access: Access) -> Self {
+    /// An API that is alive but not ready. `access`: who may ask for what. `store`: what is measured of the store.
+    pub fn new(settings: &Settings, access: Access, store: StoreMetrics) -> Self {
         Self {
             services: Arc::new(OnceLock::new()),
             waits_for: Arc::default(),
@@ -141,6 +150,7 @@ impl Api {
             peer_places: Arc::new(Semaphore::new(settings.requests_max)),
             bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
             access,
+            counted: Counted { store, ..Counted::default() },
             settings: Arc::new(settings.clone()),
         }
     }
@@ -223,7 +233,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
     let ping = warp::path!("ping").or(warp::path!("api" / "ping")).unify().and(warp::get()).map(health::ping);
     let healthz = warp::path!("healthz").and(warp::get()).map(health::healthz);
     let readyz = warp::path!("readyz").and(warp::get()).and(with(&api)).then(readyz);
-    let health = ping.or(healthz).unify().or(readyz).unify();
+    let health = ping.or(healthz).unify().or(readyz).unify().or(metrics::route(&api)).unify();
     let declarative = versions::routes(&api).or(bulk::route(&api)).unify().or(export::route(&api)).unify();
     let declarative = declarative
         .or(post(warp::path("validate"), &api, preview::place_of_validate, preview::validate))

@@ -40,6 +40,8 @@ pub struct Settings {
     pub requests_max: usize,
     /// The header in which a trusted proxy names the user; `None`: everybody is anonymous.
     pub remote_user_header: Option<HeaderName>,
+    /// Whether metrics are shown to who shows no key.
+    pub metrics_open: bool,
     /// The zone of dates that have no offset and belong to no task.
     pub default_time_zone: TimeZone,
     /// The name that `/search` gives as `_index`.
@@ -66,6 +68,7 @@ impl Default for Settings {
             streams_max: 128,
             requests_max: 1_024,
             remote_user_header: None,
+            metrics_open: false,
             default_time_zone: TimeZone::UTC,
             index_name: "schedule-service".to_owned(),
             tls: None,

@@ -81,6 +81,13 @@ pub const KEYS: &[Key] = &[
         OPTIONAL,
         "Header in which a trusted proxy names the user; empty: everybody is anonymous",
     ),
+    key(
+        "server",
+        "metrics_open",
+        "false",
+        Kind::Word(&["true", "false"]),
+        "true: `/metrics` is shown to who shows no key; it names nodes, no task and no target",
+    ),
     key("server", "shutdown_grace", "30", number(0, 3_600), "Seconds that fires in flight have to end at a stop"),
     key(
         "tls",

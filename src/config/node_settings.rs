@@ -122,6 +122,7 @@ impl Reader<'_> {
             streams_max: u32::try_from(self.number("server", "streams_per_connection_max")).unwrap_or(u32::MAX),
             requests_max: self.count("server", "requests_max"),
             remote_user_header: self.remote_user_header(),
+            metrics_open: self.text("server", "metrics_open") == "true",
             default_time_zone: self.default_time_zone(),
             index_name,
             tls: self.tls(),

@@ -14,6 +14,7 @@ mod callbacks;
 mod cancel;
 mod departure;
 mod elsewhere;
+mod gauges;
 mod groups;
 mod guard;
 mod handle;

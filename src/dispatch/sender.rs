@@ -19,8 +19,9 @@ use super::redirects::{self, Arrived};
 use super::tokens::{NoToken, Tokens, late};
 use crate::clock::Clock;
 use crate::cluster::Tenure;
-use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
+use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started, due_at};
 use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
+use crate::observe::metrics::{AttemptEnd, AttemptMetrics};
 use crate::secrets::Secrets;
 use crate::store::JournalStore;
 
@@ -59,6 +60,7 @@ pub(super) struct Sender {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenure: Tenure,
     pub(super) secrets: Secrets,
+    pub(super) metrics: AttemptMetrics,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
     pub(super) is_draining: AtomicBool,
@@ -118,6 +120,9 @@ impl Sender {
             Ok(()) = stopped => {
                 let now = self.clock.now();
                 let broken_off = sent_at.map(|at: Timestamp| Attempt { duration: now.since(at), ..mission.attempt(at) });
+                if let Some(attempt) = &broken_off {
+                    self.metrics.note_end(AttemptEnd::CalledOff, attempt.duration);
+                }
                 mission.attempts.extend(broken_off);
                 return Ended::Stopped { attempts: mission.attempts };
             }
@@ -148,6 +153,7 @@ impl Sender {
         let begun = Instant::now();
         let failed = |error: String, failure| {
             let (error, duration) = (Some(error.into()), begun.elapsed());
+            self.metrics.note_end(end_of(None, failure), duration);
             let attempt = Attempt { error, duration, ..mission.attempt(started_at) };
             Some(Tried { attempt, answer: None, failure, retry_after: None })
         };
@@ -168,6 +174,7 @@ impl Sender {
             return None;
         }
         *sent_at = Some(started_at);
+        self.note_departure(mission, started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);
         let ready = prepared.go(started_at);
@@ -178,8 +185,10 @@ impl Sender {
         let limit = mission.timeout(self.timeout);
         let answer = self.in_time(limit, begun, &own_time, exchange, (note_at, note)).await;
         let Judged { answer, message, failure } = judge(answer, mission.success());
+        let duration = begun.elapsed();
+        self.metrics.note_end(end_of(answer.as_ref(), failure), duration);
         let attempt = Attempt {
-            duration: begun.elapsed(),
+            duration,
             status: answer.as_ref().map(|answer| answer.status),
             error: message.map(|message| scrub.text(message).into()),
             bytes: answer.as_ref().map_or(0, |answer| answer.size),
@@ -199,6 +208,14 @@ impl Sender {
         let told = |none: NoToken| NoToken { message: prepared.scrub().text(none.message), ..none };
         let token = asked.map_err(told)?;
         Ok(prepared.with(token))
+    }
+
+    fn note_departure(&self, mission: &Mission, at: Timestamp) {
+        if !mission.attempts.is_empty() {
+            self.metrics.note_retry();
+        } else if mission.fire.notice.is_none() {
+            self.metrics.note_lateness(at.since(due_at(&mission.fire, mission.due_at)));
+        }
     }
 
     /// Before what must not be sent twice is sent: from now on every start knows that it may have been.
@@ -337,6 +354,16 @@ impl Sender {
 /// Only when the node goes down: the next start finds the run without an outcome and settles it.
 pub(super) fn warn_of_stopped_journal() {
     warn!("a record came after the journal had stopped");
+}
+
+/// What an attempt is counted as. Pure.
+fn end_of(answer: Option<&KeptAnswer>, failure: Option<Failure>) -> AttemptEnd {
+    match (answer, failure) {
+        (Some(answer), _) => AttemptEnd::Answered(answer.status),
+        (None, Some(Failure::Timeout)) => AttemptEnd::TimedOut,
+        (None, Some(Failure::Connect | Failure::Status(_))) => AttemptEnd::Broken,
+        (None, None) => AttemptEnd::Refused,
+    }
 }
 
 struct Judged {

@@ -28,11 +28,12 @@ use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience, authoritie
 use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
+use crate::observe::metrics::StoreMetrics;
 use crate::secrets::Secrets;
 use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
 use crate::store::unfinished::{Place, Unfinished};
-use crate::store::{RegisterName, RegisterStore, Registered, Store};
+use crate::store::{Metered, RegisterName, RegisterStore, Registered, Store};
 
 /// Serves until the process is asked to end, then drains.
 pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
@@ -112,10 +113,12 @@ impl Node {
             check_access(&access, stored, &settings)?;
         }
         follow_issuer(&access, &settings)?;
-        let api = Api::new(&settings.api, access.clone());
+        let store_metrics = StoreMetrics::default();
+        let api = Api::new(&settings.api, access.clone(), store_metrics.clone());
         let server = Server::start(api.clone(), &settings.api, &clock)?;
         info!(address:% = server.address(), scheme = server.scheme(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
+        let store: Arc<dyn Store> = Arc::new(Metered::new(store, store_metrics));
         let is_shared = home.is_some();
         if is_shared {
             let stored = patiently(&api, NO_KEYS, || store.register(RegisterName::Keys)).await?;
@@ -174,9 +177,11 @@ impl Node {
         api.open(Services {
             catalog: catalog.clone(),
             engine: engine.clone(),
+            dispatch: dispatch.clone(),
             journal: journal.clone(),
             store: store.clone(),
             cluster: keeper.clone(),
+            tenure: tenure.clone(),
             index_name: settings.api.index_name.as_str().into(),
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,

@@ -22,6 +22,7 @@ mod import;
 mod kibana;
 mod limits;
 mod log_search;
+mod metrics;
 mod migrate;
 mod one_shots;
 mod openapi;

@@ -107,6 +107,7 @@ async fn accept(
     let (go_down, going_down) = watch::channel(false);
     // Every connection holds one end of it: when all have gone, it says so.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
+    let requests = api.counted.requests.clone();
     let served = TowerToHyperService::new(warp::service(routes(api.clone())));
     let routes = service_fn(move |mut request: Request<Incoming>| {
         let (api, served) = (api.clone(), served.clone());
@@ -117,7 +118,7 @@ async fn accept(
             }
         }
     });
-    let means = Means { routes, settings: Arc::new(settings), tls, going_down };
+    let means = Means { routes, settings: Arc::new(settings), requests, tls, going_down };
     let mut refusals = Refusals::default();
     let grace = loop {
         let place = tokio::select! {

@@ -23,11 +23,13 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::activity::{Activity, Patience, UnderWay, Verdict};
 use super::connection::{ClientName, Connection};
+use super::noting::Noted;
 use super::pieces::Pieces;
 use super::wire::{WatchedWire, Wire};
 use super::{refusing, tls};
 use crate::api::Settings;
 use crate::api::reply::into_reply;
+use crate::observe::metrics::RequestMetrics;
 
 /// How long the polite end of a connection may take, on which nothing is under way.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
@@ -43,6 +45,8 @@ const RESETS_OF_ERRORS_MAX: usize = 1_024;
 pub(super) struct Means<R> {
     pub(super) routes: R,
     pub(super) settings: Arc<Settings>,
+    /// Where requests are counted.
+    pub(super) requests: RequestMetrics,
     /// What TLS is spoken with; `None`: none is.
     pub(super) tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     /// True once nothing more is taken in.
@@ -59,7 +63,7 @@ where
 {
     // Only a hint to the system: answers go out all the same.
     let _ = stream.set_nodelay(true);
-    let (accepted_at, Means { routes, settings, tls, mut going_down }) = (Instant::now(), means);
+    let (accepted_at, Means { routes, settings, requests, tls, mut going_down }) = (Instant::now(), means);
     let begun = timeout_at(accepted_at + settings.header_timeout, begin(stream, tls));
     let (wire, client) = tokio::select! {
         begun = begun => begun??,
@@ -69,7 +73,8 @@ where
     let activity = Activity::new(Patience { head, idle, write }, accepted_at);
     let builder = builder(&settings);
     let io = TokioIo::new(WatchedWire::new(wire, activity.clone()));
-    let served = Served { routes, settings, activity: activity.clone(), connection: Connection { address, client } };
+    let connection = Connection { address, client };
+    let served = Served { routes, settings, requests, activity: activity.clone(), connection };
     let connection = pin!(builder.serve_connection(io, served));
     attend(connection, address, &activity, going_down).await
 }
@@ -145,6 +150,7 @@ fn builder(settings: &Settings) -> Builder<TokioExecutor> {
 struct Served<R> {
     routes: R,
     settings: Arc<Settings>,
+    requests: RequestMetrics,
     activity: Activity,
     connection: Connection,
 }
@@ -163,9 +169,11 @@ where
         let Connection { address, .. } = self.connection;
         let (method, path, client) = (request.method(), request.uri().path(), self.connection.client_name());
         debug!(address:%, client, method:%, path; "asked");
+        let noted = Noted::begin(&self.requests, method, path);
         if let Err(error) = refusing::check(&request, &self.settings) {
             let version = request.version();
             let mut reply = into_reply(Err(error));
+            noted.end(reply.status());
             if version < Version::HTTP_2 {
                 // What else comes over this connection may be meant in another way than it is read.
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -176,6 +184,7 @@ where
         let answered = self.routes.call(request);
         async move {
             let Ok(reply) = answered.await;
+            noted.end(reply.status());
             Ok(finished(reply, under_way))
         }
         .boxed()

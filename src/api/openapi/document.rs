@@ -17,7 +17,8 @@ use super::listed::Listed;
 use super::operation::{JSON, Operation, Schemas, reference};
 use super::words::{MethodList, Refused, Seconds};
 use super::{
-    health, jobs, keys, logs, nodes, one_shot, operations, preview, secrets, security, service, tasks, versions,
+    health, jobs, keys, logs, metrics, nodes, one_shot, operations, preview, secrets, security, service, tasks,
+    versions,
 };
 
 const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of entries; each entry has a trigger and a \
@@ -69,6 +70,7 @@ fn operations() -> Vec<Operation> {
         keys::operations(),
         secrets::operations(),
         health::operations(),
+        metrics::operations(),
         service::operations(),
     ];
     families.into_iter().flatten().collect()
@@ -89,6 +91,7 @@ fn tags() -> Vec<Tag> {
         keys::tag(),
         secrets::tag(),
         health::tag(),
+        metrics::tag(),
         service::tag(),
     ]
 }

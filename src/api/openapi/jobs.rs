@@ -119,7 +119,13 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
 }
 
 /// An operation with what all of them take and answer. `path` stands behind each of the two prefixes.
-fn operation(method: Method, paths: &'static [&'static str; 2], needs: Needs, id: &str, summary: &str) -> Operation {
+fn operation(
+    method: Method,
+    paths: &'static [&'static str; 2],
+    needs: Needs,
+    id: &'static str,
+    summary: &str,
+) -> Operation {
     let [path, _] = paths;
     let operation = Operation::new(method, path, needs, id, TAG, summary).also_at(&paths[1..]).shared(&FAILURES);
     let operation = match path.contains("{jobId}") {
@@ -255,7 +261,7 @@ fn result_head() -> Operation {
     result_operation(Method::HEAD, "getResultHead", "Tells of the answer of the target")
 }
 
-fn result_operation(method: Method, id: &str, summary: &str) -> Operation {
+fn result_operation(method: Method, id: &'static str, summary: &str) -> Operation {
     let has_body = method == Method::GET;
     let mut operation = operation(method, paths!("/{jobId}/runs/{runId}/result-file"), READ, id, summary)
         .description("As a download with the type that the target gave.")

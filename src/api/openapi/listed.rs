@@ -20,21 +20,29 @@ pub(in crate::api) struct Listed(Vec<Place>);
 #[derive(Debug)]
 struct Place {
     parts: Vec<&'static str>,
-    /// Each with what it needs.
-    methods: Vec<(Method, Needs)>,
+    /// Each with what stands for it.
+    methods: Vec<(Method, Taken)>,
     /// The methods as the header `Allow` names them.
     allow: String,
 }
 
+/// An operation, at one of its paths.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    id: &'static str,
+    needs: Needs,
+}
+
 impl Listed {
     pub(super) fn of(operations: &[Operation]) -> Self {
-        let mut places: BTreeMap<&'static str, Vec<(Method, Needs)>> = BTreeMap::new();
+        let mut places: BTreeMap<&'static str, Vec<(Method, Taken)>> = BTreeMap::new();
         for operation in operations {
+            let taken = Taken { id: operation.id, needs: operation.needs };
             for path in operation.also.iter().chain([&operation.path]) {
-                places.entry(path).or_default().push((operation.method.clone(), operation.needs));
+                places.entry(path).or_default().push((operation.method.clone(), taken));
             }
         }
-        let place = |(path, mut methods): (&'static str, Vec<(Method, Needs)>)| {
+        let place = |(path, mut methods): (&'static str, Vec<(Method, Taken)>)| {
             methods.sort_by_key(|(method, _)| ORDER.iter().position(|other| other == method));
             let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
             let allow = names.join(", ");
@@ -50,8 +58,17 @@ impl Listed {
 
     /// What a request needs to be answered; `None`: no operation describes it.
     pub(in crate::api) fn needs(&self, method: &Method, path: &str) -> Option<Needs> {
+        self.taken(method, path).map(|taken| taken.needs)
+    }
+
+    /// The name of the operation that a request asks for; `None`: there is none.
+    pub(in crate::api) fn operation(&self, method: &Method, path: &str) -> Option<&'static str> {
+        self.taken(method, path).map(|taken| taken.id)
+    }
+
+    fn taken(&self, method: &Method, path: &str) -> Option<Taken> {
         let methods = &self.place(path)?.methods;
-        methods.iter().find(|(other, _)| other == method).map(|(_, needs)| *needs)
+        methods.iter().find(|(other, _)| other == method).map(|(_, taken)| *taken)
     }
 
     fn has(&self, method: &Method, path: &str) -> bool {

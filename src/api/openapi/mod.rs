@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod listed;
 mod logs;
+mod metrics;
 mod nodes;
 mod one_shot;
 mod operation;

@@ -114,7 +114,7 @@ fn schedule() -> Operation {
 }
 
 /// An operation on one request.
-fn of_one(method: Method, needs: Needs, id: &str, summary: &str) -> Operation {
+fn of_one(method: Method, needs: Needs, id: &'static str, summary: &str) -> Operation {
     let mut operation = Operation::new(method, "/schedule/{id}", needs, id, TAG, summary);
     let detail = operation.reference::<Detail>();
     operation

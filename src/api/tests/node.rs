@@ -16,6 +16,7 @@ use crate::dispatch::{self, Answer, OutgoingRequest, Patience, Transport, Transp
 use crate::engine;
 use crate::journal::{self, Journal};
 use crate::model::{Identity, Shard, ShardSet, TargetRules, TimeZone};
+use crate::observe::metrics::StoreMetrics;
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, LeaseStore, RegisterName, Store};
 
@@ -54,7 +55,7 @@ impl Node {
         let settings = Settings { port: 0, remote_user_header: Some("x-user".parse().unwrap()), ..Settings::default() };
         let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), shared.beside());
         let access = Access::new(access, settings.host, clock.clone());
-        let api = Api::new(&settings, access.clone());
+        let api = Api::new(&settings, access.clone(), StoreMetrics::default());
         let server = Server::start(api.clone(), &settings, &clock).unwrap();
         let base = format!("http://{}", server.address());
         let (tenure, shared): (_, Arc<dyn Store>) = (Tenure::shared(clock.clone()), Arc::new(store.clone()));
@@ -82,7 +83,7 @@ impl Node {
         let means = catalog::Means {
             store: shared.clone(),
             engine: engine.clone(),
-            dispatch,
+            dispatch: dispatch.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
             tenure: tenure.clone(),
@@ -109,9 +110,11 @@ impl Node {
         api.open(Services {
             catalog,
             engine,
+            dispatch,
             journal: journal.clone(),
             store: shared,
             cluster: Some(keeper.clone()),
+            tenure: tenure.clone(),
             index_name: "test".into(),
             results_kept_for: Duration::from_secs(3_600),
             default_time_zone: TimeZone::UTC,
