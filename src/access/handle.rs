@@ -13,6 +13,7 @@ use super::key::{Key, Standing};
 use super::key_list::{KeyError, KeyListError, NewKey, Wrong};
 use super::key_text::{KeyId, KeyText, SecretHash};
 use super::origin::foreign;
+use super::pacing::Paces;
 use super::role::Role;
 use super::settings::{OpenToAll, Settings, check_start};
 use super::shown::{SeveralKeys, Shown};
@@ -44,14 +45,15 @@ pub enum Refused {
 /// Who may do what. Cheap to clone; the loop behind it ends with the last one.
 #[derive(Clone)]
 pub struct Access {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    settings: Settings,
+pub(super) struct Shared {
+    pub(super) settings: Settings,
     is_on_loopback: bool,
-    clock: Arc<dyn Clock>,
-    known: Arc<watch::Sender<Option<Known>>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) known: Arc<watch::Sender<Option<Known>>>,
+    pub(super) paces: Mutex<Paces>,
     tries: Mutex<Tries>,
     orders: OnceLock<mpsc::Sender<Order>>,
 }
@@ -64,6 +66,7 @@ impl Access {
             is_on_loopback: host.to_canonical().is_loopback(),
             clock,
             known: Arc::new(watch::channel(None).0),
+            paces: Mutex::default(),
             tries: Mutex::new(Tries::new(settings.failed_tries_per_min)),
             orders: OnceLock::new(),
         };

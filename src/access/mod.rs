@@ -1,6 +1,7 @@
 //! Decides who may do what: by keys that are kept in the store, or by the admin key of the configuration. Knows HTTP's headers, but
 //! no routes: which role a route needs is said where it is described.
 
+mod bucket;
 mod grant;
 mod handle;
 mod keeping;
@@ -8,6 +9,7 @@ mod key;
 mod key_list;
 mod key_text;
 mod origin;
+mod pacing;
 mod role;
 mod settings;
 mod shown;
@@ -15,10 +17,11 @@ mod tries;
 
 pub use self::grant::{ADMIN, ANONYMOUS, Grant, Source};
 pub use self::handle::{Access, Refused};
-pub use self::key::{Key, LISTED_FOR, Standing};
+pub use self::key::{Key, KeyLimits, LISTED_FOR, REQUESTS_PER_SECOND_MAX, Standing, TASKS_MAX_MAX};
 pub use self::key_list::{KEYS_MAX, KeyError, KeyList, KeyListError, NAME_MAX, NewKey, Wrong};
 pub use self::key_text::{KEY_LEN, KeyId, KeyText, NoRandomness, SecretHash};
 pub use self::origin::foreign;
+pub use self::pacing::{TooOften, Turns};
 pub use self::role::Role;
 pub use self::settings::{OpenToAll, Settings};
 pub use self::shown::{API_KEY, Shown};

@@ -11,11 +11,22 @@ pub struct Settings {
     pub allow_anonymous: bool,
     /// How many wrong keys an address may show within a minute. Above it the admin key is not looked at.
     pub failed_tries_per_min: u32,
+    /// How many requests a key that says nothing itself, the admin key, and an address without a key may send a second; 0: as many as
+    /// they like.
+    pub requests_per_key_per_second: u32,
+    /// How many tasks there may be of those that a key is for, if the key says nothing itself; 0: as many as are put.
+    pub tasks_per_key_max: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { admin_key: None, allow_anonymous: false, failed_tries_per_min: 30 }
+        Self {
+            admin_key: None,
+            allow_anonymous: false,
+            failed_tries_per_min: 30,
+            requests_per_key_per_second: 0,
+            tasks_per_key_max: 0,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::openapi::{self, Needs};
 use super::peer::Peer;
 use super::reply::ApiError;
 use super::{Api, told};
-use crate::access::{Refused, Role, Shown};
+use crate::access::{Refused, Role, Shown, Turns};
 use crate::model::RunId;
 
 /// Who asks, as the gate has found out. A request without one reaches no handler that needs it.
@@ -23,6 +23,8 @@ pub(super) struct Asker {
     pub(super) is_peer: bool,
     /// The name of what is made, if it was chosen to find the owner.
     pub(super) chosen: Option<RunId>,
+    /// From what its further requests are taken, where one holds many.
+    pub(super) turns: Turns,
 }
 
 /// Who asks.
@@ -51,13 +53,18 @@ fn found<B>(api: &Api, request: &Request<B>, needed: Role) -> Result<Asker, ApiE
     let address = connection.address.ip();
     let headers = request.headers();
     let asker = match Peer::of(api, headers)? {
-        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen },
+        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen, turns: Turns::default() },
         None => {
             let grant = api.access.admit(Shown { address, uri: request.uri(), headers });
             let grant = grant.map_err(|refused| error_of(api, refused))?;
+            let turns = api.access.turns(&grant, address);
+            api.access
+                .take_turn(&turns)
+                .map_err(|too_often| ApiError::TooMany { text: too_often.to_string(), wait: too_often.wait })?;
+            let tasks_max = api.access.tasks_max(&grant.source);
             let caller =
                 Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), connection.client.as_ref());
-            Asker { caller, is_peer: false, chosen: None }
+            Asker { caller: caller.with_tasks_max(tasks_max), is_peer: false, chosen: None, turns }
         }
     };
     asker.caller.check_role(needed)?;
@@ -68,7 +75,7 @@ fn error_of(api: &Api, refused: Refused) -> ApiError {
     let text = refused.to_string();
     match refused {
         Refused::NoKey | Refused::WrongKey(_) => ApiError::Unauthorized(text),
-        Refused::TooManyTries(wait) => ApiError::TooManyTries { text, wait },
+        Refused::TooManyTries(wait) => ApiError::TooMany { text, wait },
         Refused::Foreign(_) => ApiError::Forbidden(text),
         Refused::NotReady => ApiError::Busy(api.loading()),
     }
@@ -77,7 +84,7 @@ fn error_of(api: &Api, refused: Refused) -> ApiError {
 /// The answer in the words of the path's family.
 fn refused(method: &http::Method, path: &str, error: ApiError) -> Response {
     let wait = match &error {
-        ApiError::TooManyTries { wait, .. } => Some(wait.as_secs() + 1),
+        ApiError::TooMany { wait, .. } => Some(wait.as_secs() + 1),
         _ => None,
     };
     let mut reply = told(method, path, error);

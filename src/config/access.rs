@@ -15,6 +15,8 @@ impl Reader<'_> {
             admin_key: self.admin_key(),
             allow_anonymous: self.text(SECTION, "allow_anonymous") == "true",
             failed_tries_per_min: u32::try_from(self.number(SECTION, "failed_tries_per_min")).unwrap_or(u32::MAX),
+            requests_per_key_per_second: self.requests_per_key_per_second(),
+            tasks_per_key_max: self.tasks_per_key_max(),
         }
     }
 

@@ -66,6 +66,7 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
         secrets,
         events,
         timeout: settings.timeout,
+        growth: settings.growth,
         is_draining: AtomicBool::new(false),
     };
     let run_loop = RunLoop {

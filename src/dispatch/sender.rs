@@ -21,7 +21,9 @@ use super::scrub::Scrub;
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
-use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
+use crate::model::{
+    Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, TemplateGrowth, Timestamp, parse_retry_after,
+};
 use crate::secrets::Secrets;
 use crate::store::JournalStore;
 
@@ -61,6 +63,7 @@ pub(super) struct Sender {
     pub(super) secrets: Secrets,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
+    pub(super) growth: TemplateGrowth,
     pub(super) is_draining: AtomicBool,
 }
 
@@ -184,7 +187,7 @@ impl Sender {
     /// The request, with its secrets filled in at the last moment, and what keeps them out of what is recorded.
     fn prepare(&self, mission: &Mission) -> Result<(OutgoingRequest, Scrub), Unsendable> {
         let texts = secrets_of(&mission.fire, &self.secrets)?;
-        let request = OutgoingRequest::of(&mission.fire, mission.number(), &texts)?;
+        let request = OutgoingRequest::of(&mission.fire, mission.number(), &texts, self.growth)?;
         let scrub = Scrub::of(&texts, &request);
         Ok((request, scrub))
     }

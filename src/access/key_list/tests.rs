@@ -5,7 +5,8 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn new(name: &str) -> NewKey {
     let prefixes = Prefixes::parse(&["a/"]).unwrap();
-    NewKey { name: name.into(), role: Role::Operate, prefixes, expires_at: None, created_by: "admin".into() }
+    let (role, limits, created_by) = (Role::Operate, KeyLimits::default(), "admin".into());
+    NewKey { name: name.into(), role, prefixes, limits, expires_at: None, created_by }
 }
 
 fn text() -> KeyText {
