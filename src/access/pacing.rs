@@ -130,3 +130,127 @@ impl Paying {
         TooOften { whose, per_second: self.per_second, limit, wait }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{KeyList, KeyText, NewKey, Role, Settings};
+    use crate::clock::{Clock, SimClock};
+    use crate::model::{Prefixes, Timestamp};
+    use crate::store::Registered;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn access(settings: Settings) -> (Access, Arc<SimClock>) {
+        let clock = Arc::new(SimClock::starting_at(Timestamp::from_secs(1_800_000_000)));
+        (Access::new(&settings, "127.0.0.1".parse().unwrap(), clock.clone()), clock)
+    }
+
+    fn per_second(number: u32) -> Settings {
+        Settings { requests_per_key_per_second: number, ..Settings::default() }
+    }
+
+    /// Takes keys with these limits in, and gives what each is known by.
+    fn with_keys<const N: usize>(access: &Access, limits: [KeyLimits; N]) -> [Grant; N] {
+        let mut list = KeyList::default();
+        let grants = std::array::from_fn(|number| {
+            let text = KeyText::generate(KeyId::generate().unwrap()).unwrap();
+            let (name, prefixes, created_by) = (format!("key-{number}").into(), Prefixes::all(), "test".into());
+            let (role, limits) = (Role::Write, limits[number]);
+            let new = NewKey { name, role, prefixes, limits, expires_at: None, created_by };
+            list.add(&new, &text, access.now()).unwrap().grant()
+        });
+        access.take(Some(Registered { version: 1, text: list.write() })).unwrap();
+        grants
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// How many of a thousand requests at one moment are taken.
+    fn taken(access: &Access, grant: &Grant, from: &str) -> usize {
+        (0..1_000).filter(|_| access.take_turn(&access.turns(grant, address(from))).is_ok()).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_nothing_is_counted() {
+        let (access, _) = access(Settings::default());
+        let [key] = with_keys(&access, [KeyLimits::default()]);
+
+        assert_eq!(
+            (taken(&access, &key, "192.0.2.1"), taken(&access, &Grant::anonymous(), "192.0.2.1")),
+            (1_000, 1_000)
+        );
+        assert_eq!(access.turns(&key, address("192.0.2.1")), Turns::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_key_the_admin_key_and_each_address_without_a_key_have_what_is_configured_to_themselves() {
+        let (access, clock) = access(per_second(5));
+        let [one, other] = with_keys(&access, [KeyLimits::default(); 2]);
+
+        for _ in 0..2 {
+            for who in [&one, &other, &Grant::admin()] {
+                assert_eq!(
+                    (taken(&access, who, "192.0.2.1"), taken(&access, who, "192.0.2.2")),
+                    (5, 0),
+                    "from anywhere"
+                );
+            }
+            for from in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
+                assert_eq!(taken(&access, &Grant::anonymous(), from), 5, "{from}");
+            }
+            assert_eq!(taken(&access, &Grant::anonymous(), "2001:db8::2"), 0, "of the same network");
+            clock.sleep_until(clock.now().plus(SECOND)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_key_says_itself_wins_over_the_configuration_and_zero_is_no_limit() {
+        let (access, _) = access(per_second(5));
+        let of = |requests_per_second| KeyLimits { requests_per_second, tasks_max: None };
+        let [narrow, wide, free] = with_keys(&access, [of(Some(2)), of(Some(50)), of(Some(0))]);
+
+        assert_eq!([&narrow, &wide, &free].map(|key| taken(&access, key, "192.0.2.1")), [2, 50, 1_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_node_passes_on_was_counted_there() {
+        let (access, _) = access(per_second(5));
+        let passed_on = Grant { source: Source::Node, ..Grant::anonymous() };
+
+        assert_eq!(taken(&access, &passed_on, "192.0.2.1"), 1_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_says_whose_limit_it_is_and_how_long_to_wait() {
+        let (access, _) = access(per_second(1));
+        let [own, configured] =
+            with_keys(&access, [KeyLimits { requests_per_second: Some(1), tasks_max: None }, KeyLimits::default()]);
+        let told = |grant: &Grant| {
+            let turns = access.turns(grant, address("192.0.2.1"));
+            access.take_turn(&turns).unwrap();
+            access.take_turn(&turns).unwrap_err()
+        };
+
+        assert_eq!(told(&own).wait, SECOND);
+        let limit = "may send 1 requests a second ([limits] requests_per_key_per_second), wait 2 s";
+        assert_eq!(told(&configured).to_string(), format!("the key `key-1` {limit}"));
+        assert_eq!(told(&Grant::anonymous()).to_string(), format!("whoever shows no key from this address {limit}"));
+        let own = access.take_turn(&access.turns(&own, address("192.0.2.1"))).unwrap_err().to_string();
+        assert_eq!(own, "the key `key-0` may send 1 requests a second (its requests_per_second), wait 2 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_are_counted_for_keys_that_were_made_and_for_nobody_else() {
+        let (access, _) = access(Settings { tasks_per_key_max: 9, ..Settings::default() });
+        let of = |tasks_max| KeyLimits { requests_per_second: None, tasks_max };
+        let keys = with_keys(&access, [of(None), of(Some(3)), of(Some(0))]);
+
+        assert_eq!(keys.map(|key| access.tasks_max(&key.source)), [Some(9), Some(3), None]);
+        for source in [Source::Nothing, Source::AdminKey, Source::Node] {
+            assert_eq!(access.tasks_max(&source), None);
+        }
+    }
+}

@@ -176,7 +176,11 @@ async fn schedule(services: &Services, asked: &Asked) -> Result<Response, Refusa
     let id = asked.chosen.unwrap_or_else(|| RunId::asked(instant)).to_string();
     let put = put(&id, instant, url, services, &asked.caller);
     let (date_time, url) = (instant.rfc3339_millis_in(services.default_time_zone), url_of(&put));
-    let place = quota::place(services, &asked.caller, &put.task.identity).await?;
+    let place = quota::place(services, &asked.caller, &put.task.identity).await.map_err(|error| match error {
+        // Asking again does not help.
+        ApiError::Refused(text) => Refusal::Detail(StatusCode::FORBIDDEN, text),
+        error => error.into(),
+    })?;
     services.catalog.put_in(place, put).await.map_err(Refusal::failed)?;
     let view =
         OneShotView { id: &id, date_time, url: Some(&url), status: "scheduled", status_code: None, reason: None };
