@@ -15,6 +15,7 @@ use super::key_list::{KeyError, KeyListError, NewKey, Wrong};
 use super::key_text::{KeyId, KeyText, SecretHash};
 use super::oidc::{Issuer, KeySource, TokenError, Unfit, is_token};
 use super::origin::foreign;
+use super::pacing::Paces;
 use super::role::Role;
 use super::settings::{OpenToAll, Settings, check_start};
 use super::shown::{SeveralKeys, Shown};
@@ -61,14 +62,15 @@ pub enum Refused {
 /// Who may do what. Cheap to clone; the loop behind it ends with the last one.
 #[derive(Clone)]
 pub struct Access {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    settings: Settings,
+pub(super) struct Shared {
+    pub(super) settings: Settings,
     is_on_loopback: bool,
-    clock: Arc<dyn Clock>,
-    known: Arc<watch::Sender<Option<Known>>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) known: Arc<watch::Sender<Option<Known>>>,
+    pub(super) paces: Mutex<Paces>,
     issuer: Option<Issuer>,
     tries: Mutex<Tries>,
     orders: OnceLock<mpsc::Sender<Order>>,
@@ -83,6 +85,7 @@ impl Access {
             issuer: settings.oidc.clone().map(|oidc| Issuer::new(oidc, clock.clone())),
             clock,
             known: Arc::new(watch::channel(None).0),
+            paces: Mutex::default(),
             tries: Mutex::new(Tries::new(settings.failed_tries_per_min)),
             orders: OnceLock::new(),
         };

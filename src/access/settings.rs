@@ -19,6 +19,11 @@ pub struct Settings {
     pub oidc: Option<OidcSettings>,
     /// What clients' certificates allow; without any rule: nothing.
     pub certificates: Arc<[CertificateRule]>,
+    /// How many requests a key that says nothing itself, the admin key, and an address without a key may send a second; 0: as many as
+    /// they like.
+    pub requests_per_key_per_second: u32,
+    /// How many tasks there may be of those that a key is for, if the key says nothing itself; 0: as many as are put.
+    pub tasks_per_key_max: u64,
 }
 
 impl Settings {
@@ -39,8 +44,15 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let certificates = Arc::default();
-        Self { admin_key: None, allow_anonymous: false, failed_tries_per_min: 30, oidc: None, certificates }
+        Self {
+            admin_key: None,
+            allow_anonymous: false,
+            failed_tries_per_min: 30,
+            oidc: None,
+            certificates: Arc::default(),
+            requests_per_key_per_second: 0,
+            tasks_per_key_max: 0,
+        }
     }
 }
 

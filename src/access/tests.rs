@@ -49,7 +49,8 @@ impl Node {
 
     async fn make(&self, name: &str, change: impl FnOnce(&mut NewKey)) -> Result<(Key, KeyText), KeyError> {
         let (role, prefixes) = (Role::Admin, Prefixes::all());
-        let mut new = NewKey { name: name.into(), role, prefixes, expires_at: None, created_by: "test".into() };
+        let (limits, created_by) = (KeyLimits::default(), "test".into());
+        let mut new = NewKey { name: name.into(), role, prefixes, limits, expires_at: None, created_by };
         change(&mut new);
         self.access.create(new).await
     }

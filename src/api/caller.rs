@@ -12,21 +12,32 @@ use crate::model::{Identity, Prefixes};
 /// The longest name of a user, in bytes. Whoever has a longer one is not named.
 const NAME_MAX: usize = 256;
 
-/// Who asks, and what is allowed. What is changed or asked for bears this name.
+/// Who asks, and what is allowed. What is changed or asked for bears this name. The number is how many tasks there may be of those that
+/// it knows of, if they are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller(Arc<Grant>);
+pub(super) struct Caller(Arc<Grant>, Option<u64>);
 
 impl Caller {
     /// Nobody who is known by a name, and who may do everything.
     #[cfg(test)]
     pub(super) fn anonymous() -> Self {
-        Self(Arc::new(Grant::anonymous()))
+        Self(Arc::new(Grant::anonymous()), None)
     }
 
     /// Somebody for whom another node asks. It has found out what is allowed, and that the name is good.
     pub(super) fn of_node(name: Option<&str>, role: Role, prefixes: Prefixes) -> Self {
         let name = name.filter(|name| is_name(name)).unwrap_or(ANONYMOUS);
-        Self(Arc::new(Grant { name: name.into(), role, prefixes, source: Source::Node }))
+        Self(Arc::new(Grant { name: name.into(), role, prefixes, source: Source::Node }), None)
+    }
+
+    /// The same who may have so many tasks.
+    pub(super) fn with_tasks_max(self, tasks_max: Option<u64>) -> Self {
+        Self(self.0, tasks_max)
+    }
+
+    /// How many tasks there may be of those that it knows of; `None`: as many as are put.
+    pub(super) fn tasks_max(&self) -> Option<u64> {
+        self.1
     }
 
     /// Somebody with a grant. The header counts where nobody needs a key, and for a proxy that holds the admin key: whoever has a key
@@ -42,10 +53,11 @@ impl Caller {
             (Source::Nothing, None) => client.map(ClientName::as_str),
             (Source::AdminKey, None) | (Source::Key(_) | Source::Token | Source::Certificate | Source::Node, _) => None,
         };
-        Self(Arc::new(match named {
+        let grant = match named {
             Some(name) => Grant { name: name.into(), ..grant },
             None => grant,
-        }))
+        };
+        Self(Arc::new(grant), None)
     }
 
     /// Whether it is known by a name.

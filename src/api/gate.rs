@@ -12,7 +12,7 @@ use super::openapi::{self, Needs};
 use super::peer::Peer;
 use super::reply::ApiError;
 use super::{Api, metrics, told};
-use crate::access::{Refused, Role, Shown};
+use crate::access::{Refused, Role, Shown, Turns};
 use crate::model::RunId;
 
 /// How a key or a token is shown, and what was wrong with one (RFC 6750).
@@ -27,6 +27,8 @@ pub(super) struct Asker {
     pub(super) is_peer: bool,
     /// The name of what is made, if it was chosen to find the owner.
     pub(super) chosen: Option<RunId>,
+    /// From what its further requests are taken, where one holds many.
+    pub(super) turns: Turns,
 }
 
 /// Who asks.
@@ -60,14 +62,19 @@ async fn found(
     needed: Role,
 ) -> Result<Asker, ApiError> {
     let asker = match Peer::of(api, headers)? {
-        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen },
+        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen, turns: Turns::default() },
         None => {
             let client = connection.client.as_ref();
             let certificate = client.map(ClientName::in_certificate).unwrap_or_default();
             let grant = api.access.admit(Shown { address: connection.address.ip(), uri, headers, certificate }).await;
             let grant = grant.map_err(|refused| error_of(api, refused))?;
+            let turns = api.access.turns(&grant, connection.address.ip());
+            api.access
+                .take_turn(&turns)
+                .map_err(|too_often| ApiError::TooMany { text: too_often.to_string(), wait: too_often.wait })?;
+            let tasks_max = api.access.tasks_max(&grant.source);
             let caller = Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), client);
-            Asker { caller, is_peer: false, chosen: None }
+            Asker { caller: caller.with_tasks_max(tasks_max), is_peer: false, chosen: None, turns }
         }
     };
     asker.caller.check_role(needed)?;
@@ -79,7 +86,7 @@ fn error_of(api: &Api, refused: Refused) -> ApiError {
     match refused {
         Refused::NoKey | Refused::NoKeyOrToken | Refused::WrongKey(_) => ApiError::Unauthorized(text),
         Refused::WrongToken(_) => ApiError::WrongToken(text),
-        Refused::TooManyTries(wait) => ApiError::TooManyTries { text, wait },
+        Refused::TooManyTries(wait) => ApiError::TooMany { text, wait },
         Refused::Foreign(_) | Refused::NoRights(_) => ApiError::Forbidden(text),
         Refused::NoIssuer(_) => ApiError::Busy(text),
         Refused::NotReady => ApiError::Busy(api.loading()),
@@ -89,7 +96,7 @@ fn error_of(api: &Api, refused: Refused) -> ApiError {
 /// The answer in the words of the path's family.
 fn refused(method: &http::Method, path: &str, error: ApiError) -> Response {
     let wait = match &error {
-        ApiError::TooManyTries { wait, .. } => Some(wait.as_secs() + 1),
+        ApiError::TooMany { wait, .. } => Some(wait.as_secs() + 1),
         _ => None,
     };
     let challenge = if matches!(error, ApiError::WrongToken(_)) { INVALID_TOKEN } else { BEARER };

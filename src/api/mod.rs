@@ -31,6 +31,8 @@ mod peer;
 mod peers;
 mod preview;
 mod problem;
+mod put_limits;
+mod quota;
 mod reply;
 mod routing;
 mod secrets;
@@ -72,6 +74,7 @@ use crate::store::Store;
 
 pub use self::draft::{Draft, check_put, read_draft};
 pub use self::listener::{ClientCertificate, Server, ServerError, TlsError, TlsSettings, TlsVersion};
+pub use self::put_limits::PutLimits;
 pub use self::settings::Settings;
 
 /// What the handlers work with, once the agenda is loaded.
@@ -99,6 +102,8 @@ pub struct Services {
     pub default_time_zone: TimeZone,
     /// Which node owns what, and how the others are asked.
     pub peers: Peers,
+    /// What a put may hold.
+    pub put_limits: PutLimits,
     /// Where requests may go.
     pub targets: Arc<TargetRules>,
     /// The keys.
@@ -121,7 +126,7 @@ impl Services {
     /// What puts are read by.
     fn terms(&self) -> Terms {
         let secrets = Some(self.secrets.clone());
-        Terms { now: self.catalog.now(), masking: self.masking().clone(), secrets }
+        Terms { now: self.catalog.now(), masking: self.masking().clone(), secrets, limits: self.put_limits }
     }
 }
 

@@ -79,9 +79,9 @@ pub(super) enum ApiError {
     /// Who asks may not.
     #[error("{0}")]
     Forbidden(String),
-    /// Too many wrong keys came from the same address.
+    /// Too many requests, or too many wrong keys.
     #[error("{text}")]
-    TooManyTries { text: String, wait: Duration },
+    TooMany { text: String, wait: Duration },
     /// Only nodes of this cluster may ask this.
     #[error("this is for nodes of this cluster: they show the [cluster] key, which is the same on all of them")]
     Stranger,
@@ -108,7 +108,7 @@ impl ApiError {
             Self::Elsewhere => StatusCode::MISDIRECTED_REQUEST,
             Self::Unauthorized(_) | Self::WrongToken(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Stranger => StatusCode::FORBIDDEN,
-            Self::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -246,7 +246,7 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             | ApiError::Unauthorized(_)
             | ApiError::WrongToken(_)
             | ApiError::Forbidden(_)
-            | ApiError::TooManyTries { .. }
+            | ApiError::TooMany { .. }
             | ApiError::Stranger
             | ApiError::NotFound => {}
         }

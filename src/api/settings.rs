@@ -4,6 +4,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::listener::TlsSettings;
+use super::put_limits::PutLimits;
 use crate::model::TimeZone;
 
 /// How the service listens, and how much it takes.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub streams_max: u32,
     /// How many requests may be worked on. Further ones are answered 503.
     pub requests_max: usize,
+    /// What a task that is put may hold.
+    pub put_limits: PutLimits,
     /// The header in which a trusted proxy names the user; `None`: everybody is anonymous.
     pub remote_user_header: Option<HeaderName>,
     /// Whether metrics are shown to who shows no key.
@@ -67,6 +70,7 @@ impl Default for Settings {
             connections_per_address_max: 1_024,
             streams_max: 128,
             requests_max: 1_024,
+            put_limits: PutLimits::default(),
             remote_user_header: None,
             metrics_open: false,
             default_time_zone: TimeZone::UTC,

@@ -12,7 +12,7 @@ use super::parts::{Page, Question, Scan, covered, gather, is_of, page, scan, sha
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
 use super::wire::{self, Parsed};
-use super::{Services, changes, targets};
+use super::{Services, changes, quota, targets};
 use crate::catalog::Put;
 use crate::model::{Identity, Revision, ShardSet};
 
@@ -25,7 +25,8 @@ pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Resu
     let Parsed { value, warnings } = targets::put(&body, &services.terms(), &services.targets)?;
     // Who does not know of revisions gets the answer that it knows.
     let is_conditional = value.revision.is_some();
-    let revision = services.catalog.put(Put { by: Some(caller.shared()), ..value }).await?;
+    let place = quota::place(&services, &caller, &value.task.identity).await?;
+    let revision = services.catalog.put_in(place, Put { by: Some(caller.shared()), ..value }).await?;
     Ok(if is_conditional { reply::done_as(revision, &warnings) } else { reply::done(&warnings) })
 }
 
@@ -52,7 +53,7 @@ pub(super) async fn get(services: Services, body: Bytes, caller: Caller) -> Resu
 }
 
 pub(super) async fn lists(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let (mut identities, details) = wire::tasks(&body)?.value;
+    let (mut identities, details) = wire::tasks(&body, services.put_limits.lists_max)?.value;
     // As if they were not there.
     identities.retain(|identity| caller.prefixes().cover(identity));
     let has_credentials = caller.sees_credentials();

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::node_settings::Reader;
 use crate::access::{
-    CertificateRule, OidcSettings, Pace, Role, SecretHash, Settings, is_fit_for_keys, is_token,
+    CertificateRule, OidcSettings, Pace, Role, SecretHash, Settings, TokenRoles, is_fit_for_keys, is_token,
     parse_certificate_rules, parse_roles,
 };
 use crate::api::TlsSettings;
@@ -30,6 +30,8 @@ impl Reader<'_> {
             failed_tries_per_min: u32::try_from(self.number(SECTION, "failed_tries_per_min")).unwrap_or(u32::MAX),
             oidc: self.oidc(),
             certificates: self.certificates(tls),
+            requests_per_key_per_second: self.requests_per_key_per_second(),
+            tasks_per_key_max: self.tasks_per_key_max(),
         }
     }
 
@@ -82,7 +84,7 @@ impl Reader<'_> {
         url
     }
 
-    fn oidc_roles(&mut self) -> Box<[(Box<str>, Role)]> {
+    fn oidc_roles(&mut self) -> TokenRoles {
         let roles = parse_roles(&self.text(SECTION, "oidc_roles")).unwrap_or_else(|mistakes| {
             for mistake in mistakes {
                 self.wrong_item(SECTION, "oidc_roles", mistake.position, &mistake.given, mistake.expected);

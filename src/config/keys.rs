@@ -2,6 +2,7 @@
 //! come from here.
 
 use super::key::{DAY_S, Key, Kind, OPTIONAL, TEXT, key, number};
+use crate::access::{REQUESTS_PER_SECOND_MAX, TASKS_MAX_MAX};
 
 /// All keys, in the order of the example file.
 pub const KEYS: &[Key] = &[
@@ -180,6 +181,43 @@ pub const KEYS: &[Key] = &[
         "false",
         Kind::Word(&["true", "false"]),
         "true: only what allow_targets names may be reached",
+    ),
+    key("limits", "entries_max", "10000", number(1, 10_000), "Entries of a task that is put; more are refused"),
+    key("limits", "lists_max", "10000", number(1, 10_000), "Identities that one `/lists` may name; more are refused"),
+    key(
+        "limits",
+        "interval_min_s",
+        "1",
+        number(1, DAY_S),
+        "Seconds that two instants of an entry are apart at least; a put of one that fires more often is refused",
+    ),
+    key(
+        "limits",
+        "template_header_bytes_max",
+        "16384",
+        number(0, 1 << 20),
+        "Bytes by which templates may make a header longer; more: the run fails",
+    ),
+    key(
+        "limits",
+        "template_body_bytes_max",
+        "4194304",
+        number(0, 1 << 28),
+        "Bytes by which templates may make a body longer; more: the run fails",
+    ),
+    key(
+        "limits",
+        "requests_per_key_per_second",
+        "0",
+        number(0, REQUESTS_PER_SECOND_MAX as u64),
+        "Requests a second of a key that says none itself, and as many at once; without a key, of an address; more: 429; 0: any number",
+    ),
+    key(
+        "limits",
+        "tasks_per_key_max",
+        "0",
+        number(0, TASKS_MAX_MAX),
+        "Tasks that there may be of those a key is for, if it says none itself; a put of one more is refused; 0: any number",
     ),
     key("history", "retention_days", "30", number(1, 36_500), "Days that records are kept"),
     key("history", "size_max_mib", "10240", number(16, 1 << 30), "MiB of the store above which the oldest records go"),

@@ -7,6 +7,7 @@ mod access;
 mod elasticsearch;
 mod key;
 mod keys;
+mod limits;
 mod lines;
 mod mistakes;
 mod node_settings;

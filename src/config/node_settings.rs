@@ -121,6 +121,7 @@ impl Reader<'_> {
             connections_per_address_max: self.count("server", "connections_per_address_max"),
             streams_max: u32::try_from(self.number("server", "streams_per_connection_max")).unwrap_or(u32::MAX),
             requests_max: self.count("server", "requests_max"),
+            put_limits: self.put_limits(),
             remote_user_header: self.remote_user_header(),
             metrics_open: self.text("server", "metrics_open") == "true",
             default_time_zone: self.default_time_zone(),
@@ -156,6 +157,7 @@ impl Reader<'_> {
             result_max: self.number("dispatch", "result_max_mib") * 1024 * 1024,
             retries_waiting_max: self.count("dispatch", "retries_waiting_max"),
             user_agent: self.text("dispatch", "user_agent"),
+            growth: self.template_growth(),
             targets: Arc::new(self.targets()),
         };
         if settings.in_flight_per_host_max > settings.in_flight_max {
@@ -200,7 +202,7 @@ impl Reader<'_> {
         Duration::from_secs(self.number(section, name))
     }
 
-    fn count(&mut self, section: &'static str, name: &'static str) -> usize {
+    pub(super) fn count(&mut self, section: &'static str, name: &'static str) -> usize {
         usize::try_from(self.number(section, name)).unwrap_or(usize::MAX)
     }
 

@@ -8,7 +8,7 @@ use super::request::{Unsendable, secrets_of};
 use super::scrub::Scrub;
 use super::signing::Signer;
 use super::tokens::Token;
-use crate::model::{Auth, Credentials, Fire, OAuth2Client, Timestamp};
+use crate::model::{Auth, Credentials, Fire, OAuth2Client, TemplateGrowth, Timestamp};
 use crate::secrets::Secrets;
 
 /// A request with its secrets filled in, what it is signed with, and what keeps all that out of what is recorded.
@@ -32,9 +32,9 @@ pub(super) struct Ready {
 
 impl Prepared {
     /// Attempt number `attempt` of the run of a fire, with the secrets as they are now.
-    pub(super) fn of(fire: &Fire, attempt: u32, secrets: &Secrets) -> Result<Self, Unsendable> {
+    pub(super) fn of(fire: &Fire, attempt: u32, secrets: &Secrets, growth: TemplateGrowth) -> Result<Self, Unsendable> {
         let texts = secrets_of(fire, secrets)?;
-        let mut request = OutgoingRequest::of(fire, attempt, &texts)?;
+        let mut request = OutgoingRequest::of(fire, attempt, &texts, growth)?;
         let credentials = fire.credentials().map(|credentials| credentials.filled_in(&texts)).transpose()?;
         let credentials = credentials.unwrap_or_default();
         let scrub = Scrub::of(&texts, &request).and(credentials.confidential().iter().map(|text| &***text));

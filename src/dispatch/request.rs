@@ -10,7 +10,8 @@ use url::Url;
 
 use super::body;
 use crate::model::{
-    Failure, Fire, Header, JsonText, Request, RunId, SecretTexts, StringKind, TemplateError, TemplateValues,
+    Failure, Fire, Header, JsonText, Request, RunId, SecretTexts, StringKind, TemplateError, TemplateGrowth,
+    TemplateValues,
 };
 use crate::secrets::{SecretError, SecretProblem, Secrets};
 
@@ -89,14 +90,14 @@ const IN_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 impl OutgoingRequest {
     /// Builds attempt number `attempt` of the run of a fire. The error says what cannot be sent, with its templates filled in.
-    pub fn of(fire: &Fire, attempt: u32, secrets: &SecretTexts) -> Result<Self, TemplateError> {
+    pub fn of(fire: &Fire, attempt: u32, secrets: &SecretTexts, growth: TemplateGrowth) -> Result<Self, TemplateError> {
         let run_id = fire.run_id();
         let given = request_of(fire);
         let kind = given.body.as_ref().and_then(StringKind::of_body);
         // Who asked for one request at one instant knows of no templates: it goes out as it was given.
         let request = match fire.revision.task.is_one_shot {
             true => Cow::Borrowed(given),
-            false => given.filled_in(&values(fire, run_id, attempt, secrets))?,
+            false => given.filled_in(&values(fire, run_id, attempt, secrets, growth))?,
         };
         let mut headers = own_headers(&request, given);
         let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -130,7 +131,13 @@ fn event_of(fire: &Fire) -> Option<&JsonText> {
 }
 
 /// What a callback fills in is about the run that it tells of.
-fn values<'a>(fire: &'a Fire, run_id: RunId, attempt: u32, secrets: &'a SecretTexts) -> TemplateValues<'a> {
+fn values<'a>(
+    fire: &'a Fire,
+    run_id: RunId,
+    attempt: u32,
+    secrets: &'a SecretTexts,
+    growth: TemplateGrowth,
+) -> TemplateValues<'a> {
     TemplateValues {
         identity: fire.identity().as_str(),
         entry: fire.entry().name.as_str(),
@@ -139,6 +146,7 @@ fn values<'a>(fire: &'a Fire, run_id: RunId, attempt: u32, secrets: &'a SecretTe
         attempt,
         args: args(fire).unwrap_or_default(),
         secrets,
+        growth,
     }
 }
 

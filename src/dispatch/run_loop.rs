@@ -71,6 +71,7 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
         metrics: metrics.clone(),
         events,
         timeout: settings.timeout,
+        growth: settings.growth,
         is_draining: AtomicBool::new(false),
     };
     let run_loop = RunLoop {

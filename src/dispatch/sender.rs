@@ -20,7 +20,9 @@ use super::tokens::{NoToken, Tokens, late};
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started, due_at};
-use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
+use crate::model::{
+    Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, TemplateGrowth, Timestamp, parse_retry_after,
+};
 use crate::observe::metrics::{AttemptEnd, AttemptMetrics};
 use crate::secrets::Secrets;
 use crate::store::JournalStore;
@@ -63,6 +65,7 @@ pub(super) struct Sender {
     pub(super) metrics: AttemptMetrics,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
+    pub(super) growth: TemplateGrowth,
     pub(super) is_draining: AtomicBool,
 }
 
@@ -157,7 +160,7 @@ impl Sender {
             let attempt = Attempt { error, duration, ..mission.attempt(started_at) };
             Some(Tried { attempt, answer: None, failure, retry_after: None })
         };
-        let prepared = match Prepared::of(&mission.fire, mission.number(), &self.secrets) {
+        let prepared = match Prepared::of(&mission.fire, mission.number(), &self.secrets, self.growth) {
             Ok(prepared) => prepared,
             Err(error) => return failed(error.to_string(), error.failure()),
         };

@@ -53,6 +53,6 @@ pub use self::secret::{SecretName, SecretNameError, SecretText, SecretTexts};
 pub use self::shard::{Shard, ShardSet};
 pub use self::targets::{AddressClass, Destination, Refusal, Rule, RuleMistake, TargetRules};
 pub use self::task::{End, Entry, EntryState, LastEnd, LastFire, Revision, Task};
-pub use self::template::{StringKind, TemplateError, TemplateValues};
+pub use self::template::{StringKind, TemplateError, TemplateGrowth, TemplateValues};
 pub use self::time::{NEVER, Timestamp};
 pub use self::zone::{TimeZone, TimeZoneError};

@@ -34,6 +34,23 @@ pub struct TemplateValues<'a> {
     pub args: &'a str,
     /// The secrets that the request names.
     pub secrets: &'a SecretTexts,
+    /// How much longer it may become.
+    pub growth: TemplateGrowth,
+}
+
+/// How much longer templates may make the parts of a request. Where they would make one longer the run fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateGrowth {
+    /// The value of a header, in bytes.
+    pub header_bytes_max: usize,
+    /// The body, in bytes.
+    pub body_bytes_max: usize,
+}
+
+impl Default for TemplateGrowth {
+    fn default() -> Self {
+        Self { header_bytes_max: 16 * 1024, body_bytes_max: 4 * 1024 * 1024 }
+    }
 }
 
 /// Why a request cannot be filled in. The run fails with this text.
@@ -60,11 +77,6 @@ pub enum TemplateError {
     #[error("secret {0} is not filled in")]
     SecretMissing(SecretName),
 }
-
-/// How much longer templates may make a header value, in bytes. Where they would make it longer the run fails.
-const HEADER_GROWTH_MAX: usize = 16 * 1024;
-/// How much longer templates may make a body, in bytes. Where they would make it longer the run fails.
-const BODY_GROWTH_MAX: usize = 4 * 1024 * 1024;
 
 /// What can be filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +158,7 @@ impl Request {
             request.headers = Some(headers.map(|header| fill_header(header, values)).collect::<Result<_, _>>()?);
         }
         if let Some(body) = body {
-            let max = body.as_str().len() + BODY_GROWTH_MAX;
+            let max = body.as_str().len() + values.growth.body_bytes_max;
             let filled = fill_json(body.as_str(), max, values).filter(|filled| filled.len() <= max);
             let filled = filled.ok_or(TemplateError::TooLong { part: "body", max })?;
             request.body = serde_json::from_str::<&RawValue>(&filled).ok().and_then(JsonText::from_raw);
@@ -191,7 +203,7 @@ fn fill_header(header: &Header, values: &TemplateValues<'_>) -> Result<Header, T
         return Err(TemplateError::SecretForbidden(name));
     }
     let stripped = |slot: Slot<'_>| values.get(slot).chars().filter(is_allowed).collect::<String>().into();
-    let max = header.value().len() + HEADER_GROWTH_MAX;
+    let max = header.value().len() + values.growth.header_bytes_max;
     let filled = fill(header.value(), max, stripped).ok_or(TemplateError::TooLong { part: "header", max })?;
     Ok(Header::parse(header.name(), &filled)?)
 }

@@ -187,6 +187,7 @@ impl Node {
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
             secrets,
+            put_limits: settings.api.put_limits,
             targets: settings.dispatch.targets.clone(),
             access: access.clone(),
         });

@@ -28,6 +28,7 @@ mod one_shots;
 mod openapi;
 mod options;
 mod preview;
+mod put_limits;
 mod restart;
 mod secrets;
 mod signing;

@@ -22,7 +22,7 @@ mod token;
 pub use self::fetching::{HttpKeySource, issuer_client};
 pub use self::issuer::{FetchError, Fetched, KeySource};
 pub use self::refusal::TokenError;
-pub use self::settings::{OidcSettings, Pace, RolesMistake, is_fit_for_keys, parse_roles};
+pub use self::settings::{OidcSettings, Pace, RolesMistake, TokenRoles, is_fit_for_keys, parse_roles};
 
 pub(super) use self::issuer::Issuer;
 pub(super) use self::refusal::Unfit;

@@ -23,7 +23,7 @@ pub struct OidcSettings {
     /// The claim with the values that mean a role.
     pub role_claim: Box<str>,
     /// What they mean.
-    pub roles: Box<[(Box<str>, Role)]>,
+    pub roles: TokenRoles,
     /// The claim with the prefixes of tasks; `None`: every task.
     pub prefixes_claim: Option<Box<str>>,
     /// How often the issuer is asked.
@@ -70,6 +70,9 @@ pub fn is_fit_for_keys(url: &Url) -> bool {
     is_bare && (url.scheme() == "https" || (url.scheme() == "http" && is_here))
 }
 
+/// What values of a claim mean.
+pub type TokenRoles = Box<[(Box<str>, Role)]>;
+
 /// What is wrong in a list of roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolesMistake {
@@ -82,7 +85,7 @@ pub struct RolesMistake {
 }
 
 /// Reads what values of a claim mean: `ops=operate, admins=admin`. A value may hold `=`, and no comma.
-pub fn parse_roles(text: &str) -> Result<Box<[(Box<str>, Role)]>, Vec<RolesMistake>> {
+pub fn parse_roles(text: &str) -> Result<TokenRoles, Vec<RolesMistake>> {
     let given = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
     let (mut roles, mut mistakes) = (Vec::<(Box<str>, Role)>::new(), Vec::new());
     for (place, pair) in given.enumerate() {

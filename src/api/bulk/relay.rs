@@ -14,13 +14,13 @@ use warp::reply::Response;
 use super::wish::{Outcome, Wish};
 use crate::access::Role;
 use crate::api::caller::Caller;
-use crate::api::parts::{ask_json, internal, read};
+use crate::api::parts::{ask_json, covered, internal, read};
 use crate::api::reply::{self, ApiError};
 use crate::api::routing::{cannot_ask, nobody};
 use crate::api::{Api, Services};
 use crate::catalog::CatalogError;
 use crate::cluster::{AskError, Member, MemberId, Overdue, Owner};
-use crate::model::{Prefixes, Shard};
+use crate::model::Shard;
 
 /// How many lines go to another node together, and how many such requests are on their way to it at once.
 const LINES_TOGETHER: usize = 128;
@@ -59,7 +59,7 @@ impl Relay {
     pub(super) async fn carry_out(&self, wish: Wish, text: Bytes) -> Outcome {
         let services = &self.services;
         if services.peers.is_alone() {
-            return wish.carry_out(services).await;
+            return wish.carry_out(services, &self.caller).await;
         }
         let (shard, mut wish, mut search) = (Shard::of(wish.identity()), Some(wish), services.peers.search());
         loop {
@@ -67,7 +67,7 @@ impl Relay {
                 Owner::Here if services.catalog.shards().contains(shard) => {
                     let again = || Wish::read(&text, &self.caller, services);
                     let outcome = match wish.take().map_or_else(again, Ok) {
-                        Ok(wish) => wish.carry_out(services).await,
+                        Ok(wish) => wish.carry_out(services, &self.caller).await,
                         Err(misunderstood) => (Err(misunderstood.into()), Vec::new()),
                     };
                     if !matches!(outcome, (Err(ApiError::Elsewhere), _)) {
@@ -136,7 +136,8 @@ async fn lead(services: Services, caller: Caller, member: Member, mut lines: mps
 /// What another node did with lines, in their order.
 async fn carried_out(services: &Services, caller: &Caller, member: &Member, texts: &[Bytes]) -> Vec<Told> {
     let lines = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
-    let asking = Asking { by: caller.is_known().then(|| caller.name().to_owned()), lines };
+    let by = caller.is_known().then(|| caller.name().to_owned());
+    let asking = Asking { by, covered: caller.prefixes().to_texts(), tasks_max: caller.tasks_max(), lines };
     let each = |told: fn() -> Told| texts.iter().map(|_| told()).collect();
     match ask_json::<Vec<LineTold>>(services, member, PATH, &asking).await {
         Ok(Some(told)) if told.len() == texts.len() => told.into_iter().map(Told::from).collect(),
@@ -150,6 +151,12 @@ async fn carried_out(services: &Services, caller: &Caller, member: &Member, text
 struct Asking {
     /// Who asks, if that is known.
     by: Option<String>,
+    /// The tasks that it knows of.
+    #[serde(default)]
+    covered: Vec<String>,
+    /// How many there may be of these.
+    #[serde(default)]
+    tasks_max: Option<u64>,
     lines: Vec<String>,
 }
 
@@ -202,9 +209,9 @@ pub(in crate::api) fn lines_of_peers(
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let path = warp::path!("cluster" / "lines").map(String::new);
     internal(path, api, |services, _, body, _| async move {
-        let Asking { by, lines } = read(&body)?;
+        let Asking { by, covered: texts, tasks_max, lines } = read(&body)?;
         // The node that sends them has looked at what the caller may do.
-        let caller = Caller::of_node(by.as_deref(), Role::Admin, Prefixes::all());
+        let caller = Caller::of_node(by.as_deref(), Role::Admin, covered(&texts)?).with_tasks_max(tasks_max);
         let each = stream::iter(lines).map(|line| here(&services, &caller, line));
         let told: Vec<LineTold> = each.buffered(LINES_TOGETHER).collect().await;
         Ok(reply::json(StatusCode::OK, &told))
@@ -220,5 +227,5 @@ async fn here(services: &Services, caller: &Caller, line: String) -> LineTold {
     if !services.acts_for(Shard::of(wish.identity())) {
         return LineTold::from((Err(ApiError::Elsewhere), Vec::new()));
     }
-    wish.carry_out(services).await.into()
+    wish.carry_out(services, caller).await.into()
 }

@@ -176,10 +176,7 @@ fn responses(schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Vec<(&'static str
     let own = vec![
         ("NoKey", security::challenged(response(security::NO_KEY), &challenge)),
         ("NotAllowed", response(security::NOT_ALLOWED).build()),
-        (
-            "TooManyTries",
-            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
-        ),
+        ("TooMany", response(security::TOO_MANY).header("Retry-After", Header::new(seconds.clone())).build()),
         ("Unreadable", response("The body broke off, or is no gzip").build()),
         ("Unclear", response("The path or the query cannot be read").build()),
         ("NotFound", response("There is no such path").build()),

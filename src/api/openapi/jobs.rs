@@ -103,10 +103,7 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
     vec![
         ("JobNoKey", security::challenged(response(security::NO_KEY), &challenge)),
         ("JobNotAllowed", response(security::NOT_ALLOWED).build()),
-        (
-            "JobTooManyTries",
-            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
-        ),
+        ("JobTooMany", response(security::TOO_MANY).header("Retry-After", Header::new(seconds.clone())).build()),
         ("JobBad", response("A parameter or the body is wrong").build()),
         ("JobUnknown", response("There is no such job or run").build()),
         ("JobOtherMethod", response("The path takes another method").header("Allow", Header::new(methods)).build()),

@@ -13,7 +13,8 @@ use crate::api::{jobs, one_shot};
 
 pub(super) const NO_KEY: &str = "A key or a token is needed, or the one that was sent is not valid";
 pub(super) const NOT_ALLOWED: &str = "The key or the token has not the role that is needed or is for other tasks, or a web page from elsewhere asks without one";
-pub(super) const TOO_MANY_TRIES: &str = "Too many wrong keys came from this address (`[access] failed_tries_per_min`)";
+pub(super) const TOO_MANY: &str = "The key, or the address of who shows none, sends more requests a second than allowed (`[limits] requests_per_key_per_second`, or the \
+     key's own `requests_per_second`), or too many wrong keys came from this address (`[access] failed_tries_per_min`)";
 
 /// The two ways to send a key, by their names in the document.
 const BEARER: &str = "bearer";
@@ -37,7 +38,7 @@ pub(super) fn tell(described: &mut Operation, needs: Needs, path: &str) {
     } else {
         ""
     };
-    for (status, name) in [("401", "NoKey"), ("403", "NotAllowed"), ("429", "TooManyTries")] {
+    for (status, name) in [("401", "NoKey"), ("403", "NotAllowed"), ("429", "TooMany")] {
         let response = Ref::from_response_name(format!("{family}{name}"));
         described.responses.responses.insert(status.to_owned(), RefOr::Ref(response));
     }

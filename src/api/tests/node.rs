@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::access::{self, Access};
-use crate::api::{Api, Server, Services, Settings};
+use crate::api::{Api, PutLimits, Server, Services, Settings};
 use crate::catalog::{self, Catalog, Shards};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::{Agreement, ClusterKey, Keeper, KeeperSettings, Member, Peers, Tenure, peer_client};
@@ -120,6 +120,7 @@ impl Node {
             default_time_zone: TimeZone::UTC,
             peers,
             secrets,
+            put_limits: PutLimits::default(),
             targets: Arc::new(TargetRules {
                 allow: TargetRules::parse_list("loopback").unwrap(),
                 ..TargetRules::default()

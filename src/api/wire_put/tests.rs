@@ -11,6 +11,8 @@ use crate::store::document;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 fn task(entry: &Value) -> String {
     json!({ "identity": "t", "time_zone": "Europe/Berlin", "start": true, "entries": { "e": entry } }).to_string()
 }
@@ -196,7 +198,6 @@ fn a_finished_entry_is_shown_as_such_and_all_else_in_detail_only() {
 
 #[test]
 fn the_log_of_a_put_shows_every_option_and_no_credentials() {
-    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let callback = json!({ "sign": {"secrets": [SECRET]}, "headers": {"X-Token": "s3cret", "X": "shown"}, "url": "http://a/", "every": "run" });
     let put = read(
         &json!({ "url": "http://ann:s3cret@a/", "at": "2028-01-01T00:00:00Z", "method": "PUT", "tags": ["a"],

@@ -139,3 +139,31 @@ fn every_mistake_about_tokens_and_certificates_is_told_at_once() {
     let no_roles = mistakes("[access]\noidc_issuer = https://id.example\noidc_audience = a\n", &[]);
     assert!(no_roles[0].contains("[access] oidc_roles is empty, expected values of the claim"), "{no_roles:?}");
 }
+
+#[test]
+fn each_limit_reaches_its_room_and_holds_its_bounds() {
+    let read = |text: &str| load_text(&format!("[limits]\n{text}\n"), &[]);
+
+    let all = "entries_max = 1\nlists_max = 2\ninterval_min_s = 86400\ntemplate_header_bytes_max = 0\n\
+               template_body_bytes_max = 5\nrequests_per_key_per_second = 1000000\ntasks_per_key_max = 1000000000";
+    let settings = read(all).unwrap();
+    let (puts, growth, access) = (settings.api.put_limits, settings.dispatch.growth, settings.access);
+    assert_eq!((puts.entries_max, puts.lists_max, puts.interval_min.as_secs()), (1, 2, 86_400));
+    assert_eq!((growth.header_bytes_max, growth.body_bytes_max), (0, 5));
+    assert_eq!((access.requests_per_key_per_second, access.tasks_per_key_max), (1_000_000, 1_000_000_000));
+
+    for (wrong, expected) in [
+        ("entries_max = 0", "from 1 to 10000"),
+        ("entries_max = 10001", "from 1 to 10000"),
+        ("lists_max = 10001", "from 1 to 10000"),
+        ("interval_min_s = 0", "from 1 to 86400"),
+        ("interval_min_s = 86401", "from 1 to 86400"),
+        ("template_header_bytes_max = 1048577", "from 0 to 1048576"),
+        ("template_body_bytes_max = 268435457", "from 0 to 268435456"),
+        ("requests_per_key_per_second = 1000001", "from 0 to 1000000"),
+        ("tasks_per_key_max = 1000000001", "from 0 to 1000000000"),
+    ] {
+        let mistakes = read(wrong).unwrap_err().mistakes;
+        assert!(mistakes.len() == 1 && mistakes[0].ends_with(expected), "{mistakes:?}");
+    }
+}

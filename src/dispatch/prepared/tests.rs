@@ -28,7 +28,8 @@ fn fire(options: &Value) -> Fire {
 fn prepared(fire: &Fire, secrets: &[(&str, &str)]) -> Result<Prepared, Unsendable> {
     let named = |&(name, value): &(&str, &str)| (SecretName::parse(name).unwrap(), SecretText::new(value));
     let settings = crate::secrets::Settings { environment: secrets.iter().map(named).collect(), ..Default::default() };
-    Prepared::of(fire, 1, &Secrets::open(&settings, Arc::new(SystemClock)).unwrap())
+    let secrets = Secrets::open(&settings, Arc::new(SystemClock)).unwrap();
+    Prepared::of(fire, 1, &secrets, TemplateGrowth::default())
 }
 
 fn signature(ready: &Ready) -> String {
