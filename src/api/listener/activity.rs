@@ -113,6 +113,12 @@ impl Activity {
         if state.gives_way { None } else { state.waits_since(now) }
     }
 
+    /// It was asked to give way, and is about to end.
+    pub(super) fn is_leaving(&self, now: Instant) -> bool {
+        let state = self.state();
+        state.gives_way && state.waits_since(now).is_some()
+    }
+
     /// Its place is needed: it ends as soon as it waits for its client.
     pub(super) fn give_way(&self) {
         self.state().gives_way = true;
@@ -294,6 +300,7 @@ mod tests {
         silent.called().await;
         assert_eq!(silent.verdict(begin + SECOND), Verdict::Cut("its place was needed"));
         assert_eq!(silent.may_give_way(begin + SECOND), None, "it is called once");
+        assert_eq!([&silent, &activity].map(|one| one.is_leaving(begin + SECOND)), [true, false]);
         assert!(matches!(activity.verdict(begin + SECOND), Verdict::LookAgain(_)));
         drop(asked);
         assert_eq!(activity.verdict(begin + SECOND), Verdict::Close);

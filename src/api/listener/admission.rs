@@ -93,7 +93,10 @@ impl Admission {
             })
             .collect();
         waiting.sort_unstable_by_key(|(count, since, _)| (*count, *since));
-        let asked = waiting.iter().take((self.connections_max / GIVING_WAY_PARTS).max(1));
+        // Those that were asked and had no time yet to end count: else a busy node would ask ever younger ones.
+        let leaving = open.placed.values().filter(|(_, activity)| activity.is_leaving(now)).count();
+        let at_once = (self.connections_max / GIVING_WAY_PARTS).max(1);
+        let asked = waiting.iter().take(at_once.saturating_sub(leaving));
         let count = asked.map(|(.., activity)| activity.give_way()).count();
         let told = self.given_way.lock().unwrap_or_else(PoisonError::into_inner).note(count, now);
         if let Some(closed) = told {
@@ -231,6 +234,18 @@ mod tests {
 
         let may_give_way = |activity: &Activity| activity.may_give_way(begin + 9 * SECOND).is_some();
         assert_eq!([&lone, &busy, &newer].map(may_give_way), [true, false, true], "nobody else was asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_one_is_about_to_end_no_other_is_asked_however_long_that_takes() {
+        let (admission, begin) = (Admission::new(2, 100), Instant::now());
+        let (_older, older) = placed(&admission, "192.0.2.1", begin);
+        let (_newer, newer) = placed(&admission, "192.0.2.1", begin + SECOND);
+
+        assert!(timeout(5 * SECOND, admission.place()).await.is_err());
+
+        assert!(older.is_leaving(Instant::now()));
+        assert_eq!(newer.may_give_way(Instant::now()), Some(begin + SECOND), "it was not asked");
     }
 
     #[tokio::test(start_paused = true)]
