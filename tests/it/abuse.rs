@@ -1,10 +1,24 @@
 //! The judge of `scripts/abuse`: what it calls a broken promise; and that its fuzzed requests can be sent again.
 
+#[path = "../../benches/chaos/dice.rs"]
+mod dice;
+#[path = "../../benches/abuse/fuzz/mod.rs"]
+mod fuzz;
 #[path = "../../benches/abuse/ruling/mod.rs"]
 mod ruling;
+#[path = "../../benches/abuse/wire.rs"]
+#[expect(dead_code, reason = "here nothing is sent")]
+mod wire;
 
+/// As it is there, for what is fuzzed.
+mod service {
+    pub(crate) const ADMIN_KEY: &str = "only-for-a-service-that-is-ill-treated";
+}
+
+use std::collections::HashSet;
 use std::time::Duration;
 
+use self::fuzz::{Base, Case, PLACEHOLDER, PREFIX, bases};
 use self::ruling::{Bounds, Breach, Fires, Promise, Row, Visits, Whole, breaches, json, table};
 
 const MIB: u64 = 1024 * 1024;
@@ -145,4 +159,67 @@ fn the_table_and_the_figures_for_programs_name_what_was_broken() {
         (figures["scenes"][1]["lost"].as_u64(), figures["broken"][0]["scene"].as_str()),
         (Some(1), Some("fuzz"))
     );
+}
+
+fn described() -> Vec<Base> {
+    let document = serde_json::json!({ "paths": {
+        "/put": { "post": {
+            "x-required-role": "write", "responses": {},
+            "requestBody": { "content": { "application/json": { "example": { "identity": PREFIX, "entries": {} } } } },
+        } },
+        "/history/{identity}": { "get": {
+            "x-required-role": "read", "responses": {},
+            "parameters": [
+                { "name": "identity", "in": "path", "example": "back up" },
+                { "name": "limit", "in": "query", "schema": { "examples": [20] } },
+            ],
+        } },
+    } });
+    bases(&document).unwrap()
+}
+
+#[test]
+fn each_operation_that_is_described_is_asked_with_its_examples() {
+    let bases = described();
+
+    let [put, history] = &bases[..] else { panic!("{bases:?}") };
+    let written = |base: &Base| String::from_utf8(base.written(Some("k"))).unwrap();
+    assert!(written(put).starts_with("POST /put HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: k\r\n"), "{put:?}");
+    assert!(written(put).ends_with("\r\n\r\n{\"identity\":\"backup\",\"entries\":{}}"), "{put:?}");
+    assert!(written(history).starts_with("GET /history/back%20up?limit=20 HTTP/1.1\r\n"), "{history:?}");
+    assert_eq!((put.is_harmless, history.is_harmless), (false, true));
+}
+
+#[test]
+fn a_seed_and_a_number_say_which_request_is_sent_and_what_changes_tasks_is_never_sent_with_the_key_for_everything() {
+    let bases = described();
+    let cases = |seed: u64| (0..2_000).map(|number| Case::new(seed, number, &bases)).collect::<Vec<_>>();
+    let (first, again, other) = (cases(1), cases(1), cases(2));
+
+    assert!(first == again, "the same seed sends the same");
+    let differ = first.iter().zip(&other).filter(|(one, other)| one != other).count();
+    assert!(differ > 1_900, "another seed sends others: {differ}");
+    let different: HashSet<&[u8]> = first.iter().map(|case| case.bytes.as_slice()).collect();
+    assert!(different.len() > 1_500, "they differ among themselves: {}", different.len());
+    let has = |case: &Case, part: &str| case.bytes.windows(part.len()).any(|bytes| bytes == part.as_bytes());
+    for case in first.iter().filter(|case| has(case, service::ADMIN_KEY)) {
+        assert!(!has(case, "POST /put"), "{}", case.escaped());
+    }
+    let key = "k".repeat(PLACEHOLDER.len());
+    let keyed = first.into_iter().find(|case| has(case, PLACEHOLDER)).unwrap().with_key(&key);
+    assert!(has(&keyed, &key) && !has(&keyed, PLACEHOLDER));
+}
+
+#[test]
+fn answers_are_counted_one_by_one_and_an_error_in_a_frame_is_seen() {
+    let came = |bytes: &[u8]| wire::Came { bytes: bytes.to_vec(), ..wire::Came::default() }.statuses();
+
+    assert_eq!(came(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nHTTP/1.1 500 no!HTTP/1.1 400 B\r\n\r\n"), [100, 200, 400]);
+    assert_eq!(
+        came(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\nHTTP/1.1 503 S\r\n\r\n"),
+        [200, 503]
+    );
+    let frames = [wire::frame(4, 0, 0, &[]), wire::frame(1, 4, 1, &[0x88, 1]), wire::frame(1, 4, 3, &[0x8e])].concat();
+    assert_eq!(came(&frames), [200, 500]);
+    assert_eq!(came(b""), [0_u16; 0]);
 }

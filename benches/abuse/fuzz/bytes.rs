@@ -1,7 +1,6 @@
 //! What is done to the bytes of a request, whatever they mean.
 
-use super::one_of;
-use crate::dice::Dice;
+use super::{Dice, one_of};
 
 const ODD: &[&[u8]] = &[
     b"\r\n",

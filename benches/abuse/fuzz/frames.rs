@@ -1,8 +1,6 @@
 //! HTTP/2 that begins well, and frames that do not.
 
-use super::{Base, bytes, one_of};
-use crate::dice::Dice;
-use crate::wire::{PREFACE, frame};
+use super::{Base, Dice, PREFACE, bytes, frame, one_of};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;

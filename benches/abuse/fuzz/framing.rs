@@ -1,7 +1,6 @@
 //! What is done to a request line, to headers, lengths and chunks.
 
-use super::{Base, one_of};
-use crate::dice::Dice;
+use super::{Base, Dice, one_of};
 
 const METHODS: &[&str] = &[
     "GET",

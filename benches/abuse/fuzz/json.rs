@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Base, Body, one_of};
-use crate::dice::Dice;
+use super::{Base, Body, Dice, one_of};
 
 /// Stands where something is put in that no JSON value can hold.
 const SLOT: &str = "\u{1}slot\u{1}";

@@ -11,6 +11,7 @@ pub(crate) use self::base::{Base, PREFIX, bases};
 
 use super::dice::Dice;
 use super::service::ADMIN_KEY;
+use super::wire::{PREFACE, frame};
 
 /// Stands for the key that is made for the run, and is as long, so that the same bytes are hit whatever that one is.
 pub(crate) const PLACEHOLDER: &str =
