@@ -36,8 +36,10 @@ impl Bounds {
         log_each_s: 8 * 1024,
     };
 
-    /// On a machine that does other things, too: times are shown and not judged.
-    pub(crate) const SHORT: Self = Self { lateness_p99_ms: None, visit: Duration::from_secs(10), ..Self::FULL };
+    /// On a machine that does other things, too, and without optimisation: times are shown and not judged, and memory that the
+    /// allocator keeps for the next time is allowed for.
+    pub(crate) const SHORT: Self =
+        Self { lateness_p99_ms: None, visit: Duration::from_secs(10), memory_left: 128 * MIB, ..Self::FULL };
 }
 
 /// A scene that was played.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// How long who has connected is safe from giving way before the first request: it is on its way.
+const UNASKED_GIVES_WAY_AFTER: Duration = Duration::from_secs(1);
 /// How long an answer that nobody takes is safe from giving way: who reads slowly takes something sooner.
 const UNTAKEN_GIVES_WAY_AFTER: Duration = Duration::from_secs(5);
 
@@ -147,9 +149,10 @@ impl State {
     }
 
     fn waits_since(&self, now: Instant) -> Option<Instant> {
-        match self.is_quiet() {
-            true => Some(self.quiet_since),
-            false => self.untaken_since().filter(|since| *since + UNTAKEN_GIVES_WAY_AFTER <= now),
+        match (self.is_quiet(), self.has_asked) {
+            (true, true) => Some(self.quiet_since),
+            (true, false) => Some(self.quiet_since).filter(|since| *since + UNASKED_GIVES_WAY_AFTER <= now),
+            (false, _) => self.untaken_since().filter(|since| *since + UNTAKEN_GIVES_WAY_AFTER <= now),
         }
     }
 
@@ -290,6 +293,7 @@ mod tests {
     async fn what_gives_way_ends_when_it_waits_for_its_client_and_not_while_it_is_worked_on() {
         let (begin, activity) = (Instant::now(), Activity::new(patience(), Instant::now()));
         let silent = Activity::new(patience(), begin);
+        assert_eq!(silent.may_give_way(begin + SECOND / 2), None, "its request is on its way");
         assert_eq!(silent.may_give_way(begin + SECOND), Some(begin));
         let asked = activity.begin();
         assert_eq!(activity.may_give_way(begin + 100 * SECOND), None);

@@ -219,6 +219,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn for_a_further_connection_the_one_ends_that_waited_longest_of_the_client_with_most() {
         let (admission, begin) = (Admission::new(4, 100), Instant::now());
+        // Nobody has just connected.
+        tokio::time::advance(10 * SECOND).await;
         let (_lone, lone) = placed(&admission, "192.0.2.1", begin);
         let (_busy, busy) = placed(&admission, "192.0.2.2", begin + SECOND);
         let _asked = busy.begin();
@@ -232,7 +234,7 @@ mod tests {
         };
         let (_place, ()) = tokio::join!(waiting, ended);
 
-        let may_give_way = |activity: &Activity| activity.may_give_way(begin + 9 * SECOND).is_some();
+        let may_give_way = |activity: &Activity| activity.may_give_way(begin + 10 * SECOND).is_some();
         assert_eq!([&lone, &busy, &newer].map(may_give_way), [true, false, true], "nobody else was asked");
     }
 

@@ -211,6 +211,9 @@ async fn idle_and_silent_connections_keep_nobody_out_and_busy_ones_go_on() {
     let mut dripping = TcpStream::connect(node.address()).await.unwrap();
     dripping.write_all(b"GET /ping HTT").await.unwrap();
 
+    // Who has just connected is given this time to ask.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+
     // Each of these takes the place of one that waits for its client, and is idle itself then.
     let mut open = Vec::new();
     for _ in 0..8 {
