@@ -27,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::judge::{Answers, Row, Times, table};
 use self::load::{Changes, Comings};
 use self::options::Options;
-use self::scenes::Scene;
+use self::scenes::{Scene, rolling};
 use self::stage::{Judged, Stage};
 use self::target::now;
 
@@ -71,8 +71,12 @@ async fn scenes(options: Options) -> Result<bool> {
     for scene in options.left_out() {
         eprintln!("chaos: the scene `{}` is left out: it needs more nodes or hosts, or libfaketime", scene.name());
     }
-    let (rounds, scenes) = (options.rounds, options.scenes());
+    let (rounds, scenes, warm_up) = (options.rounds, options.scenes(), options.warm_up());
     let mut stage = Stage::build(options).await?;
+    for _ in 0..warm_up {
+        wait_steady(&mut stage, "the warm-up").await?;
+        rolling(&mut stage).await?;
+    }
     let mut rows = Vec::new();
     for round in 1..=rounds {
         for &scene in &scenes {
@@ -87,14 +91,19 @@ async fn scenes(options: Options) -> Result<bool> {
     Ok(rows.iter().all(Row::is_kept))
 }
 
+async fn wait_steady(stage: &mut Stage, before: &str) -> Result<()> {
+    if !stage.wait_steady(RECOVERY_MAX).await? {
+        bail!("before {before} not everything fires on time: {}", stage.unsteady());
+    }
+    Ok(())
+}
+
 async fn play_one(stage: &mut Stage, scene: Scene, name: String) -> Result<Row> {
     let calm = Duration::from_secs(if stage.options.short { 2 } else { 6 });
     stage.es.wait_green().await?;
     let node = stage.choose();
     scene.prepare(stage, node).await?;
-    if !stage.wait_steady(RECOVERY_MAX).await? {
-        bail!("before `{name}` not everything fires on time: {}", stage.unsteady());
-    }
+    wait_steady(stage, &format!("`{name}`")).await?;
     let begin = now();
     eprintln!("chaos: {name} (from {begin})");
     let seed = stage.options.seed.wrapping_mul(1_000_003).wrapping_add(begin.unsigned_abs());

@@ -37,6 +37,10 @@ pub(crate) struct Options {
     /// Plays all scenes so many times
     #[arg(long, default_value_t = 1)]
     pub(crate) rounds: usize,
+    /// Before the first scene each node is restarted so many times: hosts of Elasticsearch that have just started take long for what
+    /// they do for the first time [default: 2, with --short 0]
+    #[arg(long, hide_default_value = true, value_name = "COUNT")]
+    warm_up: Option<usize>,
     /// Decides which node is hit, and what is put where
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -96,6 +100,11 @@ impl Options {
         let known = if self.short { Scene::SHORT } else { Scene::ALL };
         let all = if self.scenes.is_empty() { known } else { &[] };
         all.iter().copied().filter(|scene| !scene.can_be_played(self)).collect()
+    }
+
+    /// How often each node is restarted before the first scene.
+    pub(crate) fn warm_up(&self) -> usize {
+        self.warm_up.unwrap_or(if self.short { 0 } else { 2 })
     }
 
     /// The time to live in milliseconds.

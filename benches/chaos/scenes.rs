@@ -228,7 +228,8 @@ async fn pause_primary(stage: &Stage) -> Result<()> {
     stage.es.resume(holder).await
 }
 
-async fn rolling(stage: &mut Stage) -> Result<()> {
+/// Restarts each node in turn.
+pub(crate) async fn rolling(stage: &mut Stage) -> Result<()> {
     for node in 0..stage.nodes.len() {
         stage.asked.set_down(node, true);
         stage.nodes[node].stop().await?;

@@ -4,13 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::Format;
-use super::client::{KeyArgs, Ours, Service, Typed, address};
+use super::client::{Ours, Service, ServiceArgs, block_on};
 
 /// The largest answer that is read, in bytes. One of a hundred nodes is far smaller.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
@@ -25,11 +24,8 @@ const CHANGES_SHOWN: usize = 10;
 pub(super) struct ClusterArgs {
     #[command(subcommand)]
     verb: Verb,
-    /// A node that is asked; user and password may stand in it [default: host and port of the configuration]
-    #[arg(long, value_name = "URL", value_parser = Typed::keep, global = true)]
-    server: Option<Typed>,
     #[command(flatten)]
-    key: KeyArgs,
+    service: ServiceArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,9 +92,8 @@ struct Drain<'a> {
 
 /// Exit code 1 when the service cannot be asked, or refuses.
 pub(super) fn run(args: &ClusterArgs, ours: &Ours, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let service = Service::at(address("--server", args.server.as_ref(), ours)?, ours, args.key.read()?)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(async {
+    let service = args.service.service(ours)?;
+    block_on(async {
         match &args.verb {
             Verb::Status { format: Format::Text } => write_status(&ask(&service).await?, output)?,
             Verb::Status { format: Format::Json } => {
@@ -112,7 +107,7 @@ pub(super) fn run(args: &ClusterArgs, ours: &Ours, output: &mut impl Write) -> a
             }
         }
         Ok(ExitCode::SUCCESS)
-    })
+    })?
 }
 
 async fn ask(service: &Service) -> anyhow::Result<Cluster> {

@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Format;
-use super::client::{Answer, KeyArgs, Ours, Service, Typed, address};
+use super::client::{Answer, Ours, Service, ServiceArgs, block_on};
 use crate::access::{KeyId, Role};
 
 /// The largest answer that is read, in bytes: a thousand keys with twenty prefixes each.
@@ -21,11 +20,8 @@ const PATH: &str = "/keys";
 pub(super) struct KeyCommand {
     #[command(subcommand)]
     verb: Verb,
-    /// The running service; user and password may stand in it [default: host and port of the configuration]
-    #[arg(long, value_name = "URL", value_parser = Typed::keep, global = true)]
-    server: Option<Typed>,
     #[command(flatten)]
-    key: KeyArgs,
+    service: ServiceArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,9 +94,8 @@ struct Made {
 
 /// Exit code 1 when the service cannot be asked, or refuses.
 pub(super) fn run(command: &KeyCommand, ours: &Ours, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let service = Service::at(address("--server", command.server.as_ref(), ours)?, ours, command.key.read()?)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(carry_out(&command.verb, &service, output))?;
+    let service = command.service.service(ours)?;
+    block_on(carry_out(&command.verb, &service, output))??;
     Ok(ExitCode::SUCCESS)
 }
 

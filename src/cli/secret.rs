@@ -12,7 +12,7 @@ use http::Method;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 
-use super::client::{KeyArgs, Ours, Service, Typed, address};
+use super::client::{Ours, Service, ServiceArgs, block_on};
 use super::{Format, UsageError};
 use crate::config::ConfigError;
 use crate::model::{SecretName, SecretText};
@@ -26,11 +26,8 @@ const ANSWER_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct SecretArgs {
     #[command(subcommand)]
     verb: Verb,
-    /// A node that is asked; user and password may stand in it [default: host and port of the configuration]
-    #[arg(long, value_name = "URL", value_parser = Typed::keep, global = true)]
-    server: Option<Typed>,
     #[command(flatten)]
-    key: KeyArgs,
+    service: ServiceArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,9 +102,8 @@ pub(super) fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let ours = ours()?;
-    let service = Service::at(address("--server", args.server.as_ref(), &ours)?, &ours, args.key.read()?)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(ask(&service, &args.verb, output))?;
+    let service = args.service.service(&ours)?;
+    block_on(ask(&service, &args.verb, output))??;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,12 +9,10 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
-
 use self::plan::{Plan, Planning};
 use self::show::Show;
 use super::UsageError;
-use super::client::{CallError, KeyArgs, Ours, Service, Typed, address};
+use super::client::{CallError, Ours, Service, ServiceArgs, block_on};
 use super::files::{FileTask, Tasks};
 use crate::model::Timestamp;
 
@@ -36,16 +34,13 @@ pub(super) struct ApplyArgs {
     /// Change nothing, only show what would be changed; exit code 3 if there is anything
     #[arg(long)]
     dry_run: bool,
-    /// The running service; user and password may stand in it [default: host and port of the configuration]
-    #[arg(long, value_name = "URL", value_parser = Typed::keep)]
-    server: Option<Typed>,
     #[command(flatten)]
-    key: KeyArgs,
+    service: ServiceArgs,
 }
 
 /// Exit code 1 when something is wrong in the files, which changes nothing, or when a change was not made.
 pub(super) fn run(args: &ApplyArgs, ours: &Ours, now: Timestamp, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let (address, key) = (address("--server", args.server.as_ref(), ours)?, args.key.read()?);
+    let (address, key) = args.service.read(ours)?;
     let files = Tasks::read(&args.files, now).without_mistakes()?;
     for warning in &files.warnings {
         eprintln!("warning: {warning}");
@@ -55,9 +50,8 @@ pub(super) fn run(args: &ApplyArgs, ours: &Ours, now: Timestamp, output: &mut im
         return Err(UsageError(text.to_owned()).into());
     }
     let service = Service::at(address, ours, key)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let applying = Applying { args, files: &files, service: &service, body_max: ours.api.body_max, now };
-    runtime.block_on(applying.apply(output)).map_err(|error| match error {
+    block_on(applying.apply(output))?.map_err(|error| match error {
         ApplyError::Call(error) => anyhow::anyhow!("{error}").context("apply stopped, and can be run again"),
         ApplyError::Output(error) => error.into(),
     })

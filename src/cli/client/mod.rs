@@ -1,11 +1,13 @@
 //! A running service as the commands see it: where it is, and what it answers.
 
 mod address;
+mod args;
 mod key;
 mod service;
 mod streams;
 
 pub(super) use self::address::{Address, Typed};
+pub(super) use self::args::{ServiceArgs, block_on};
 pub(super) use self::key::{KeyArgs, ServiceKey};
 pub(super) use self::service::{Answer, CallError, Service};
 pub(super) use self::streams::BulkAnswer;

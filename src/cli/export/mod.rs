@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use self::target::Target;
-use super::client::{KeyArgs, Ours, Service, Typed, address};
+use super::client::{Ours, Service, ServiceArgs, block_on};
 use super::files::FileFormat;
 use crate::cli::progress::Progress;
 
@@ -26,18 +26,14 @@ pub(super) struct ExportArgs {
     /// Only tasks whose identities begin so
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// The running service; user and password may stand in it [default: host and port of the configuration]
-    #[arg(long, value_name = "URL", value_parser = Typed::keep)]
-    server: Option<Typed>,
     #[command(flatten)]
-    key: KeyArgs,
+    service: ServiceArgs,
 }
 
 /// Exit code 1 when a task cannot be written in this format.
 pub(super) fn run(args: &ExportArgs, ours: &Ours, output: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let service = Service::at(address("--server", args.server.as_ref(), ours)?, ours, args.key.read()?)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(export(args, &service, output))
+    let service = args.service.service(ours)?;
+    block_on(export(args, &service, output))?
 }
 
 async fn export(args: &ExportArgs, service: &Service, output: &mut impl Write) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
 
@@ -13,7 +12,7 @@ use super::origin::Origin;
 use super::report::{Fate, Outcome, Report};
 use super::source::Page;
 use super::{Format, ImportArgs};
-use crate::cli::client::{Address, CallError, Ours, Service, ServiceKey};
+use crate::cli::client::{Address, CallError, Ours, Service, ServiceKey, block_on};
 use crate::cli::progress::Progress;
 use crate::cli::task::Task;
 
@@ -32,8 +31,7 @@ pub(super) fn run(
         true => Destination::DryRun { body_max: ours.api.body_max },
         false => Destination::Running(Service::at(to, ours, key)?),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let stopped = runtime.block_on(take_all(args, origin, &destination, &mut report)).err();
+    let stopped = block_on(take_all(args, origin, &destination, &mut report))?.err();
     let stopped = stopped.map(|error| error.to_string());
     let is_ok = report.end(stopped.clone());
     let written = match args.format {

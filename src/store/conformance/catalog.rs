@@ -1,3 +1,5 @@
+use futures_util::future::try_join_all;
+
 use super::*;
 use crate::model::{Header, JsonText, Pause, Pauses};
 use crate::store::StoreError;
@@ -88,9 +90,11 @@ pub(crate) async fn ended_revisions_are_given_as_far_back_as_asked_and_forgotten
 
 pub(crate) async fn revisions_are_those_of_the_shards_that_are_asked_for(store: &impl Store) {
     let leases = store.take(ShardSet::ALL, "test").await.unwrap();
-    let names: Vec<String> = (0..200).map(|number| format!("task {number}")).collect();
-    for name in &names {
-        store.change(put(leases[0].epoch, name, None, at(0))).await.unwrap();
+    // Enough for more than one page.
+    let names: Vec<String> = (0..900).map(|number| format!("task {number}")).collect();
+    for names in names.chunks(100) {
+        let puts = names.iter().map(|name| store.change(put(leases[0].epoch, name, None, at(0))));
+        try_join_all(puts).await.unwrap();
     }
     store.change(put(leases[0].epoch, &names[0], Some(1), at(5))).await.unwrap();
     let known = async |shards: ShardSet, ended_after: Timestamp| {

@@ -87,6 +87,16 @@ pub(crate) async fn a_record_after_a_clear_and_a_pruning_is_found(store: &impl S
     assert_eq!(kinds(store, all_of("a")).await, [RecordKind::Running]);
 }
 
+pub(crate) async fn all_outcomes_are_given_however_many_there_are(store: &impl Store) {
+    const MANY: i64 = 10_100;
+    store.append((1..=MANY).map(|second| outcome(RecordKind::Success, "a", at(second))).collect()).await.unwrap();
+
+    let given = outcomes_of(store, "a", at(50)).await;
+
+    let expected: Vec<Stretch> = (51..=MANY).map(|second| Stretch::one(at(second))).collect();
+    assert_eq!(given.iter().map(|outcome| outcome.stretch).collect::<Vec<_>>(), expected);
+}
+
 pub(crate) async fn outcomes_are_given_by_their_last_instant(store: &impl Store) {
     let records = vec![
         outcome(RecordKind::Success, "a", at(9)),

@@ -65,6 +65,7 @@ macro_rules! store_conformance {
             a_cleared_log_is_empty_but_its_outcomes_stay_known,
             a_record_after_a_clear_is_found,
             a_record_after_a_clear_and_a_pruning_is_found,
+            all_outcomes_are_given_however_many_there_are,
             outcomes_are_given_by_their_last_instant,
             the_last_fire_is_the_newest_that_was_sent,
             pruning_takes_old_months_and_what_was_cleared_but_nothing_unsettled,

@@ -37,27 +37,13 @@ impl Inner {
             { "terms": { "identity": identities } }, { "terms": { "key": keys } }, { "terms": { "type": kinds } },
             { "range": { "record.last": { "gt": after.millis() } } },
         ] } });
-        let snapshot = self.open_snapshot_of_logs(OUTCOMES, &self.names.all_logs()).await?;
-        let mut after = None;
-        let read = loop {
-            let found = match self.outcome_page(&query, &snapshot, after).await {
-                Ok(found) => found,
-                Err(error) => break Err(error),
-            };
-            let is_last = found.len() < WINDOW_MAX;
-            after = found.last().map(|last| last.sort.clone());
-            for hit in found {
-                let outcome = hit.outcome();
-                if let Some(outcomes) = hit.into_entry().and_then(|key| of_entry.get_mut(&key)) {
-                    outcomes.extend(outcome);
-                }
+        let found = self.outcome_hits(&query).await?;
+        for hit in found {
+            let outcome = hit.outcome();
+            if let Some(outcomes) = hit.into_entry().and_then(|key| of_entry.get_mut(&key)) {
+                outcomes.extend(outcome);
             }
-            if is_last {
-                break Ok(());
-            }
-        };
-        self.close_snapshot(&snapshot).await;
-        read?;
+        }
         let mut take = |entry| {
             let mut outcomes = of_entry.remove(&key_of(entry)).unwrap_or_default();
             outcomes.sort_by_key(|outcome| outcome.stretch.last);
@@ -66,30 +52,37 @@ impl Inner {
         Ok(entries.iter().map(&mut take).collect())
     }
 
-    async fn outcome_page(
-        &self,
-        query: &Value,
-        snapshot: &str,
-        after: Option<Vec<Value>>,
-    ) -> Result<Vec<OutcomeHit>, StoreError> {
-        let mut body = json!({
-            "query": query, "size": WINDOW_MAX, "sort": ["_shard_doc"], "track_total_hits": false, "_source": false,
-            "docvalue_fields": ["identity", "key", "type", "record.first", "record.last", "record.count"],
-            "pit": { "id": snapshot, "keep_alive": SNAPSHOT_KEPT },
-        });
-        if let Some(after) = after {
-            body["search_after"] = after.into();
+    async fn outcome_hits(&self, query: &Value) -> Result<Vec<OutcomeHit>, StoreError> {
+        let logs = self.names.all_logs();
+        let body = outcome_search(query);
+        let found = self.ask_logs::<OutcomeAnswer>(OUTCOMES, &logs, &body).await?.hits.hits;
+        // Mostly there are few, and one search sees all of them at one moment.
+        if found.len() < WINDOW_MAX {
+            return Ok(found);
         }
-        #[derive(Deserialize)]
-        struct Answer {
-            hits: Hits,
+        let snapshot = self.open_snapshot_of_logs(OUTCOMES, &logs).await?;
+        let found = self.outcome_hits_of(&snapshot, body).await;
+        self.close_snapshot(&snapshot).await;
+        found
+    }
+
+    async fn outcome_hits_of(&self, snapshot: &str, mut body: Value) -> Result<Vec<OutcomeHit>, StoreError> {
+        body["sort"] = json!(["_shard_doc"]);
+        body["pit"] = json!({ "id": snapshot, "keep_alive": SNAPSHOT_KEPT });
+        let mut all = Vec::new();
+        loop {
+            let path = format!("/_search?{WHOLE}");
+            let answer: OutcomeAnswer = self.client.ask(OUTCOMES, Method::Post, path, Some(&body)).await?;
+            let found = answer.hits.hits;
+            let is_last = found.len() < WINDOW_MAX;
+            if let Some(last) = found.last() {
+                body["search_after"] = last.sort.as_slice().into();
+            }
+            all.extend(found);
+            if is_last {
+                return Ok(all);
+            }
         }
-        #[derive(Deserialize)]
-        struct Hits {
-            hits: Vec<OutcomeHit>,
-        }
-        let answer: Answer = self.client.ask(OUTCOMES, Method::Post, format!("/_search?{WHOLE}"), Some(&body)).await?;
-        Ok(answer.hits.hits)
     }
 
     /// The newest instants that entries of a task fired, of those later than `after`.
@@ -127,6 +120,23 @@ impl Inner {
 
 fn key_of((identity, entry): &(Identity, EntryName)) -> (String, String) {
     (identity.as_str().to_owned(), entry.as_str().to_owned())
+}
+
+fn outcome_search(query: &Value) -> Value {
+    json!({
+        "query": query, "size": WINDOW_MAX, "track_total_hits": false, "_source": false,
+        "docvalue_fields": ["identity", "key", "type", "record.first", "record.last", "record.count"],
+    })
+}
+
+#[derive(Deserialize)]
+struct OutcomeAnswer {
+    hits: OutcomeHits,
+}
+
+#[derive(Deserialize)]
+struct OutcomeHits {
+    hits: Vec<OutcomeHit>,
 }
 
 /// A hit with the fields of an outcome in place of the document.

@@ -10,13 +10,14 @@ use tokio::sync::mpsc;
 use super::log_query::Cleared;
 use super::query::Mark;
 use super::task_document::Page;
-use super::window::{SearchedHit, Window};
+use super::window::{Searched, SearchedHit, Window};
 use super::{Inner, bulk, log_document};
 use crate::model::{Identity, Record, RecordKind, RunId, Shard, ShardSet};
 use crate::store::listed::LEFT_OUT;
 use crate::store::{BoxError, Found, RunQuery, StoreError};
 
 const LOOKING_UP: &str = "looking up a run";
+const LOADING: &str = "loading runs that have not ended";
 /// How many runs the first page holds; later ones hold more or less, by their size.
 const PAGE_FIRST: usize = 200;
 const PAGE_MAX: usize = 1_000;
@@ -170,7 +171,20 @@ impl Inner {
         shards: ShardSet,
         pages: &mpsc::Sender<Result<Vec<Record>, StoreError>>,
     ) -> Result<(), StoreError> {
-        let snapshot = self.open_snapshot(&self.names.all_logs()).await?;
+        let logs = self.names.all_logs();
+        self.refresh(&logs).await?;
+        // Mostly there are few, and one search sees all of them at one moment.
+        let body = json!({ "query": unfinished_query(), "size": PAGE_FIRST, "track_total_hits": false });
+        let hits = self.ask_logs::<Searched>(LOADING, &logs, &body).await?.hits.hits;
+        if hits.len() < PAGE_FIRST {
+            let page = unfinished_of(shards, &hits)?;
+            if !page.is_empty() {
+                // Who asked may have gone.
+                let _ = pages.send(Ok(page)).await;
+            }
+            return Ok(());
+        }
+        let snapshot = self.open_snapshot_of_logs(LOADING, &logs).await?;
         let sent = self.send_unfinished_of(shards, &snapshot, pages).await;
         self.close_snapshot(&snapshot).await;
         sent
@@ -182,18 +196,14 @@ impl Inner {
         snapshot: &str,
         pages: &mpsc::Sender<Result<Vec<Record>, StoreError>>,
     ) -> Result<(), StoreError> {
-        let query = json!({ "bool": { "filter": is_unfinished() } });
-        let mut body = json!({ "query": query, "size": PAGE_FIRST, "sort": ["_shard_doc"] });
+        let mut body = json!({ "query": unfinished_query(), "size": PAGE_FIRST, "sort": ["_shard_doc"] });
         let mut size = PAGE_FIRST;
         loop {
             let hits = self.hits_of_snapshot(snapshot, body.clone()).await?;
             let Some(last) = hits.last() else { return Ok(()) };
             body["search_after"] = last.sort.as_slice().into();
-            let unreadable = |hit: &SearchedHit| corrupt(&hit._id, "it is no log document of ours");
-            let read = |hit: &SearchedHit| hit.record().ok_or_else(|| unreadable(hit));
-            let mut page: Vec<Record> = hits.iter().map(read).collect::<Result<_, _>>()?;
-            let bytes: usize = page.iter().map(|record| record.source.len()).sum();
-            page.retain(|record| shards.contains(Shard::of(&record.identity)));
+            let bytes: usize = hits.iter().map(SearchedHit::len).sum();
+            let page = unfinished_of(shards, &hits)?;
             let is_last = hits.len() < size;
             if !page.is_empty() && pages.send(Ok(page)).await.is_err() || is_last {
                 return Ok(());
@@ -207,6 +217,19 @@ impl Inner {
 /// Records of runs that have not ended.
 pub(super) fn is_unfinished() -> Value {
     json!({ "term": { "type": RecordKind::Started.as_str() } })
+}
+
+fn unfinished_query() -> Value {
+    json!({ "bool": { "filter": is_unfinished() } })
+}
+
+/// The records of these shards.
+fn unfinished_of(shards: ShardSet, hits: &[SearchedHit]) -> Result<Vec<Record>, StoreError> {
+    let unreadable = |hit: &SearchedHit| corrupt(&hit._id, "it is no log document of ours");
+    let mut page: Vec<Record> =
+        hits.iter().map(|hit| hit.record().ok_or_else(|| unreadable(hit))).collect::<Result<_, _>>()?;
+    page.retain(|record| shards.contains(Shard::of(&record.identity)));
+    Ok(page)
 }
 
 fn corrupt(id: &str, source: impl Into<BoxError>) -> StoreError {

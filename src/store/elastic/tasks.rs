@@ -29,6 +29,8 @@ const SHARDS_READ_AT_ONCE: usize = 4;
 pub(super) const PAGE_FIRST: usize = 200;
 /// No page holds more: Elasticsearch's own limit.
 const PAGE_MAX: usize = 10_000;
+/// As many documents as the first pages of the shards that are read at once hold: if there are fewer, one search gives all.
+const FEW: usize = SHARDS_READ_AT_ONCE * PAGE_FIRST;
 /// How large a page should be, in bytes.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// How long a snapshot of the index is kept between two pages.
@@ -183,8 +185,9 @@ impl Inner {
         ended_after: Timestamp,
         pages: mpsc::Sender<Result<Vec<Revision>, StoreError>>,
     ) {
-        let snapshot = match self.open_snapshot(&self.names.tasks).await {
-            Ok(snapshot) => Arc::<str>::from(snapshot),
+        let snapshot = match self.give_few_revisions(shards, ended_after, &pages).await {
+            Ok(None) => return,
+            Ok(Some(snapshot)) => Arc::<str>::from(snapshot),
             // Who asked may have gone: then nobody needs the error.
             Err(error) => return drop(pages.send(Err(error)).await),
         };
@@ -209,6 +212,28 @@ impl Inner {
         self.close_snapshot(&snapshot).await;
     }
 
+    /// Gives them if they are few, in one search, which sees all of them at one moment. Else the snapshot from which they are read.
+    async fn give_few_revisions(
+        &self,
+        shards: ShardSet,
+        ended_after: Timestamp,
+        pages: &mpsc::Sender<Result<Vec<Revision>, StoreError>>,
+    ) -> Result<Option<String>, StoreError> {
+        let shards: Vec<usize> = shards.iter().map(Shard::index).collect();
+        self.refresh(&self.names.tasks).await?;
+        let query = revision_query(&shards, ended_after);
+        let (_, found) = self.task_page(&query, FEW, None, None).await?;
+        if found.hits.hits.len() == FEW {
+            return self.open_snapshot(&self.names.tasks).await.map(Some);
+        }
+        let revisions = read_revisions(found).await?;
+        if !revisions.is_empty() {
+            // Who asked may have gone.
+            let _ = pages.send(Ok(revisions)).await;
+        }
+        Ok(None)
+    }
+
     async fn read_shard(
         self: Arc<Self>,
         shard: Shard,
@@ -216,13 +241,7 @@ impl Inner {
         snapshot: Arc<str>,
         pages: mpsc::Sender<Result<Vec<Revision>, StoreError>>,
     ) {
-        let query = json!({ "bool": {
-            "filter": [{ "term": { "shard": shard.index() } }, { "terms": { "kind": [TASK, PAST] } }],
-            "must": { "bool": { "should": [
-                { "term": { "in_force": true } },
-                { "range": { "in_force_until": { "gt": ended_after.millis() } } },
-            ] } },
-        } });
+        let query = revision_query(&[shard.index()], ended_after);
         let (mut size, mut after) = (PAGE_FIRST, None);
         loop {
             let read = self.task_page(&query, size, after, Some(&snapshot)).await;
@@ -233,10 +252,7 @@ impl Inner {
             let count = found.hits.hits.len();
             let Some(last) = found.hits.hits.last() else { return };
             after = Some(last.sort.clone());
-            // Reading them is work: not on a thread that others wait for.
-            let parse = move || found.hits.hits.iter().map(|hit| hit.task()?.to_revision()).collect();
-            let parsed: Result<Vec<Revision>, StoreError> =
-                tokio::task::spawn_blocking(parse).await.unwrap_or_else(|error| Err(unavailable(LOADING, error)));
+            let parsed = read_revisions(found).await;
             let is_last = count < size || parsed.is_err();
             if pages.send(parsed).await.is_err() || is_last {
                 return;
@@ -297,4 +313,20 @@ impl Inner {
         let op = Op::DeleteSeen(hit.seen()?);
         Some(Write { index: self.names.tasks.clone(), id: hit._id.clone(), op, source: bytes::Bytes::new() })
     }
+}
+
+/// Reading them is work: not on a thread that others wait for.
+async fn read_revisions(found: Page<Box<RawValue>>) -> Result<Vec<Revision>, StoreError> {
+    let read = move || found.hits.hits.iter().map(|hit| hit.task()?.to_revision()).collect();
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(unavailable(LOADING, error)))
+}
+
+fn revision_query(shards: &[usize], ended_after: Timestamp) -> Value {
+    json!({ "bool": {
+        "filter": [{ "terms": { "shard": shards } }, { "terms": { "kind": [TASK, PAST] } }],
+        "must": { "bool": { "should": [
+            { "term": { "in_force": true } },
+            { "range": { "in_force_until": { "gt": ended_after.millis() } } },
+        ] } },
+    } })
 }

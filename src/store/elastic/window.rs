@@ -41,14 +41,14 @@ impl Window {
 }
 
 #[derive(Deserialize)]
-struct Searched {
-    hits: SearchedHits,
+pub(super) struct Searched {
+    pub(super) hits: SearchedHits,
 }
 
 #[derive(Deserialize)]
-struct SearchedHits {
+pub(super) struct SearchedHits {
     total: Option<Total>,
-    hits: Vec<SearchedHit>,
+    pub(super) hits: Vec<SearchedHit>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +66,11 @@ pub(super) struct SearchedHit {
 }
 
 impl SearchedHit {
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self._source.as_ref().map_or(0, |source| source.get().len())
+    }
+
     /// The record, if it is one.
     pub(super) fn record(&self) -> Option<Record> {
         log_document::read(&self._id, self._source.as_ref()?.get())
