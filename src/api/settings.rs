@@ -31,7 +31,7 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// How long a client may take to send a body. Then it is answered 408.
     pub body_timeout: Duration,
-    /// How many connections may be open. Further ones wait to be accepted.
+    /// How many connections may be open. For a further one an idle one is closed; while all are busy it waits.
     pub connections_max: usize,
     /// How many of them one address may have. Further ones are closed at once.
     pub connections_per_address_max: usize,

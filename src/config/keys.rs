@@ -57,7 +57,7 @@ pub const KEYS: &[Key] = &[
         "connections_max",
         "4096",
         number(1, 1_000_000),
-        "Open connections; further ones wait to be accepted",
+        "Open connections; for a further one an idle one is closed, or it waits",
     ),
     key(
         "server",

@@ -1,5 +1,6 @@
 //! One test binary for everything that crosses rooms: real sockets, real files, real processes.
 
+mod abuse;
 mod access;
 mod apply;
 mod bulk;

@@ -16,8 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::admission::{Admission, Refusals};
-use super::serving::{Means, serve};
+use super::activity::Activity;
+use super::admission::{Admission, Closings};
+use super::serving::{Means, patience, serve};
 use super::tls::{self, TlsError};
 use crate::api::{Api, Settings, gate, openapi, routes};
 use crate::clock::Clock;
@@ -119,25 +120,28 @@ async fn accept(
         }
     });
     let means = Means { routes, settings: Arc::new(settings), requests, tls, going_down };
-    let mut refusals = Refusals::default();
+    let mut refused = Closings::default();
     let grace = loop {
-        let place = tokio::select! {
-            grace = &mut stopped => break grace.unwrap_or_default(),
-            place = admission.place() => place,
-        };
         let accepted = tokio::select! {
             grace = &mut stopped => break grace.unwrap_or_default(),
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
-                let Some(admitted) = admission.admit(place, address.ip()) else {
-                    if let Some(closed) = refusals.note(Instant::now()) {
+                // Before a place is waited for: who has too many must not keep others waiting behind.
+                let Some(mut admitted) = admission.admit(address.ip()) else {
+                    if let Some(closed) = refused.note(1, Instant::now()) {
                         warn!(address:% = address.ip(), closed; "too many connections of one address ([server] connections_per_address_max)");
                     }
                     continue;
                 };
-                let (connection, open) = (serve(stream, address, means.clone()), open.clone());
+                let place = tokio::select! {
+                    grace = &mut stopped => break grace.unwrap_or_default(),
+                    place = admission.place() => place,
+                };
+                let activity = Activity::new(patience(&means.settings), Instant::now());
+                admitted.take(place, activity.clone());
+                let (connection, open) = (serve(stream, address, activity, means.clone()), open.clone());
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
                         debug!(address:%; "a connection ended: {error}");

@@ -55,8 +55,19 @@ pub(super) struct Means<R> {
 
 pub(super) type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long clients may take.
+pub(super) fn patience(settings: &Settings) -> Patience {
+    let Settings { header_timeout: head, idle_timeout: idle, write_timeout: write, .. } = *settings;
+    Patience { head, idle, write }
+}
+
 /// Serves a connection until it ends.
-pub(super) async fn serve<R>(stream: TcpStream, address: SocketAddr, means: Means<R>) -> Result<(), ConnectionError>
+pub(super) async fn serve<R>(
+    stream: TcpStream,
+    address: SocketAddr,
+    activity: Activity,
+    means: Means<R>,
+) -> Result<(), ConnectionError>
 where
     R: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Send + 'static,
     R::Future: Send + 'static,
@@ -68,9 +79,8 @@ where
     let (wire, client) = tokio::select! {
         begun = begun => begun??,
         _ = going_down.changed() => return Ok(()),
+        () = activity.called() => return Ok(()),
     };
-    let Settings { header_timeout: head, idle_timeout: idle, write_timeout: write, .. } = *settings;
-    let activity = Activity::new(Patience { head, idle, write }, accepted_at);
     let builder = builder(&settings);
     let io = TokioIo::new(WatchedWire::new(wire, activity.clone()));
     let connection = Connection { address, client };
@@ -122,6 +132,8 @@ where
                 is_going_down = true;
                 connection.as_mut().graceful_shutdown();
             }
+            // The verdict says what follows.
+            () = activity.called() => {}
             () = sleep_until(look_at) => {}
         }
     }
