@@ -6,6 +6,8 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches/service benches/chaos && echo 'fn main() {}' | tee src/main.rs benches/service/main.rs benches/chaos/main.rs > src/lib.rs \
     && cargo build --locked --release --bin schedule-service && rm -r src
 COPY src src
+# For `schedule_build_info` in /metrics: docker build --build-arg SCHEDULE_SERVICE_COMMIT=$(git rev-parse HEAD)
+ARG SCHEDULE_SERVICE_COMMIT=
 RUN touch src/main.rs src/lib.rs && cargo build --locked --release --bin schedule-service
 
 FROM debian:bookworm-slim

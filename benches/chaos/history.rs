@@ -2,20 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Context, Result};
+use serde_json::json;
 use tokio::process::Command;
 
 use super::elasticsearch::Elasticsearch;
 use super::judge::{Outcome, Word};
 use super::nodes::{INDEX, environment};
+use super::verified;
 
 /// What is on its way has its outcome within this time, else it is judged as it is.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
-const VERIFY_MAX: Duration = Duration::from_secs(300);
 /// Of one question to Elasticsearch.
 const RUNS_AT_ONCE: usize = 5_000;
 const UNMARKED_TOLD: usize = 3;
@@ -48,51 +47,11 @@ async fn verify(
     es: &Elasticsearch,
     folder: &Path,
     places: &HashMap<&str, usize>,
-    (from, to): (i64, i64),
+    range: (i64, i64),
 ) -> Result<Vec<Outcome>> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_schedule-service"));
-    command
-        .args(["verify", "--json", "--from", &date(from)?, "--to", &date(to)?])
-        .env_clear()
-        .envs(environment(&es.urls(), folder))
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(VERIFY_MAX, command.output()).await.context("`verify` does not end")??;
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let Some((lines, summary)) = out.trim_end().rsplit_once('\n').or(Some(("", out.trim_end()))) else {
-        bail!("{err}")
-    };
-    if !summary.contains(r#""instants":"#) {
-        bail!("`verify` broke off ({}): {err}", output.status);
-    }
-    let mut found = Vec::new();
-    for line in lines.lines() {
-        let line: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
-        let text = |name: &str| line[name].as_str().unwrap_or_default();
-        // A task that was put for another scene, and whose life is over.
-        let Some(&task) = places.get(text("identity")) else { continue };
-        let word = match text("verdict") {
-            "success" => Word::Success,
-            "open" => Word::Open,
-            "missing" => Word::Missing,
-            "doubled" => Word::Doubled,
-            "unnamed" | "miscounted" => Word::Unnamed,
-            _ => Word::Told,
-        };
-        found.push(Outcome { task, first: millis(text("first"))?, last: millis(text("last"))?, word });
-    }
-    Ok(found)
-}
-
-fn date(millis: i64) -> Result<String> {
-    let date = chrono::DateTime::from_timestamp_millis(millis).context("a date")?;
-    Ok(date.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
-}
-
-fn millis(text: &str) -> Result<i64> {
-    let date = chrono::DateTime::parse_from_rfc3339(text).with_context(|| format!("`verify` says `{text}`"))?;
-    Ok(date.timestamp_millis())
+    command.env_clear().envs(environment(&es.urls(), folder)).current_dir(folder);
+    verified::verify(command, places, range).await
 }
 
 /// Those of these runs whose record says `redelivered`. Of some others their records are told: whose they are shows there.

@@ -11,10 +11,12 @@ mod load;
 mod net;
 mod nodes;
 mod options;
+mod recording;
 mod scenes;
 mod shell;
 mod stage;
 mod target;
+mod verified;
 
 use std::process::ExitCode;
 use std::time::Duration;

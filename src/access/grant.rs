@@ -11,6 +11,11 @@ pub const ANONYMOUS: &str = "anonymous";
 /// The name of whoever shows the admin key of the configuration.
 pub const ADMIN: &str = "admin";
 
+/// With what the name of somebody begins who shows a token of the issuer, and with a certificate that a rule fits. No key has such a name.
+pub const TOKEN_PREFIX: &str = "oidc:";
+/// The same for a certificate.
+pub const CERTIFICATE_PREFIX: &str = "cert:";
+
 /// By what somebody was known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -20,6 +25,10 @@ pub enum Source {
     AdminKey,
     /// A key that was made.
     Key(KeyId),
+    /// A token of the issuer.
+    Token,
+    /// A certificate that a rule fits.
+    Certificate,
     /// Another node of the cluster, which has found out itself.
     Node,
 }
@@ -58,8 +67,8 @@ impl Grant {
     /// The text of a refusal, if it does not hold a role.
     pub fn lacks(&self, needed: Role) -> Option<String> {
         let text = || {
-            let (name, role, needed) = (&self.name, self.role.as_str(), needed.as_str());
-            format!("this needs the role {needed}, and the key `{name}` has the role {role}")
+            let (who, role, needed) = (self.who(), self.role.as_str(), needed.as_str());
+            format!("this needs the role {needed}, and {who} has the role {role}")
         };
         (self.role < needed).then(text)
     }
@@ -68,7 +77,7 @@ impl Grant {
     pub fn leaves_out(&self, identity: &Identity) -> Option<String> {
         (!self.prefixes.cover(identity)).then(|| {
             let prefixes = self.prefixes_text();
-            format!("the key `{}` is for tasks whose identity begins with {prefixes}, this one does not", self.name)
+            format!("{} is for tasks whose identity begins with {prefixes}, this one does not", self.who())
         })
     }
 
@@ -80,10 +89,20 @@ impl Grant {
         })
     }
 
+    fn who(&self) -> String {
+        let is_key = !is_kept_for_others(&self.name);
+        if is_key { format!("the key `{}`", self.name) } else { format!("`{}`", self.name) }
+    }
+
     fn prefixes_text(&self) -> String {
         let texts: Vec<String> = self.prefixes.iter().map(|prefix| format!("`{}`", prefix.escape_debug())).collect();
         texts.join(" or ")
     }
+}
+
+/// Whether a name is that of somebody who has no key of their own.
+pub(super) fn is_kept_for_others(name: &str) -> bool {
+    name.starts_with(TOKEN_PREFIX) || name.starts_with(CERTIFICATE_PREFIX)
 }
 
 #[cfg(test)]
@@ -111,5 +130,10 @@ mod tests {
             "pausing everything needs a key without prefixes, and `ci` is for `a/` or `b/` only"
         );
         assert_eq!(Grant::anonymous().is_limited_for("it"), None);
+        let of_token = Grant { name: "oidc:ann".into(), source: Source::Token, ..grant };
+        assert_eq!(
+            of_token.lacks(Role::Admin).unwrap(),
+            "this needs the role admin, and `oidc:ann` has the role operate"
+        );
     }
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use log::{info, warn};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::certificate::grant_of;
 use super::grant::Grant;
 use super::keeping::{Change, Keeping, Known, ORDERS_MAX, Order};
 use super::key::{Key, Standing};
 use super::key_list::{KeyError, KeyListError, NewKey, Wrong};
 use super::key_text::{KeyId, KeyText, SecretHash};
+use super::oidc::{Issuer, KeySource, TokenError, Unfit, is_token};
 use super::origin::foreign;
+use super::pacing::Paces;
 use super::role::Role;
 use super::settings::{OpenToAll, Settings, check_start};
 use super::shown::{SeveralKeys, Shown};
@@ -27,10 +30,25 @@ pub enum Refused {
     /// A key is needed.
     #[error("this needs a key: send it as `Authorization: Bearer sk_…` or as `X-API-Key: sk_…`")]
     NoKey,
+    /// A key or a token is needed.
+    #[error(
+        "this needs a key or a token: send it as `Authorization: Bearer sk_…` or `Authorization: Bearer <token>`; a key also as \
+         `X-API-Key: sk_…`"
+    )]
+    NoKeyOrToken,
     /// The key is none that opens.
     #[error("{0}")]
     WrongKey(&'static str),
-    /// Too many wrong keys came from the same address.
+    /// The token is none that opens.
+    #[error("{0}")]
+    WrongToken(TokenError),
+    /// The token is good, and allows nothing here.
+    #[error("{0}")]
+    NoRights(String),
+    /// Whether the token is good cannot be said now.
+    #[error("{0}")]
+    NoIssuer(&'static str),
+    /// Too many wrong keys or tokens came from the same address.
     #[error("too many wrong keys came from this address, wait {} s", .0.as_secs() + 1)]
     TooManyTries(Duration),
     /// It would be answered if it were known who sends it.
@@ -44,14 +62,16 @@ pub enum Refused {
 /// Who may do what. Cheap to clone; the loop behind it ends with the last one.
 #[derive(Clone)]
 pub struct Access {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    settings: Settings,
+pub(super) struct Shared {
+    pub(super) settings: Settings,
     is_on_loopback: bool,
-    clock: Arc<dyn Clock>,
-    known: Arc<watch::Sender<Option<Known>>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) known: Arc<watch::Sender<Option<Known>>>,
+    pub(super) paces: Mutex<Paces>,
+    issuer: Option<Issuer>,
     tries: Mutex<Tries>,
     orders: OnceLock<mpsc::Sender<Order>>,
 }
@@ -62,8 +82,10 @@ impl Access {
         let shared = Shared {
             settings: settings.clone(),
             is_on_loopback: host.to_canonical().is_loopback(),
+            issuer: settings.oidc.clone().map(|oidc| Issuer::new(oidc, clock.clone())),
             clock,
             known: Arc::new(watch::channel(None).0),
+            paces: Mutex::default(),
             tries: Mutex::new(Tries::new(settings.failed_tries_per_min)),
             orders: OnceLock::new(),
         };
@@ -102,6 +124,13 @@ impl Access {
         }
     }
 
+    /// Begins to fetch the keys of the issuer of tokens, if there is one. Only the first call counts.
+    pub fn follow_issuer(&self, source: Arc<dyn KeySource>) {
+        if let Some(issuer) = &self.shared.issuer {
+            issuer.follow(source);
+        }
+    }
+
     /// Ends the use of the store.
     pub async fn end(&self) {
         if let Some(orders) = self.shared.orders.get() {
@@ -113,16 +142,48 @@ impl Access {
     /// Whether somebody who shows no key is refused: from the first key on, also when that one has ended, as its end must not open
     /// the service to all.
     fn is_closed(&self, known: Option<&Known>) -> bool {
-        self.shared.settings.admin_key.is_some() || known.is_some_and(|known| known.version > 0)
+        self.shared.settings.is_closed() || known.is_some_and(|known| known.version > 0)
     }
 
-    /// What the sender of a request may do.
-    pub fn admit(&self, shown: Shown<'_>) -> Result<Grant, Refused> {
-        match shown.key() {
-            Ok(None) => self.admit_anonymous(shown),
-            Ok(Some(key)) => self.admit_key(key, shown.address),
-            Err(SeveralKeys) => Err(Refused::WrongKey("two different keys are shown, send one")),
+    /// What the sender of a request may do. It waits only for a token whose key has to be fetched.
+    pub async fn admit(&self, shown: Shown<'_>) -> Result<Grant, Refused> {
+        match (shown.key(), &self.shared.issuer) {
+            (Ok(None), _) => self.admit_without_key(shown),
+            (Ok(Some(token)), Some(issuer)) if is_token(token) => self.admit_token(issuer, token, shown.address).await,
+            (Ok(Some(key)), _) => self.admit_key(key, shown.address),
+            (Err(SeveralKeys), _) => Err(Refused::WrongKey("two different keys are shown, send one")),
         }
+    }
+
+    /// A certificate stands in place of a key. A browser shows it for every page, so the page is looked at; not the name by which the
+    /// service was reached, as a server of another name has no certificate of ours to show.
+    fn admit_without_key(&self, shown: Shown<'_>) -> Result<Grant, Refused> {
+        let Some(grant) = grant_of(shown.certificate, &self.shared.settings.certificates) else {
+            return self.admit_anonymous(shown);
+        };
+        match foreign(shown.origin(), shown.host(), false) {
+            Some(text) => Err(Refused::Foreign(text)),
+            None => Ok(grant),
+        }
+    }
+
+    /// A token is looked at in any case, as one with a good signature cannot be guessed.
+    async fn admit_token(&self, issuer: &Issuer, token: &[u8], address: IpAddr) -> Result<Grant, Refused> {
+        let wrong = match issuer.judge(token).await {
+            Ok(grant) => return Ok(grant),
+            Err(Unfit::Unmapped(text)) => return Err(Refused::NoRights(text)),
+            Err(Unfit::NoKeys(text)) => return Err(Refused::NoIssuer(text)),
+            Err(Unfit::Wrong(wrong)) => wrong,
+        };
+        let elapsed = self.shared.clock.elapsed();
+        let (wait, told) = {
+            let mut tries = self.tries();
+            (tries.wait_of(address, elapsed), tries.note(address, elapsed))
+        };
+        if let Some(untold) = told {
+            warn!(address:%, untold; "a wrong token was shown: {wrong}");
+        }
+        Err(wait.map_or(Refused::WrongToken(wrong), Refused::TooManyTries))
     }
 
     fn admit_anonymous(&self, shown: Shown<'_>) -> Result<Grant, Refused> {
@@ -130,13 +191,13 @@ impl Access {
         let is_closed = {
             let known = known.borrow();
             let known = known.as_ref();
-            if known.is_none() && settings.admin_key.is_none() && !settings.allow_anonymous {
+            if known.is_none() && !settings.is_closed() && !settings.allow_anonymous {
                 return Err(Refused::NotReady);
             }
             self.is_closed(known)
         };
         if is_closed && !settings.allow_anonymous {
-            return Err(Refused::NoKey);
+            return Err(if settings.oidc.is_some() { Refused::NoKeyOrToken } else { Refused::NoKey });
         }
         match foreign(shown.origin(), shown.host(), *is_on_loopback) {
             Some(text) => Err(Refused::Foreign(text)),
@@ -215,9 +276,8 @@ impl Access {
     /// Makes a key. Its text is known to nobody but the caller from then on.
     pub async fn create(&self, new: NewKey) -> Result<(Key, KeyText), KeyError> {
         let text = KeyText::generate(KeyId::generate()?)?;
-        let settings = &self.shared.settings;
-        let stays_open = settings.admin_key.is_some() || settings.allow_anonymous;
-        let may_be_first = stays_open || (new.role == Role::Admin && new.prefixes.are_all());
+        let may_be_first =
+            self.shared.settings.has_other_admin() || (new.role == Role::Admin && new.prefixes.are_all());
         let key = self.order(Change::Create(new, text.clone()), may_be_first).await?;
         let (id, name, role, by) = (&key.id, &*key.name, key.role.as_str(), &*key.created_by);
         info!(id:%, name, role, by; "a key was made");

@@ -11,6 +11,20 @@ use crate::model::{Prefixes, Timestamp};
 /// How long a key that opens nothing any more stays listed.
 pub const LISTED_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The largest rate that a key may have.
+pub const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
+/// The largest number of tasks that can be said.
+pub const TASKS_MAX_MAX: u64 = 1_000_000_000;
+
+/// What a key says of its limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// How often it may be used; 0: as often as one likes; `None`: as the configuration says.
+    pub requests_per_second: Option<u32>,
+    /// How many tasks there may be of those that it is for; 0: as many as one likes; `None`: as the configuration says.
+    pub tasks_max: Option<u64>,
+}
+
 /// A key as it is kept: without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -22,6 +36,8 @@ pub struct Key {
     pub role: Role,
     /// To which tasks.
     pub prefixes: Prefixes,
+    /// How much of it.
+    pub limits: KeyLimits,
     /// When it was made.
     pub created_at: Timestamp,
     /// By whom.

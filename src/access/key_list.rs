@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::grant::{ADMIN, ANONYMOUS};
-use super::key::{Key, Previous, Standing};
+use super::grant::{ADMIN, ANONYMOUS, is_kept_for_others};
+use super::key::{Key, KeyLimits, Previous, Standing};
 use super::key_text::{KeyId, KeyText, NoRandomness, SecretHash};
 use super::role::Role;
 use crate::model::{Prefixes, Timestamp};
@@ -78,6 +78,8 @@ pub struct NewKey {
     pub role: Role,
     /// To which tasks.
     pub prefixes: Prefixes,
+    /// How much of it.
+    pub limits: KeyLimits,
     /// When it opens nothing any more.
     pub expires_at: Option<Timestamp>,
     /// Who wants it.
@@ -112,6 +114,11 @@ impl KeyList {
         self.0.values().any(|key| key.standing(now) == Standing::Valid)
     }
 
+    /// The key with this id, also one that opens nothing.
+    pub fn get(&self, id: &KeyId) -> Option<&Key> {
+        self.0.get(id)
+    }
+
     /// The key that a text is. An unknown id takes as long as a wrong secret.
     pub fn find(&self, text: &KeyText, now: Timestamp) -> Result<&Key, Wrong> {
         let secret = text.hash();
@@ -130,7 +137,7 @@ impl KeyList {
 
     /// Adds a key with this text.
     pub fn add(&mut self, new: &NewKey, text: &KeyText, now: Timestamp) -> Result<Key, KeyError> {
-        if [ANONYMOUS, ADMIN].contains(&&*new.name) {
+        if [ANONYMOUS, ADMIN].contains(&&*new.name) || is_kept_for_others(&new.name) {
             return Err(KeyError::NameKept(new.name.clone()));
         }
         self.drop_old(now);
@@ -145,6 +152,7 @@ impl KeyList {
             name: new.name.clone(),
             role: new.role,
             prefixes: new.prefixes.clone(),
+            limits: new.limits,
             created_at: now,
             created_by: new.created_by.clone(),
             expires_at: new.expires_at,
@@ -225,6 +233,11 @@ struct WrittenKey {
     name: String,
     role: String,
     prefixes: Vec<String>,
+    /// Left out as they are by a version that knew of no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requests_per_second: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tasks_max: Option<u64>,
     created_at: i64,
     created_by: String,
     expires_at: Option<i64>,
@@ -250,6 +263,8 @@ impl WrittenKey {
             name: key.name.to_string(),
             role: key.role.as_str().to_owned(),
             prefixes: key.prefixes.to_texts(),
+            requests_per_second: key.limits.requests_per_second,
+            tasks_max: key.limits.tasks_max,
             created_at: key.created_at.millis(),
             created_by: key.created_by.to_string(),
             expires_at: millis(key.expires_at),
@@ -271,6 +286,7 @@ impl WrittenKey {
             name: self.name.into(),
             role: Role::parse(&self.role)?,
             prefixes: Prefixes::parse(&self.prefixes).ok()?,
+            limits: KeyLimits { requests_per_second: self.requests_per_second, tasks_max: self.tasks_max },
             created_at: Timestamp::from_millis(self.created_at),
             created_by: self.created_by.into(),
             expires_at: time(self.expires_at),

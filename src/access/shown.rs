@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use super::certificate::CertificateName;
+
 /// The header that holds a key and nothing else.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SCHEME: &str = "bearer";
@@ -22,6 +24,8 @@ pub struct Shown<'a> {
     pub uri: &'a Uri,
     /// Its headers.
     pub headers: &'a HeaderMap,
+    /// The names in the certificate of the client, which was verified; none: it showed no certificate.
+    pub certificate: &'a [CertificateName],
 }
 
 impl<'a> Shown<'a> {
@@ -71,7 +75,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
         let (uri, address) = (Uri::from_static("/"), IpAddr::from([127, 0, 0, 1]));
-        let key = Shown { address, uri: &uri, headers: &headers }.key()?;
+        let key = Shown { address, uri: &uri, headers: &headers, certificate: &[] }.key()?;
         Ok(key.map(|key| String::from_utf8(key.to_vec()).unwrap()))
     }
 
@@ -100,7 +104,7 @@ mod tests {
                 headers.append(HOST, HeaderValue::from_static(host));
             }
             let uri = Uri::from_static(uri);
-            let shown = Shown { address: IpAddr::from([127, 0, 0, 1]), uri: &uri, headers: &headers };
+            let shown = Shown { address: IpAddr::from([127, 0, 0, 1]), uri: &uri, headers: &headers, certificate: &[] };
             shown.host().map(str::to_owned)
         };
 

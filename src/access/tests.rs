@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Uri};
@@ -38,7 +39,8 @@ impl Node {
         let value = |text: &str| HeaderValue::from_str(text).unwrap();
         let headers: HeaderMap = headers.iter().map(|(name, text)| (name.clone(), value(text))).collect();
         let (uri, address) = (Uri::from_static("/"), "192.0.2.1".parse().unwrap());
-        self.access.admit(Shown { address, uri: &uri, headers: &headers })
+        let shown = Shown { address, uri: &uri, headers: &headers, certificate: &[] };
+        self.access.admit(shown).now_or_never().expect("only tokens make it wait")
     }
 
     fn admit_key(&self, key: &str) -> Result<Grant, Refused> {
@@ -47,7 +49,8 @@ impl Node {
 
     async fn make(&self, name: &str, change: impl FnOnce(&mut NewKey)) -> Result<(Key, KeyText), KeyError> {
         let (role, prefixes) = (Role::Admin, Prefixes::all());
-        let mut new = NewKey { name: name.into(), role, prefixes, expires_at: None, created_by: "test".into() };
+        let (limits, created_by) = (KeyLimits::default(), "test".into());
+        let mut new = NewKey { name: name.into(), role, prefixes, limits, expires_at: None, created_by };
         change(&mut new);
         self.access.create(new).await
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// For how long wrong keys are counted together.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many addresses are known at once. Those that come later are counted together, as if they were one.
-const ADDRESSES_MAX: usize = 10_000;
+pub(super) const ADDRESSES_MAX: usize = 10_000;
 /// How many wrong keys are told of in the log within a second. The others are counted.
 const TOLD_PER_S: u32 = 5;
 
@@ -72,7 +72,7 @@ impl Tries {
 }
 
 /// Whoever has an address of IPv6 has as many as a /64 holds.
-fn place_of(address: IpAddr) -> IpAddr {
+pub(super) fn place_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -133,7 +133,7 @@ where
     B: Buf,
 {
     let Head { method, whole_path, path, query, headers, asker, body } = head;
-    let Asker { caller, is_peer, chosen } = asker;
+    let Asker { caller, is_peer, chosen, turns: _ } = asker;
     let services = match api.services() {
         Ok(services) => services,
         // Nothing is done: the other node asks somebody else.

@@ -19,6 +19,8 @@ const NAME_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     grant: Arc<Grant>,
+    /// How many tasks there may be of those that it knows of, if they are counted.
+    tasks_max: Option<u64>,
     origin: Origin,
     /// What its audit record will say; `None`: there is none.
     trail: Option<Arc<Trail>>,
@@ -27,7 +29,7 @@ pub(super) struct Caller {
 /// Two are the same whatever they ask for.
 impl PartialEq for Caller {
     fn eq(&self, other: &Self) -> bool {
-        self.grant == other.grant && self.origin == other.origin
+        self.grant == other.grant && self.tasks_max == other.tasks_max && self.origin == other.origin
     }
 }
 
@@ -47,7 +49,17 @@ impl Caller {
     }
 
     fn of_grant(grant: Grant, origin: Origin) -> Self {
-        Self { grant: Arc::new(grant), origin, trail: None }
+        Self { grant: Arc::new(grant), tasks_max: None, origin, trail: None }
+    }
+
+    /// The same who may have so many tasks.
+    pub(super) fn with_tasks_max(self, tasks_max: Option<u64>) -> Self {
+        Self { tasks_max, ..self }
+    }
+
+    /// How many tasks there may be of those that it knows of; `None`: as many as are put.
+    pub(super) fn tasks_max(&self) -> Option<u64> {
+        self.tasks_max
     }
 
     /// The same, coming from an address.
@@ -82,7 +94,7 @@ impl Caller {
     }
 
     /// Somebody with a grant. The header counts where nobody needs a key, and for a proxy that holds the admin key: whoever has a key
-    /// of their own has its name. Without such a header, who shows no key has the name in the certificate of the client.
+    /// of their own, a token, or a certificate that allows something has its name. Without such a header, who shows no key has the name in the certificate of the client.
     pub(super) fn new(
         grant: Grant,
         headers: &HeaderMap,
@@ -92,7 +104,7 @@ impl Caller {
         let named = match (&grant.source, header) {
             (Source::Nothing | Source::AdminKey, Some(header)) => name_in(headers, header),
             (Source::Nothing, None) => client.map(ClientName::as_str),
-            (Source::AdminKey, None) | (Source::Key(_) | Source::Node, _) => None,
+            (Source::AdminKey, None) | (Source::Key(_) | Source::Token | Source::Certificate | Source::Node, _) => None,
         };
         let origin = Origin { from: None, source: source_of(&grant.source, named.and(header).is_some(), named).into() };
         let grant = match named {
@@ -159,7 +171,9 @@ fn source_of(source: &Source, is_in_header: bool, named: Option<&str>) -> String
     let by = match source {
         Source::Key(id) => return format!("key {}", id.as_str()),
         Source::AdminKey => "admin_key",
+        Source::Token => "token",
         Source::Node => "node",
+        Source::Certificate => "certificate",
         Source::Nothing if named.is_some() && !is_in_header => "certificate",
         Source::Nothing => "nothing",
     };
@@ -215,7 +229,9 @@ mod tests {
         let key = KeyId::parse("0123456789abcdef").unwrap();
 
         assert_eq!(named_by(Source::Key(key), &[b"mallory"]), "anonymous");
-        assert_eq!(named_by(Source::Node, &[b"mallory"]), "anonymous");
+        for source in [Source::Node, Source::Token, Source::Certificate] {
+            assert_eq!(named_by(source, &[b"mallory"]), "anonymous");
+        }
         assert_eq!(named_by(Source::AdminKey, &[b"ada"]), "ada");
     }
 
@@ -225,6 +241,8 @@ mod tests {
 
         assert_eq!(source_of(&key, false, None), "key 0123456789abcdef");
         assert_eq!(source_of(&Source::AdminKey, false, None), "admin_key");
+        assert_eq!(source_of(&Source::Token, false, None), "token");
+        assert_eq!(source_of(&Source::Certificate, false, None), "certificate");
         assert_eq!(source_of(&Source::AdminKey, true, Some("ada")), "admin_key, user_header");
         assert_eq!(source_of(&Source::Nothing, true, Some("ada")), "nothing, user_header");
         assert_eq!(source_of(&Source::Nothing, false, Some("ada")), "certificate");

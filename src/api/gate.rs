@@ -4,19 +4,23 @@
 use std::sync::Arc;
 
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use warp::Filter;
 use warp::reply::Response;
 
 use super::audit::{Origin, Trail, Wanted};
 use super::caller::Caller;
-use super::listener::Connection;
-use super::openapi::{self, Needs};
+use super::listener::{ClientName, Connection};
+use super::openapi::{self, Needs, Taken};
 use super::peer::Peer;
 use super::reply::ApiError;
-use super::{Api, told};
-use crate::access::{Refused, Shown};
+use super::{Api, metrics, told};
+use crate::access::{Refused, Role, Shown, Turns};
 use crate::model::RunId;
+
+/// How a key or a token is shown, and what was wrong with one (RFC 6750).
+const BEARER: &str = "Bearer";
+const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
 
 /// Who asks, as the gate has found out. A request without one reaches no handler that needs it.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Asker {
     pub(super) is_peer: bool,
     /// The name of what is made, if it was chosen to find the owner.
     pub(super) chosen: Option<RunId>,
+    /// From what its further requests are taken, where one holds many.
+    pub(super) turns: Turns,
 }
 
 /// Who asks.
@@ -43,61 +49,72 @@ pub(super) struct Passage {
 }
 
 /// Lets a request pass, with who asks; or gives what it is answered in place of that.
-pub(super) fn passage<B>(api: &Api, request: &mut Request<B>) -> Passage {
+pub(super) async fn passage<B>(api: &Api, request: &mut Request<B>) -> Passage {
     let (method, path) = (request.method(), request.uri().path());
-    let Some((Needs::Role(needed), operation)) = openapi::document().listed.operation(method, path) else {
-        return Passage::default();
+    let (operation, needed) = match openapi::document().listed.taken(method, path) {
+        Some(Taken { needs: Needs::Role(_), .. }) if api.settings.metrics_open && metrics::is_meant(path) => {
+            return Passage::default();
+        }
+        Some(Taken { id, needs: Needs::Role(role) }) => (id, role),
+        Some(Taken { needs: Needs::Nothing, .. }) | None => return Passage::default(),
     };
-    let wanted = Wanted { method, path, operation, needed };
+    let connection = request.extensions().get::<Connection>().cloned().unwrap_or_else(Connection::none);
     let settings = api.settings.audit;
-    let trail =
-        |name, origin: &Origin| settings.is_enabled.then(|| Arc::new(Trail::new(name, origin, wanted, settings)));
-    match found(api, request) {
-        Ok(mut asker) => {
-            let trail = trail(Some(asker.caller.shared()), asker.caller.origin());
-            if let Err(error) = asker.caller.check_role(needed) {
-                return Passage { refusal: Some(refused(method, path, error)), trail };
-            }
-            if let Some(trail) = &trail {
-                asker.caller = asker.caller.followed(trail.clone());
-            }
-            request.extensions_mut().insert(asker);
-            Passage { refusal: None, trail }
-        }
+    let trail = |name, origin: &Origin| {
+        let wanted = Wanted { method, path, operation, needed };
+        settings.is_enabled.then(|| Arc::new(Trail::new(name, origin, wanted, settings)))
+    };
+    let mut asker = match found(api, &connection, request.uri(), request.headers()).await {
+        Ok(asker) => asker,
         Err(error) => {
-            let from = Some(connection_of(request).address.ip());
-            let trail = trail(None, &Origin { from, source: "nothing".into() });
-            Passage { refusal: Some(refused(method, path, error)), trail }
+            let origin = Origin { from: Some(connection.address.ip()), source: "nothing".into() };
+            return Passage { refusal: Some(refused(method, path, error)), trail: trail(None, &origin) };
         }
+    };
+    let trail = trail(Some(asker.caller.shared()), asker.caller.origin());
+    if let Err(error) = check(api, &asker, needed) {
+        return Passage { refusal: Some(refused(method, path, error)), trail };
     }
+    if let Some(trail) = &trail {
+        asker.caller = asker.caller.followed(trail.clone());
+    }
+    request.extensions_mut().insert(asker);
+    Passage { refusal: None, trail }
 }
 
-fn connection_of<B>(request: &Request<B>) -> Connection {
-    request.extensions().get::<Connection>().cloned().unwrap_or_else(Connection::none)
-}
-
-fn found<B>(api: &Api, request: &Request<B>) -> Result<Asker, ApiError> {
-    let connection = connection_of(request);
-    let address = connection.address.ip();
-    let headers = request.headers();
+async fn found(api: &Api, connection: &Connection, uri: &Uri, headers: &HeaderMap) -> Result<Asker, ApiError> {
     Ok(match Peer::of(api, headers)? {
-        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen },
+        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen, turns: Turns::default() },
         None => {
-            let grant = api.access.admit(Shown { address, uri: request.uri(), headers });
+            let (client, address) = (connection.client.as_ref(), connection.address.ip());
+            let certificate = client.map(ClientName::in_certificate).unwrap_or_default();
+            let grant = api.access.admit(Shown { address, uri, headers, certificate }).await;
             let grant = grant.map_err(|refused| error_of(api, refused))?;
-            let caller =
-                Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), connection.client.as_ref());
-            Asker { caller: caller.coming_from(address), is_peer: false, chosen: None }
+            let turns = api.access.turns(&grant, address);
+            let tasks_max = api.access.tasks_max(&grant.source);
+            let caller = Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), client);
+            let caller = caller.with_tasks_max(tasks_max).coming_from(address);
+            Asker { caller, is_peer: false, chosen: None, turns }
         }
     })
+}
+
+/// Whether who asks may, and may now.
+fn check(api: &Api, asker: &Asker, needed: Role) -> Result<(), ApiError> {
+    api.access
+        .take_turn(&asker.turns)
+        .map_err(|too_often| ApiError::TooMany { text: too_often.to_string(), wait: too_often.wait })?;
+    asker.caller.check_role(needed)
 }
 
 fn error_of(api: &Api, refused: Refused) -> ApiError {
     let text = refused.to_string();
     match refused {
-        Refused::NoKey | Refused::WrongKey(_) => ApiError::Unauthorized(text),
-        Refused::TooManyTries(wait) => ApiError::TooManyTries { text, wait },
-        Refused::Foreign(_) => ApiError::Forbidden(text),
+        Refused::NoKey | Refused::NoKeyOrToken | Refused::WrongKey(_) => ApiError::Unauthorized(text),
+        Refused::WrongToken(_) => ApiError::WrongToken(text),
+        Refused::TooManyTries(wait) => ApiError::TooMany { text, wait },
+        Refused::Foreign(_) | Refused::NoRights(_) => ApiError::Forbidden(text),
+        Refused::NoIssuer(_) => ApiError::Busy(text),
         Refused::NotReady => ApiError::Busy(api.loading()),
     }
 }
@@ -105,12 +122,13 @@ fn error_of(api: &Api, refused: Refused) -> ApiError {
 /// The answer in the words of the path's family.
 fn refused(method: &http::Method, path: &str, error: ApiError) -> Response {
     let wait = match &error {
-        ApiError::TooManyTries { wait, .. } => Some(wait.as_secs() + 1),
+        ApiError::TooMany { wait, .. } => Some(wait.as_secs() + 1),
         _ => None,
     };
+    let challenge = if matches!(error, ApiError::WrongToken(_)) { INVALID_TOKEN } else { BEARER };
     let mut reply = told(method, path, error);
     if reply.status() == StatusCode::UNAUTHORIZED {
-        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Some(seconds) = wait {
         reply.headers_mut().insert(RETRY_AFTER, seconds.into());

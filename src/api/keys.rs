@@ -18,11 +18,13 @@ use super::reply::{self, ApiError, into_reply};
 use super::routing::place;
 use super::wire::{Misunderstood, Understood, known_word, understand};
 use super::{Api, Services};
-use crate::access::{Key, KeyError, KeyId, NAME_MAX, NewKey, Role};
-use crate::model::object::{Mistakes, Object, array, string};
+use crate::access::{Key, KeyError, KeyId, KeyLimits, NAME_MAX, NewKey, REQUESTS_PER_SECOND_MAX, Role, TASKS_MAX_MAX};
+use crate::model::object::{Mistakes, Object, array, integer, string};
 use crate::model::{Prefixes, Timestamp, parse_duration};
 
 const EXAMPLE: &str = r#"{"name":"ci","role":"write","prefixes":["team-a/"],"expires_in":"90d"}"#;
+const KEY_FIELDS: [&str; 7] =
+    ["name", "role", "prefixes", "requests_per_second", "tasks_max", "expires_in", "expires_at"];
 /// How long a key may be valid, if it ever ends.
 const VALID_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10 * 366 * 86_400);
 /// How long the secret before may go on to open after a rotation.
@@ -64,6 +66,12 @@ pub(super) struct KeyView<'a> {
     role: &'static str,
     /// It is for tasks whose identity begins with one of these; none: for all.
     prefixes: Vec<&'a str>,
+    /// How often it may be used; 0: as often as one likes; `null`: as `[limits] requests_per_key_per_second` says.
+    #[schema(required)]
+    requests_per_second: Option<u32>,
+    /// How many tasks there may be of those that it is for; 0: as many as one likes; `null`: as `[limits] tasks_per_key_max` says.
+    #[schema(required)]
+    tasks_max: Option<u64>,
     /// Whether it opens anything.
     #[schema(value_type = words::KeyStanding)]
     standing: &'static str,
@@ -91,6 +99,8 @@ impl<'a> KeyView<'a> {
             name: &key.name,
             role: key.role.as_str(),
             prefixes: key.prefixes.iter().collect(),
+            requests_per_second: key.limits.requests_per_second,
+            tasks_max: key.limits.tasks_max,
             standing: key.standing(now).as_str(),
             created_at: key.created_at.to_string(),
             created_by: &key.created_by,
@@ -172,15 +182,23 @@ fn key_id(segment: &str) -> Result<KeyId, ApiError> {
 fn new_key(bytes: &[u8], caller: &Caller, now: Timestamp) -> Understood<NewKey> {
     understand(|mistakes| {
         let body = Object::read_body(bytes, EXAMPLE, mistakes)?;
-        body.refuse_unknown(&["name", "role", "prefixes", "expires_in", "expires_at"], mistakes);
+        body.refuse_unknown(&KEY_FIELDS, mistakes);
         let name = name_of(&body, "name", key_name, mistakes);
         let role = body.string("role", mistakes);
         let role =
             role.and_then(|word| known_word(Role::parse(&word), &word, "role", Role::ALL.map(Role::as_str), mistakes));
         let prefixes = prefixes(&body, mistakes);
+        let limits = limits(&body, mistakes);
         let expires_at = expiry(&body, now, mistakes);
         let created_by = caller.shared();
-        Some(NewKey { name: name?, role: role?, prefixes: prefixes?, expires_at: expires_at?, created_by })
+        Some(NewKey {
+            name: name?,
+            role: role?,
+            prefixes: prefixes?,
+            limits: limits?,
+            expires_at: expires_at?,
+            created_by,
+        })
     })
 }
 
@@ -200,6 +218,21 @@ fn prefixes(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Prefixes> {
     let read = |(index, raw)| string(raw, &format!("prefixes[{index}]"), mistakes);
     let texts: Vec<_> = items.into_iter().enumerate().map(read).collect::<Option<_>>()?;
     Prefixes::parse(&texts).map_err(|error| mistakes.add("prefixes", error)).ok()
+}
+
+/// What it says of its limits; where it says nothing the configuration does.
+fn limits(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<KeyLimits> {
+    let mut number = |key: &str, max: i64| match body.get(key) {
+        Some(raw) => integer(raw, key, 0..=max, mistakes).map(Some),
+        None => Some(None),
+    };
+    let requests = number("requests_per_second", REQUESTS_PER_SECOND_MAX.into());
+    let tasks = number("tasks_max", i64::try_from(TASKS_MAX_MAX).unwrap_or(i64::MAX));
+    let (requests, tasks) = requests.zip(tasks)?;
+    Some(KeyLimits {
+        requests_per_second: requests.and_then(|number| number.try_into().ok()),
+        tasks_max: tasks.and_then(|number| number.try_into().ok()),
+    })
 }
 
 /// `Some(None)`: never.
@@ -271,6 +304,9 @@ mod tests {
         let most = read(EXAMPLE);
 
         assert_eq!((&*least.name, least.role, least.expires_at), ("ci", Role::Read, None));
+        assert_eq!(least.limits, KeyLimits::default());
+        let limited = read(r#"{"name":"ci","role":"read","requests_per_second":1000000,"tasks_max":0}"#);
+        assert_eq!(limited.limits, KeyLimits { requests_per_second: Some(1_000_000), tasks_max: Some(0) });
         assert!(least.prefixes.are_all());
         assert_eq!((most.role, most.prefixes.to_texts()), (Role::Write, vec!["team-a/".to_owned()]));
         assert_eq!(most.expires_at, Some(NOW.plus(Duration::from_secs(90 * 86_400))));
@@ -280,7 +316,10 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_place() {
-        let told = refusal(r#"{"name":" a","role":"root","prefixes":["a",""],"expires_in":"0s","expire_at":1}"#);
+        let told = refusal(
+            r#"{"name":" a","role":"root","prefixes":["a",""],"expires_in":"0s","expire_at":1,
+                "requests_per_second":1000001,"tasks_max":1e3}"#,
+        );
 
         for expected in [
             "expire_at: is not known",
@@ -288,6 +327,8 @@ mod tests {
             "role: is `root`, expected one of read, operate, write, admin",
             "prefixes: holds an empty text",
             "expires_in: is too short",
+            "requests_per_second: is `1000001`, expected a whole number from 0 to 1000000",
+            "tasks_max: is `1e3`, expected a whole number from 0 to 1000000000",
         ] {
             assert!(told.contains(expected), "{expected}: {told}");
         }

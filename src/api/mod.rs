@@ -20,6 +20,8 @@ mod keys;
 mod lines;
 mod listener;
 mod log_search;
+mod masked;
+mod metrics;
 mod ndjson;
 mod nodes;
 mod one_shot;
@@ -30,6 +32,8 @@ mod peer;
 mod peers;
 mod preview;
 mod problem;
+mod put_limits;
+mod quota;
 mod reply;
 mod routing;
 mod secrets;
@@ -55,21 +59,25 @@ use warp::reply::Response;
 
 use self::asked::post;
 use self::audit::Bounds;
+use self::metrics::Counted;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
 use self::wire_put::Terms;
 use crate::access::Access;
 use crate::catalog::Catalog;
-use crate::cluster::{Keeper, Peers};
+use crate::cluster::{Keeper, Peers, Tenure};
+use crate::dispatch::Dispatch;
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::model::{Masking, TargetRules, TimeZone};
+use crate::observe::metrics::StoreMetrics;
 use crate::secrets::Secrets;
 use crate::store::Store;
 
 pub use self::audit::{AuditSettings, WatchedReads};
 pub use self::draft::{Draft, check_put, read_draft};
 pub use self::listener::{ClientCertificate, Server, ServerError, TlsError, TlsSettings, TlsVersion};
+pub use self::put_limits::PutLimits;
 pub use self::settings::Settings;
 
 /// What the handlers work with, once the agenda is loaded.
@@ -77,14 +85,18 @@ pub use self::settings::Settings;
 pub struct Services {
     /// The tasks.
     pub catalog: Catalog,
-    /// For `/readyz`.
+    /// For `/readyz` and `/metrics`.
     pub engine: Engine,
-    /// For `/readyz`.
+    /// For `/metrics`.
+    pub dispatch: Dispatch,
+    /// For `/readyz` and `/metrics`.
     pub journal: Journal,
     /// For `/readyz`.
     pub store: Arc<dyn Store>,
     /// The nodes that share the store; `None`: this one is alone.
     pub cluster: Option<Keeper>,
+    /// For `/metrics`.
+    pub tenure: Tenure,
     /// The name that `/search` gives as `_index`.
     pub index_name: Arc<str>,
     /// How long results are kept.
@@ -93,6 +105,8 @@ pub struct Services {
     pub default_time_zone: TimeZone,
     /// Which node owns what, and how the others are asked.
     pub peers: Peers,
+    /// What a put may hold.
+    pub put_limits: PutLimits,
     /// Where requests may go.
     pub targets: Arc<TargetRules>,
     /// The keys.
@@ -115,7 +129,7 @@ impl Services {
     /// What puts are read by.
     fn terms(&self) -> Terms {
         let secrets = Some(self.secrets.clone());
-        Terms { now: self.catalog.now(), masking: self.masking().clone(), secrets }
+        Terms { now: self.catalog.now(), masking: self.masking().clone(), secrets, limits: self.put_limits }
     }
 }
 
@@ -130,12 +144,13 @@ pub struct Api {
     bulk_places: Arc<Semaphore>,
     access: Access,
     audit_bounds: Arc<Mutex<Bounds>>,
+    counted: Counted,
     settings: Arc<Settings>,
 }
 
 impl Api {
-    /// An API that is alive but not ready. `access`: who may ask for what.
-    pub fn new(settings: &Settings, access: Access) -> Self {
+    /// An API that is alive but not ready. `access`: who may ask for what. `store`: what is measured of the store.
+    pub fn new(settings: &Settings, access: Access, store: StoreMetrics) -> Self {
         Self {
             services: Arc::new(OnceLock::new()),
             waits_for: Arc::default(),
@@ -145,6 +160,7 @@ impl Api {
             bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
             access,
             audit_bounds: Arc::default(),
+            counted: Counted { store, ..Counted::default() },
             settings: Arc::new(settings.clone()),
         }
     }
@@ -227,7 +243,7 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
     let ping = warp::path!("ping").or(warp::path!("api" / "ping")).unify().and(warp::get()).map(health::ping);
     let healthz = warp::path!("healthz").and(warp::get()).map(health::healthz);
     let readyz = warp::path!("readyz").and(warp::get()).and(with(&api)).then(readyz);
-    let health = ping.or(healthz).unify().or(readyz).unify();
+    let health = ping.or(healthz).unify().or(readyz).unify().or(metrics::route(&api)).unify();
     let declarative = versions::routes(&api).or(bulk::route(&api)).unify().or(export::route(&api)).unify();
     let declarative = declarative
         .or(post(warp::path("validate"), &api, preview::place_of_validate, preview::validate))

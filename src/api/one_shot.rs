@@ -21,7 +21,7 @@ use super::openapi::words;
 use super::reply::ApiError;
 use super::routing::Belongs;
 use super::view::TaskView;
-use super::{Api, Services, reply};
+use super::{Api, Services, quota, reply};
 use crate::catalog::{CatalogError, Put, Removal};
 use crate::model::{
     Entry, EntryName, Identity, Record, RecordKind, Request, RunId, Schedule, TargetUrl, Task, TimeZone, Timestamp,
@@ -180,7 +180,12 @@ async fn schedule(services: &Services, asked: &Asked) -> Result<Response, Refusa
     let id = asked.chosen.unwrap_or_else(|| RunId::asked(instant)).to_string();
     let put = put(&id, instant, url, services, &asked.caller);
     let (date_time, url) = (instant.rfc3339_millis_in(services.default_time_zone), url_of(&put));
-    services.catalog.put(put).await.map_err(Refusal::failed)?;
+    let place = quota::place(services, &asked.caller, &put.task.identity).await.map_err(|error| match error {
+        // Asking again does not help.
+        ApiError::Refused(text) => Refusal::Detail(StatusCode::FORBIDDEN, text),
+        error => error.into(),
+    })?;
+    services.catalog.put_in(place, put).await.map_err(Refusal::failed)?;
     let view =
         OneShotView { id: &id, date_time, url: Some(&url), status: "scheduled", status_code: None, reason: None };
     Ok(reply::json(StatusCode::CREATED, &view))

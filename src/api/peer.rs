@@ -20,6 +20,8 @@ const PREFIXES: HeaderName = HeaderName::from_static("schedule-cluster-prefixes"
 /// The address that one asks from, and by what it is known.
 const FROM: HeaderName = HeaderName::from_static("schedule-cluster-from");
 const SOURCE: HeaderName = HeaderName::from_static("schedule-cluster-source");
+/// How many tasks there may be of these. Without it, as many as are put.
+const TASKS_MAX: HeaderName = HeaderName::from_static("schedule-cluster-tasks-max");
 /// The name that was chosen for what is made.
 const CHOSEN: HeaderName = HeaderName::from_static("schedule-cluster-id");
 
@@ -61,13 +63,17 @@ impl Peer {
             None => Some(Prefixes::all()),
             Some(value) => read_prefixes(value),
         };
+        let tasks_max = match headers.get(TASKS_MAX) {
+            None => Some(None),
+            Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()).map(Some),
+        };
         // What is not understood could be a narrower right.
         let not_understood = || ApiError::Unclear("what another node says of the caller is not understood".to_owned());
-        let (role, prefixes) = role.zip(prefixes).ok_or_else(not_understood)?;
+        let ((role, prefixes), tasks_max) = role.zip(prefixes).zip(tasks_max).ok_or_else(not_understood)?;
         let from = headers.get(FROM).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
         let origin = Origin { from, source: name_in(headers, &SOURCE).unwrap_or_default().into() };
-        let caller = Caller::of_node(name_in(headers, &CALLER), role, prefixes).coming_as(origin);
-        Ok(Self { caller, chosen })
+        let caller = Caller::of_node(name_in(headers, &CALLER), role, prefixes);
+        Ok(Self { caller: caller.with_tasks_max(tasks_max).coming_as(origin), chosen })
     }
 
     /// As headers.
@@ -76,6 +82,9 @@ impl Peer {
         headers.insert(ROLE, HeaderValue::from_static(caller.role().as_str()));
         if caller.is_limited() {
             headers.insert(PREFIXES, write_prefixes(caller.prefixes()));
+        }
+        if let Some(max) = caller.tasks_max() {
+            headers.insert(TASKS_MAX, max.into());
         }
         if let Some(name) = header_text(caller.name()).filter(|_| caller.is_known()) {
             headers.insert(CALLER, name);
@@ -113,10 +122,11 @@ mod tests {
     #[test]
     fn what_a_caller_may_do_comes_to_the_next_node_as_it_is() {
         for texts in [&[][..], &["a/"], &["a,b", "é%2c\u{0}\u{7f}", " "]] {
-            for role in Role::ALL {
+            for (role, tasks_max) in Role::ALL.into_iter().zip([None, Some(1), Some(u64::MAX), None]) {
                 let origin =
                     Origin { from: Some("2001:db8::7".parse().unwrap()), source: "key 0123456789abcdef".into() };
-                let caller = Caller::of_node(Some("ci"), role, Prefixes::parse(texts).unwrap()).coming_as(origin);
+                let caller = Caller::of_node(Some("ci"), role, Prefixes::parse(texts).unwrap());
+                let caller = caller.with_tasks_max(tasks_max).coming_as(origin);
 
                 let told = Peer::told(&Peer::tell(&caller, None)).unwrap();
 
@@ -127,7 +137,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused_and_never_taken_for_more() {
-        for (name, value) in [(ROLE, "root"), (ROLE, ""), (PREFIXES, ""), (PREFIXES, "a,,b"), (PREFIXES, "%ff")] {
+        for (name, value) in
+            [(ROLE, "root"), (ROLE, ""), (PREFIXES, ""), (PREFIXES, "a,,b"), (PREFIXES, "%ff"), (TASKS_MAX, "-1")]
+        {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
 
             assert!(matches!(Peer::told(&headers), Err(ApiError::Unclear(_))), "{value}");

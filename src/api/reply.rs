@@ -74,12 +74,15 @@ pub(super) enum ApiError {
     /// A key is needed, or the one that was shown is not valid.
     #[error("{0}")]
     Unauthorized(String),
+    /// The token that was shown is not valid.
+    #[error("{0}")]
+    WrongToken(String),
     /// Who asks may not.
     #[error("{0}")]
     Forbidden(String),
-    /// Too many wrong keys came from the same address.
+    /// Too many requests, or too many wrong keys.
     #[error("{text}")]
-    TooManyTries { text: String, wait: Duration },
+    TooMany { text: String, wait: Duration },
     /// Only nodes of this cluster may ask this.
     #[error("this is for nodes of this cluster: they show the [cluster] key, which is the same on all of them")]
     Stranger,
@@ -104,9 +107,9 @@ impl ApiError {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Elsewhere => StatusCode::MISDIRECTED_REQUEST,
-            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized(_) | Self::WrongToken(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Stranger => StatusCode::FORBIDDEN,
-            Self::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -243,8 +246,9 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
             | ApiError::Encoding(_)
             | ApiError::Elsewhere
             | ApiError::Unauthorized(_)
+            | ApiError::WrongToken(_)
             | ApiError::Forbidden(_)
-            | ApiError::TooManyTries { .. }
+            | ApiError::TooMany { .. }
             | ApiError::Stranger
             | ApiError::NotFound => {}
         }

@@ -5,6 +5,7 @@ use http::HeaderName;
 
 use super::audit::AuditSettings;
 use super::listener::TlsSettings;
+use super::put_limits::PutLimits;
 use crate::model::TimeZone;
 
 /// How the service listens, and how much it takes.
@@ -31,7 +32,7 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// How long a client may take to send a body. Then it is answered 408.
     pub body_timeout: Duration,
-    /// How many connections may be open. Further ones wait to be accepted.
+    /// How many connections may be open. For a further one an idle one is closed; while all are busy it waits.
     pub connections_max: usize,
     /// How many of them one address may have. Further ones are closed at once.
     pub connections_per_address_max: usize,
@@ -39,8 +40,12 @@ pub struct Settings {
     pub streams_max: u32,
     /// How many requests may be worked on. Further ones are answered 503.
     pub requests_max: usize,
+    /// What a task that is put may hold.
+    pub put_limits: PutLimits,
     /// The header in which a trusted proxy names the user; `None`: everybody is anonymous.
     pub remote_user_header: Option<HeaderName>,
+    /// Whether metrics are shown to who shows no key.
+    pub metrics_open: bool,
     /// The zone of dates that have no offset and belong to no task.
     pub default_time_zone: TimeZone,
     /// The name that `/search` gives as `_index`.
@@ -68,7 +73,9 @@ impl Default for Settings {
             connections_per_address_max: 1_024,
             streams_max: 128,
             requests_max: 1_024,
+            put_limits: PutLimits::default(),
             remote_user_header: None,
+            metrics_open: false,
             default_time_zone: TimeZone::UTC,
             index_name: "schedule-service".to_owned(),
             audit: AuditSettings::default(),

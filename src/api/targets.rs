@@ -6,7 +6,7 @@ use super::wire::{Understood, understand};
 use super::wire_put::{Terms, entry_path, read_put};
 use crate::catalog::Put;
 use crate::model::object::Mistakes;
-use crate::model::{Destination, Entry, Request, TargetRules, Task};
+use crate::model::{Auth, Credentials, Destination, Entry, Request, TargetRules, TargetUrl, Task};
 
 /// `/put`: the task, whole, with warnings of where its requests may not go.
 pub(super) fn put(bytes: &[u8], terms: &Terms, rules: &TargetRules) -> Understood<Put> {
@@ -36,9 +36,11 @@ pub(super) fn warn_of_entry(entry: &Entry, path: &str, rules: &TargetRules, mist
         ("on_recovery", &options.on_recovery),
     ];
     warn_of_request(&entry.request, &below(path, "url"), rules, mistakes);
+    warn_of_token_url(&options.credentials, path, rules, mistakes);
     for (name, callback) in callbacks {
         if let Some(callback) = callback {
             warn_of_request(&callback.request, &below(path, &format!("{name}.url")), rules, mistakes);
+            warn_of_token_url(&callback.credentials, &below(path, name), rules, mistakes);
         }
     }
 }
@@ -48,7 +50,17 @@ fn below(path: &str, key: &str) -> String {
 }
 
 fn warn_of_request(request: &Request, path: &str, rules: &TargetRules, mistakes: &mut Mistakes) {
-    let to = Destination::of(&request.url.to_url());
+    warn_of_url(&request.url, path, rules, mistakes);
+}
+
+fn warn_of_token_url(credentials: &Credentials, path: &str, rules: &TargetRules, mistakes: &mut Mistakes) {
+    if let Some(Auth::OAuth2(client)) = credentials.auth.as_deref() {
+        warn_of_url(&client.token_url, &below(path, "auth.token_url"), rules, mistakes);
+    }
+}
+
+fn warn_of_url(url: &TargetUrl, path: &str, rules: &TargetRules, mistakes: &mut Mistakes) {
+    let to = Destination::of(&url.to_url());
     if let Some(Err(refusal)) = to.map(|to| rules.judge_host(&to)) {
         mistakes.warn(path, format_args!("is refused when it is sent: {refusal}"));
     }

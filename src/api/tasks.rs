@@ -12,7 +12,7 @@ use super::parts::{Page, Question, Scan, covered, gather, is_of, page, scan, sha
 use super::reply::{self, ApiError};
 use super::view::{Dates, TaskView};
 use super::wire::{self, Parsed};
-use super::{Services, changes, targets};
+use super::{Services, changes, quota, targets};
 use crate::catalog::Put;
 use crate::model::{Identity, Revision, ShardSet};
 
@@ -28,8 +28,9 @@ pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Resu
     if let Some(trail) = caller.trail() {
         trail.of_task(&value.task.identity);
     }
+    let place = quota::place(&services, &caller, &value.task.identity).await?;
     let put = Put { by: Some(caller.shared()), asked_by: caller.asked_by(), ..value };
-    let revision = services.catalog.put(put).await?;
+    let revision = services.catalog.put_in(place, put).await?;
     Ok(if is_conditional { reply::done_as(revision, &warnings) } else { reply::done(&warnings) })
 }
 
@@ -56,7 +57,7 @@ pub(super) async fn get(services: Services, body: Bytes, caller: Caller) -> Resu
 }
 
 pub(super) async fn lists(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
-    let (mut identities, details) = wire::tasks(&body)?.value;
+    let (mut identities, details) = wire::tasks(&body, services.put_limits.lists_max)?.value;
     // As if they were not there.
     identities.retain(|identity| caller.prefixes().cover(identity));
     let has_credentials = caller.sees_credentials();

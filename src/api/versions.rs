@@ -17,7 +17,7 @@ use super::routing::Belongs;
 use super::uri::{self, Query};
 use super::view::TaskView;
 use super::wire::{Parsed, understand};
-use super::{Api, Services};
+use super::{Api, Services, quota};
 use crate::catalog::Put;
 use crate::model::object::{Object, integer};
 use crate::model::{Entry, Identity, Masking, Revision, Timestamp};
@@ -244,11 +244,16 @@ async fn restore(
         return Err(ApiError::Refused("identity: is a request at one instant, it cannot be restored".to_owned()));
     }
     let (task, enabled) = (version.task.to_put(), version.enabled);
+    understand(|mistakes| {
+        services.put_limits.check("entries", &task.entries, mistakes);
+        Some(())
+    })?;
+    let place = quota::place(services, caller, identity).await?;
     let request = TaskView::for_log(&task, enabled, services.masking());
     let request = to_raw_value(&request).expect("a task can be written as JSON");
     let (by, asked_by) = (Some(caller.shared()), caller.asked_by());
     let put = Put { task, enabled, request, revision: None, by, asked_by };
-    Ok(reply::done_as(services.catalog.put(put).await?, &[]))
+    Ok(reply::done_as(services.catalog.put_in(place, put).await?, &[]))
 }
 
 #[cfg(test)]

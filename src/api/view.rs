@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::masked::MaskedOption;
 use super::openapi::{EntryAnswer, LogDocument, words};
 use crate::journal::MaskedHeaders;
 use crate::model::object::{Mistakes, Object};
@@ -156,11 +157,12 @@ impl Serialize for EntryView<'_> {
             given.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         }
         for (key, value) in given {
-            match callback(self.entry.options(), key).zip(self.mask) {
-                Some((callback, masking)) => {
+            match (callback(self.entry.options(), key), self.mask) {
+                (Some(callback), Some(masking)) => {
                     map.serialize_entry(key, &MaskedCallback { callback, given: value.as_raw(), masking })?;
                 }
-                None => map.serialize_entry(key, value.as_raw())?,
+                (None, Some(_)) => map.serialize_entry(key, &MaskedOption { key, given: value.as_raw() })?,
+                (_, None) => map.serialize_entry(key, value.as_raw())?,
             }
         }
         if let Some(dates) = self.dates {
@@ -199,7 +201,7 @@ impl Serialize for MaskedCallback<'_> {
             match (&*key, headers) {
                 ("url", _) => map.serialize_entry("url", &url.masked())?,
                 ("headers", Some(headers)) => map.serialize_entry("headers", &MaskedHeaders(headers, self.masking))?,
-                _ => map.serialize_entry(&key, value)?,
+                _ => map.serialize_entry(&key, &MaskedOption { key: &key, given: value })?,
             }
         }
         map.end()

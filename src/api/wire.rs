@@ -2,12 +2,10 @@
 
 use serde_json::value::RawValue;
 
+use super::put_limits::LISTS_MAX;
 use crate::model::object::{Mistakes, Object, array, boolean, integer, string};
 use crate::model::{Identity, RecordKind};
 use crate::store::Search;
-
-/// How many identities one `/lists` may name. More are refused.
-const LISTS_MAX: usize = 10_000;
 
 /// A request that was understood, and what was odd about it.
 #[derive(Debug)]
@@ -48,13 +46,13 @@ pub(super) fn task(bytes: &[u8]) -> Understood<(Identity, bool)> {
     })
 }
 
-/// `/lists`: which tasks, and whether in detail.
-pub(super) fn tasks(bytes: &[u8]) -> Understood<(Vec<Identity>, bool)> {
+/// `/lists`: which tasks, at most `max`, and whether in detail.
+pub(super) fn tasks(bytes: &[u8], max: usize) -> Understood<(Vec<Identity>, bool)> {
     understand(|mistakes| {
         let body = Object::read_body(bytes, r#"{"identity":["backup","report"]}"#, mistakes)?;
         let details = details_of(&body, mistakes);
         let raw = body.required("identity", "an array of strings", mistakes)?;
-        let items = array(raw, "identity", "strings", 0..=LISTS_MAX, mistakes)?;
+        let items = array(raw, "identity", "strings", 0..=max.min(LISTS_MAX), mistakes)?;
         let read = |(index, raw): (usize, &&RawValue)| parse_identity(raw, &format!("identity[{index}]"), mistakes);
         Some((items.iter().enumerate().filter_map(read).collect(), details))
     })

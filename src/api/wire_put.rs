@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use http::Method;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::put_limits::PutLimits;
 use super::view::TaskView;
 use super::wire::{Understood, identity_of, understand};
 use crate::catalog::Put;
@@ -29,12 +30,14 @@ pub(super) struct Terms {
     pub(super) masking: Masking,
     /// Which secrets there are; `None`: nobody knows.
     pub(super) secrets: Option<Secrets>,
+    /// What it may hold.
+    pub(super) limits: PutLimits,
 }
 
 impl Terms {
     /// Where there is no service that could say more.
     pub(super) fn at(now: Timestamp) -> Self {
-        Self { now, masking: Masking::default(), secrets: None }
+        Self { now, masking: Masking::default(), secrets: None, limits: PutLimits::default() }
     }
 }
 
@@ -56,10 +59,11 @@ pub(super) fn put_of(body: &Object<'_>, terms: &Terms, mistakes: &mut Mistakes) 
     let start = body.boolean("start", mistakes);
     let revision = body.get("revision");
     let revision = revision.and_then(|raw| integer(raw, &body.path_of("revision"), 0..=i64::MAX, mistakes));
-    let entries = entries_of(body, mistakes);
+    let entries = entries_of(body, &terms.limits, mistakes);
     body.warn_of_unknown(&TASK_KEYS, mistakes);
     let task = Task { identity: identity?, time_zone: time_zone?, entries: entries?, is_one_shot: false };
     let revision = revision.and_then(|number| u64::try_from(number).ok());
+    terms.limits.check(&body.path_of("entries"), &task.entries, mistakes);
     let task = check_instants(task, &body.path_of("entries"), terms.now, mistakes);
     if let Some(secrets) = &terms.secrets {
         warn_of_secrets(&task, &body.path_of("entries"), secrets, mistakes);
@@ -70,21 +74,22 @@ pub(super) fn put_of(body: &Object<'_>, terms: &Terms, mistakes: &mut Mistakes) 
 /// Warns of secrets that are not known: they may be set before the first fire.
 fn warn_of_secrets(task: &Task, entries: &str, secrets: &Secrets, mistakes: &mut Mistakes) {
     for entry in &task.entries {
-        let own = std::iter::once((None, &entry.request));
-        let callback = |occasion: Occasion| Some((Some(occasion), &occasion.callback(entry.options())?.request));
-        for (occasion, request) in own.chain(Occasion::ALL.into_iter().filter_map(callback)) {
+        let own = std::iter::once((None, &entry.request, &entry.options().credentials));
+        let callback = |occasion: Occasion| {
+            let callback = occasion.callback(entry.options())?;
+            Some((Some(occasion), &callback.request, &callback.credentials))
+        };
+        for (occasion, request, credentials) in own.chain(Occasion::ALL.into_iter().filter_map(callback)) {
             if mistakes.has_all_warnings() {
                 return;
             }
-            if !request.may_name_secrets() {
-                continue;
-            }
-            let entry = entry_path(entries, entry.name.as_str());
-            let path = occasion.map_or(entry.clone(), |occasion| format!("{entry}.{}", occasion.as_str()));
-            for (place, name) in request.secrets() {
+            let in_request = request.may_name_secrets().then(|| request.secrets()).into_iter().flatten();
+            for (place, name) in in_request.chain(credentials.secrets()) {
                 if let Err(error) = secrets.get(&name)
                     && matches!(error.problem, SecretProblem::Unknown { .. })
                 {
+                    let entry = entry_path(entries, entry.name.as_str());
+                    let path = occasion.map_or(entry.clone(), |occasion| format!("{entry}.{}", occasion.as_str()));
                     mistakes.warn(&format!("{path}.{place}"), format_args!("{error}: without it, runs fail"));
                 }
             }
@@ -102,12 +107,11 @@ pub(super) fn time_zone_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option
     TimeZone::parse(&name).map_err(|error| mistakes.add(&body.path_of("time_zone"), error)).ok()
 }
 
-fn entries_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<Box<[Entry]>> {
+fn entries_of(body: &Object<'_>, limits: &PutLimits, mistakes: &mut Mistakes) -> Option<Box<[Entry]>> {
     let path = body.path_of("entries");
     let raw = body.required("entries", "an object of entries", mistakes)?;
     let members = Object::read(raw, path.clone(), mistakes)?.into_members();
-    if members.len() > Task::ENTRIES_MAX {
-        mistakes.add(&path, format_args!("are {}, expected at most {}", members.len(), Task::ENTRIES_MAX));
+    if !limits.check_entries(&path, members.len(), mistakes) {
         return None;
     }
     let read = |(name, raw): (String, &RawValue)| entry(&path, &name, raw, mistakes);

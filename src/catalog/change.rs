@@ -65,7 +65,7 @@ pub struct Removal {
 impl Catalog {
     /// Puts a task. Gives the number of its revision.
     pub async fn put(&self, put: Put) -> Result<u64, CatalogError> {
-        self.apart(move |rooms| async move { rooms.put(put).await }).await
+        self.put_in(None, put).await
     }
 
     /// Deletes a task. One that is unknown is fine, too.
@@ -130,7 +130,7 @@ where
 }
 
 impl Rooms {
-    async fn put(&self, put: Put) -> Result<u64, CatalogError> {
+    pub(super) async fn put(&self, put: Put) -> Result<u64, CatalogError> {
         let Put { mut task, enabled, request, revision, by, asked_by } = put;
         let identity = task.identity.clone();
         let held = self.engine.hold(&identity).await?;

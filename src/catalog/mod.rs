@@ -4,6 +4,7 @@
 mod adopting;
 mod auditing;
 mod change;
+mod counting;
 mod dead_letters;
 mod one_shots;
 mod pauses;
@@ -16,6 +17,7 @@ pub mod verify;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use self::counting::Counted;
 use self::dead_letters::InHand;
 use crate::clock::Clock;
 use crate::cluster::{Agreement, Tenure};
@@ -26,6 +28,7 @@ use crate::model::{Identity, Revision, Shard, ShardSet};
 use crate::store::{Store, StoreError};
 
 pub use self::change::{Put, Removal, Switch};
+pub use self::counting::{Place, Reserved};
 pub use self::dead_letters::{DEAD_LETTERS_MAX, Dealt, Letter};
 pub use self::query::Slice;
 pub use self::runs::{BACKFILL_MAX, RunRefused};
@@ -119,18 +122,26 @@ struct Tasks {
     one_shots: usize,
     /// Of which shards these are all there are.
     shards: ShardSet,
+    /// How many of them there are by their names.
+    counted: Counted,
 }
 
 impl Tasks {
     fn put(&mut self, revision: Arc<Revision>) {
         let identity = revision.task.identity.clone();
         self.one_shots += usize::from(revision.task.is_one_shot);
-        let replaced = self.all.insert(identity, revision);
+        let replaced = self.all.insert(identity, revision.clone());
+        if replaced.is_none() {
+            self.counted.note_new(&revision.task.identity);
+        }
         self.one_shots -= usize::from(replaced.is_some_and(|replaced| replaced.task.is_one_shot));
     }
 
     fn remove(&mut self, identity: &Identity) {
         let removed = self.all.remove(identity);
+        if removed.is_some() {
+            self.counted.note_gone(identity);
+        }
         self.one_shots -= usize::from(removed.is_some_and(|removed| removed.task.is_one_shot));
     }
 }

@@ -37,6 +37,12 @@ enum Verb {
         /// Only for tasks whose identities begin so; may be given several times
         #[arg(long = "prefix", value_name = "PREFIX")]
         prefixes: Vec<String>,
+        /// How often it may be used; 0: as often as one likes [default: as the service is configured]
+        #[arg(long, value_name = "NUMBER")]
+        requests_per_second: Option<u32>,
+        /// How many tasks there may be of those that it is for; 0: as many as one likes [default: as the service is configured]
+        #[arg(long, value_name = "NUMBER")]
+        tasks_max: Option<u64>,
         /// For how long it is valid, such as 90d [default: for ever]
         #[arg(long, value_name = "DURATION")]
         expires_in: Option<String>,
@@ -78,6 +84,9 @@ struct Listed {
     name: String,
     role: String,
     prefixes: Vec<String>,
+    /// An older service tells no limits.
+    requests_per_second: Option<u32>,
+    tasks_max: Option<u64>,
     standing: String,
     created_at: String,
     created_by: String,
@@ -101,8 +110,14 @@ pub(super) fn run(command: &KeyCommand, ours: &Ours, output: &mut impl Write) ->
 
 async fn carry_out(verb: &Verb, service: &Service, output: &mut impl Write) -> anyhow::Result<()> {
     match verb {
-        Verb::Create { name, role, prefixes, expires_in } => {
+        Verb::Create { name, role, prefixes, requests_per_second, tasks_max, expires_in } => {
             let mut body = json!({ "name": name, "role": role.as_str(), "prefixes": prefixes });
+            if let Some(per_second) = requests_per_second {
+                body["requests_per_second"] = (*per_second).into();
+            }
+            if let Some(tasks_max) = tasks_max {
+                body["tasks_max"] = (*tasks_max).into();
+            }
             if let Some(expires_in) = expires_in {
                 body["expires_in"] = expires_in.as_str().into();
             }
@@ -141,6 +156,15 @@ fn write_made(service: &Service, answer: &Answer, output: &mut impl Write) -> an
     Ok(writeln!(output, "{key}")?)
 }
 
+/// A limit as it is shown.
+fn limit(number: Option<u64>) -> String {
+    match number {
+        None => "default".to_owned(),
+        Some(0) => "none".to_owned(),
+        Some(number) => number.to_string(),
+    }
+}
+
 fn write_list(keys: &[Listed], output: &mut impl Write) -> anyhow::Result<()> {
     let width = |of: fn(&Listed) -> &str, title: &str| {
         keys.iter().map(|key| of(key).chars().count()).max().unwrap_or(0).max(title.len())
@@ -148,14 +172,14 @@ fn write_list(keys: &[Listed], output: &mut impl Write) -> anyhow::Result<()> {
     let (name, by) = (width(|key| &key.name, "NAME"), width(|key| &key.created_by, "BY"));
     writeln!(
         output,
-        "{:16}  {:name$}  {:7}  {:8}  {:24}  {:by$}  {:24}  PREFIXES",
-        "ID", "NAME", "ROLE", "STANDING", "CREATED", "BY", "EXPIRES"
+        "{:16}  {:name$}  {:7}  {:8}  {:24}  {:by$}  {:24}  {:10}  {:10}  PREFIXES",
+        "ID", "NAME", "ROLE", "STANDING", "CREATED", "BY", "EXPIRES", "REQUESTS/S", "TASKS MAX"
     )?;
     for key in keys {
         let prefixes = if key.prefixes.is_empty() { "all tasks".to_owned() } else { key.prefixes.join(" ") };
         writeln!(
             output,
-            "{:16}  {:name$}  {:7}  {:8}  {:24}  {:by$}  {:24}  {prefixes}",
+            "{:16}  {:name$}  {:7}  {:8}  {:24}  {:by$}  {:24}  {:10}  {:10}  {prefixes}",
             key.id,
             key.name,
             key.role,
@@ -163,6 +187,8 @@ fn write_list(keys: &[Listed], output: &mut impl Write) -> anyhow::Result<()> {
             key.created_at,
             key.created_by,
             key.expires_at.as_deref().unwrap_or("never"),
+            limit(key.requests_per_second.map(u64::from)),
+            limit(key.tasks_max),
         )?;
     }
     Ok(())

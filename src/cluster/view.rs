@@ -30,6 +30,8 @@ pub struct View {
     pub has_settled: bool,
     /// How many shards this node has handed over to others since it started.
     pub handed_over: u64,
+    /// How many shards it saw change their owner, by the reason: in the order of [`Reason::ALL`].
+    pub changed: [u64; Reason::ALL.len()],
     /// Grows when this node has written something that others wait for: shards that they own now, or may take.
     pub news: u64,
     /// The newest changes of owners, the oldest first.
@@ -39,7 +41,8 @@ pub struct View {
 impl View {
     pub(super) fn new(me: MemberId) -> Self {
         let (membership, acting, changes, signs) = Default::default();
-        Self { me, membership, acting, signs, has_settled: false, handed_over: 0, news: 0, changes }
+        let changed = [0; Reason::ALL.len()];
+        Self { me, membership, acting, signs, has_settled: false, handed_over: 0, changed, news: 0, changes }
     }
 
     /// Whether a member is this node.
@@ -86,6 +89,7 @@ impl View {
         }
         for change in &seen {
             change.tell(self.me);
+            self.changed[change.reason as usize] += change.shards.len() as u64;
             if change.from.as_ref().is_some_and(|from| from.id == self.me) && change.to.is_some() {
                 self.handed_over += change.shards.len() as u64;
                 self.news += 1;
@@ -119,6 +123,7 @@ impl End {
 
 /// Why shards changed their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub enum Reason {
     /// Nobody owned them.
     Free,
@@ -133,6 +138,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them, in the order in which they are declared.
+    pub const ALL: [Self; 5] = [Self::Free, Self::HandedOver, Self::Silent, Self::Restarted, Self::Left];
+
     /// The word for it in answers and logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -265,6 +273,15 @@ mod tests {
 
         // What it takes later does not take its readiness.
         assert_eq!((view.handed_over, view.news, view.changes.len(), view.problem()), (32, 1, 2, None));
+        let changed: Vec<_> = Reason::ALL.into_iter().map(|reason| (reason, view.changed[reason as usize])).collect();
+        let expected = [
+            (Reason::Free, 64),
+            (Reason::HandedOver, 32),
+            (Reason::Silent, 0),
+            (Reason::Restarted, 0),
+            (Reason::Left, 0),
+        ];
+        assert_eq!(changed, expected);
     }
 
     #[test]

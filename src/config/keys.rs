@@ -1,10 +1,17 @@
 //! Every key, once: what it is called, what it holds, what it is for. Hints, the example file and the README's table
 //! come from here.
 
+use super::access_keys::WHO_MAY;
 use super::key::{DAY_S, Key, Kind, OPTIONAL, TEXT, key, number};
+use crate::access::{REQUESTS_PER_SECOND_MAX, TASKS_MAX_MAX};
 
 /// All keys, in the order of the example file.
-pub const KEYS: &[Key] = &[
+pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
+    [SERVICE, WHO_MAY, AMONG_NODES].into_iter().flatten()
+}
+
+/// What the service does.
+const SERVICE: &[Key] = &[
     key(
         "server",
         "host",
@@ -56,7 +63,7 @@ pub const KEYS: &[Key] = &[
         "connections_max",
         "4096",
         number(1, 1_000_000),
-        "Open connections; further ones wait to be accepted",
+        "Open connections; for a further one an idle one is closed, or it waits",
     ),
     key(
         "server",
@@ -80,6 +87,13 @@ pub const KEYS: &[Key] = &[
         "",
         OPTIONAL,
         "Header in which a trusted proxy names the user; empty: everybody is anonymous",
+    ),
+    key(
+        "server",
+        "metrics_open",
+        "false",
+        Kind::Word(&["true", "false"]),
+        "true: `/metrics` is shown to who shows no key; it names nodes, no task and no target",
     ),
     key("server", "shutdown_grace", "30", number(0, 3_600), "Seconds that fires in flight have to end at a stop"),
     key(
@@ -174,6 +188,43 @@ pub const KEYS: &[Key] = &[
         Kind::Word(&["true", "false"]),
         "true: only what allow_targets names may be reached",
     ),
+    key("limits", "entries_max", "10000", number(1, 10_000), "Entries of a task that is put; more are refused"),
+    key("limits", "lists_max", "10000", number(1, 10_000), "Identities that one `/lists` may name; more are refused"),
+    key(
+        "limits",
+        "interval_min_s",
+        "1",
+        number(1, DAY_S),
+        "Seconds that two instants of an entry are apart at least; a put of one that fires more often is refused",
+    ),
+    key(
+        "limits",
+        "template_header_bytes_max",
+        "16384",
+        number(0, 1 << 20),
+        "Bytes by which templates may make a header longer; more: the run fails",
+    ),
+    key(
+        "limits",
+        "template_body_bytes_max",
+        "4194304",
+        number(0, 1 << 28),
+        "Bytes by which templates may make a body longer; more: the run fails",
+    ),
+    key(
+        "limits",
+        "requests_per_key_per_second",
+        "0",
+        number(0, REQUESTS_PER_SECOND_MAX as u64),
+        "Requests a second of a key that says none itself, and as many at once; without a key, of an address; more: 429; 0: any number",
+    ),
+    key(
+        "limits",
+        "tasks_per_key_max",
+        "0",
+        number(0, TASKS_MAX_MAX),
+        "Tasks that there may be of those a key is for, if it says none itself; a put of one more is refused; 0: any number",
+    ),
     key("history", "retention_days", "30", number(1, 36_500), "Days that records are kept"),
     key("history", "size_max_mib", "10240", number(16, 1 << 30), "MiB of the store above which the oldest records go"),
     key(
@@ -253,43 +304,10 @@ pub const KEYS: &[Key] = &[
         TEXT,
         "Copies that must be there before a write is tried: a number, or all",
     ),
-    key(
-        "access",
-        "admin_key",
-        "",
-        Kind::Secret,
-        "Key that opens everything, 32 characters or more: for the first keys; empty: none",
-    ),
-    key(
-        "access",
-        "allow_anonymous",
-        "false",
-        Kind::Word(&["true", "false"]),
-        "true: who shows no key may do everything, wherever the service listens and whatever keys there are",
-    ),
-    key(
-        "access",
-        "failed_tries_per_min",
-        "30",
-        number(1, 1_000_000),
-        "Wrong keys that an address may show in a minute; further ones: 429",
-    ),
-    key(
-        "audit",
-        "enabled",
-        "true",
-        Kind::Word(&["true", "false"]),
-        "Whether who changes something, and who is refused, is kept as log documents of the type audit",
-    ),
-    key(
-        "audit",
-        "reads",
-        "none",
-        Kind::Word(&["none", "results", "all"]),
-        "Which requests that only read are kept, too: results: those that show answers of targets",
-    ),
-    key("audit", "retention_days", "365", number(1, 36_500), "Days that audit documents are kept"),
-    key("audit", "size_max_mib", "1024", number(1, 1 << 30), "MiB of audit documents above which the oldest go"),
+];
+
+/// Other nodes, and what is secret.
+const AMONG_NODES: &[Key] = &[
     key(
         "cluster",
         "advertise_url",

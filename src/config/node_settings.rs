@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::key::{Key, Kind};
-use super::keys::KEYS;
+use super::keys::keys;
 use super::mistakes::shown;
 use super::sharing::Sharing;
 use super::source::Values;
@@ -37,6 +37,8 @@ pub struct NodeSettings {
     pub api: api::Settings,
     /// Of who may ask for what.
     pub access: access::Settings,
+    /// The authorities (PEM) by which the server of the issuer of tokens is certified; `None`: those of the system.
+    pub oidc_ca_file: Option<PathBuf>,
     /// Of the engine.
     pub engine: engine::Settings,
     /// Of dispatch.
@@ -72,8 +74,9 @@ impl NodeSettings {
         let (api, sharing) = (reader.api(index), reader.sharing());
         reader.check_nodes_get_in(api.tls.as_ref(), sharing.key.is_some());
         Self {
+            access: reader.access(api.tls.as_ref()),
+            oidc_ca_file: reader.oidc_ca_file(),
             api,
-            access: reader.access(),
             engine: engine::Settings {
                 misfire_grace: reader.seconds("engine", "misfire_grace_s"),
                 catch_up_window: reader.seconds("engine", "catch_up_window_s"),
@@ -118,7 +121,9 @@ impl Reader<'_> {
             connections_per_address_max: self.count("server", "connections_per_address_max"),
             streams_max: u32::try_from(self.number("server", "streams_per_connection_max")).unwrap_or(u32::MAX),
             requests_max: self.count("server", "requests_max"),
+            put_limits: self.put_limits(),
             remote_user_header: self.remote_user_header(),
+            metrics_open: self.text("server", "metrics_open") == "true",
             default_time_zone: self.default_time_zone(),
             index_name,
             audit: self.audit(),
@@ -153,6 +158,7 @@ impl Reader<'_> {
             result_max: self.number("dispatch", "result_max_mib") * 1024 * 1024,
             retries_waiting_max: self.count("dispatch", "retries_waiting_max"),
             user_agent: self.text("dispatch", "user_agent"),
+            growth: self.template_growth(),
             targets: Arc::new(self.targets()),
         };
         if settings.in_flight_per_host_max > settings.in_flight_max {
@@ -199,7 +205,7 @@ impl Reader<'_> {
         Duration::from_secs(self.number(section, name))
     }
 
-    fn count(&mut self, section: &'static str, name: &'static str) -> usize {
+    pub(super) fn count(&mut self, section: &'static str, name: &'static str) -> usize {
         usize::try_from(self.number(section, name)).unwrap_or(usize::MAX)
     }
 
@@ -246,14 +252,25 @@ impl Reader<'_> {
 
     /// One rule of a list is wrong.
     pub(super) fn wrong_rule(&mut self, section: &'static str, name: &'static str, mistake: &RuleMistake) {
-        let origin = self.values.get(key(section, name)).origin;
         let RuleMistake { position, given, expected } = mistake;
-        let given = shown(given);
+        self.wrong_item(section, name, *position, given, expected);
+    }
+
+    /// One item of a list is wrong. Items are counted from 1.
+    pub(super) fn wrong_item(
+        &mut self,
+        section: &'static str,
+        name: &'static str,
+        position: usize,
+        given: &str,
+        expected: &str,
+    ) {
+        let (origin, given) = (self.values.get(key(section, name)).origin, shown(given));
         self.mistakes.push(format!("{origin}: [{section}] {name}: rule {position} is `{given}`, expected {expected}"));
     }
 }
 
 fn key(section: &str, name: &str) -> &'static Key {
-    let found = KEYS.iter().find(|key| key.section == section && key.name == name);
-    found.unwrap_or_else(|| unreachable!("[{section}] {name} stands in KEYS"))
+    let found = keys().find(|key| key.section == section && key.name == name);
+    found.unwrap_or_else(|| unreachable!("[{section}] {name} is a key"))
 }

@@ -53,6 +53,11 @@ impl Alarms {
         }
     }
 
+    /// How many runs wait for an instant.
+    pub(super) fn delays(&self) -> usize {
+        self.by_wall.len()
+    }
+
     /// How many pauses there are.
     pub(super) fn pauses(&self) -> usize {
         self.by_span.len()

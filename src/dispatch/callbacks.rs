@@ -90,7 +90,13 @@ mod tests {
     use crate::model::{Request, TargetUrl};
 
     fn told(each: bool, before: Before, end: End) -> Vec<&'static str> {
-        let callback = || Some(Callback { request: Request::post(TargetUrl::parse("http://a/").unwrap()), each });
+        let callback = || {
+            Some(Callback {
+                request: Request::post(TargetUrl::parse("http://a/").unwrap()),
+                each,
+                credentials: Default::default(),
+            })
+        };
         let options = EntryOptions {
             on_failure: callback(),
             on_success: callback(),

@@ -1,15 +1,17 @@
 //! What other rooms hold of dispatch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::elsewhere::EndsElsewhere;
+use super::gauges::Gauges;
 use super::sender::Event;
 use crate::model::{EntryName, Fire, Identity, RunId, ShardSet};
+use crate::observe::metrics::{AttemptMetrics, DispatchState};
 
 /// How long what a drain leaves may take to be recorded.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
@@ -180,12 +182,7 @@ pub(super) enum Reservation {
 pub struct Dispatch {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) gauges: Arc<Gauges>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Gauges {
-    pub(super) in_flight: AtomicUsize,
-    pub(super) waiting: AtomicUsize,
+    pub(super) metrics: AttemptMetrics,
 }
 
 impl Dispatch {
@@ -267,6 +264,16 @@ impl Dispatch {
     /// How many runs wait: for a limit, for another run, for their time, or for their next attempt.
     pub fn waiting(&self) -> usize {
         self.gauges.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many runs stand where.
+    pub fn state(&self) -> DispatchState {
+        self.gauges.state()
+    }
+
+    /// What was counted and measured of requests.
+    pub fn metrics(&self) -> &AttemptMetrics {
+        &self.metrics
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) struct Lanes {
     limits: Limits,
     lanes: HashMap<HostKey, Lane>,
     in_flight: usize,
+    waiting: usize,
     /// Lanes that had a run which only the limit in all held back. Each stands here once, and they take turns.
     ready: VecDeque<HostKey>,
 }
@@ -70,11 +71,21 @@ struct Lane {
 
 impl Lanes {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, lanes: HashMap::new(), in_flight: 0, ready: VecDeque::new() }
+        Self { limits, lanes: HashMap::new(), in_flight: 0, waiting: 0, ready: VecDeque::new() }
     }
 
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// How many runs wait, in all lanes.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// How many hosts have a lane: one that is in use.
+    pub(super) fn len(&self) -> usize {
+        self.lanes.len()
     }
 
     /// Lets a run go or makes it wait.
@@ -87,6 +98,7 @@ impl Lanes {
             return Admission::Starts;
         }
         let (number, superseded) = lane.wait(waiter, now);
+        self.waiting += usize::from(superseded.is_none());
         if has_room && !lane.is_ready {
             lane.is_ready = true;
             self.ready.push_back(host.clone());
@@ -122,6 +134,7 @@ impl Lanes {
             {
                 lane.in_flight += 1;
                 self.in_flight += 1;
+                self.waiting -= 1;
                 started.push(waiter.run);
                 if !lane.waiting.is_empty() && lane.in_flight < self.limits.in_flight_per_host_max {
                     lane.is_ready = true;
@@ -143,7 +156,7 @@ impl Lanes {
     /// Takes out a run that waits.
     pub(super) fn leave(&mut self, host: &HostKey, number: u64) {
         if let Some(lane) = self.lanes.get_mut(host) {
-            lane.take(number);
+            self.waiting -= usize::from(lane.take(number).is_some());
             if lane.is_idle() {
                 self.lanes.remove(host);
             }

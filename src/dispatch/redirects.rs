@@ -8,7 +8,7 @@ use url::Url;
 
 use super::OutgoingRequest;
 use super::attempt::{Answer, Transport, TransportError};
-use crate::model::{Header, TargetUrl};
+use crate::model::{Header, SIGNATURE_HEADERS, TargetUrl};
 
 /// What only a body needs.
 const OF_BODY: [HeaderName; 5] = [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE];
@@ -93,8 +93,13 @@ fn next(sent: OutgoingRequest, status: u16, mut url: Url) -> Result<OutgoingRequ
     }
     let OutgoingRequest { mut method, url: from, mut headers, mut body } = sent;
     if (status == 303 && method != Method::HEAD) || (matches!(status, 301 | 302) && method == Method::POST) {
-        (method, body) = (Method::GET, Vec::new());
+        let had_body = !std::mem::take(&mut body).is_empty();
+        method = Method::GET;
         OF_BODY.iter().for_each(|name| drop(headers.remove(name)));
+        if had_body {
+            // It was signed with the body: nobody could verify the signature without.
+            SIGNATURE_HEADERS.iter().for_each(|name| drop(headers.remove(*name)));
+        }
     }
     let is_same = from.origin() == url.origin();
     if !is_same && !body.is_empty() {
@@ -103,8 +108,9 @@ fn next(sent: OutgoingRequest, status: u16, mut url: Url) -> Result<OutgoingRequ
     if !is_same {
         // The name of the host before, too: it would be a wrong one.
         // A header that was filled in with a secret is marked as such, whatever it is called.
+        let is_credential = |name: &str| Header::is_credential_name(name) || SIGNATURE_HEADERS.contains(&name);
         let stays = |name: &HeaderName, value: &HeaderValue| {
-            *name == HOST || value.is_sensitive() || Header::is_credential_name(name.as_str())
+            *name == HOST || value.is_sensitive() || is_credential(name.as_str())
         };
         let dropped = headers.iter().filter(|(name, value)| stays(name, value));
         let dropped: Vec<HeaderName> = dropped.map(|(name, _)| name.clone()).collect();

@@ -10,7 +10,8 @@ use url::Url;
 
 use super::body;
 use crate::model::{
-    Failure, Fire, Header, JsonText, Request, RunId, SecretTexts, StringKind, TemplateError, TemplateValues,
+    Failure, Fire, Header, JsonText, Request, RunId, SecretTexts, StringKind, TemplateError, TemplateGrowth,
+    TemplateValues,
 };
 use crate::secrets::{SecretError, SecretProblem, Secrets};
 
@@ -47,6 +48,9 @@ pub enum Unsendable {
     /// As it names a secret that is not there.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// As its credentials are none, with their secrets filled in.
+    #[error("{0}")]
+    Credentials(String),
 }
 
 impl Unsendable {
@@ -55,7 +59,8 @@ impl Unsendable {
     pub(super) fn failure(&self) -> Option<Failure> {
         match self {
             Self::Secret(SecretError { problem: SecretProblem::Unreadable { .. }, .. }) => Some(Failure::Connect),
-            Self::Secret(SecretError { problem: SecretProblem::Unknown { .. }, .. }) | Self::Template(_) => None,
+            Self::Secret(SecretError { problem: SecretProblem::Unknown { .. }, .. }) => None,
+            Self::Template(_) | Self::Credentials(_) => None,
         }
     }
 }
@@ -63,10 +68,12 @@ impl Unsendable {
 /// The secrets that a fire names. Who asked for one request at one instant knows of none.
 pub(super) fn secrets_of(fire: &Fire, secrets: &Secrets) -> Result<SecretTexts, SecretError> {
     let given = request_of(fire);
-    if fire.revision.task.is_one_shot || !given.may_name_secrets() {
+    if fire.revision.task.is_one_shot {
         return Ok(SecretTexts::default());
     }
-    let mut names: Vec<_> = given.secrets().map(|(_, name)| name).collect();
+    let in_request = given.may_name_secrets().then(|| given.secrets()).into_iter().flatten();
+    let in_credentials = fire.credentials().into_iter().flat_map(|credentials| credentials.secrets());
+    let mut names: Vec<_> = in_request.chain(in_credentials).map(|(_, name)| name).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| secrets.get(&name).map(|text| (name, text))).collect()
@@ -83,14 +90,14 @@ const IN_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 impl OutgoingRequest {
     /// Builds attempt number `attempt` of the run of a fire. The error says what cannot be sent, with its templates filled in.
-    pub fn of(fire: &Fire, attempt: u32, secrets: &SecretTexts) -> Result<Self, TemplateError> {
+    pub fn of(fire: &Fire, attempt: u32, secrets: &SecretTexts, growth: TemplateGrowth) -> Result<Self, TemplateError> {
         let run_id = fire.run_id();
         let given = request_of(fire);
         let kind = given.body.as_ref().and_then(StringKind::of_body);
         // Who asked for one request at one instant knows of no templates: it goes out as it was given.
         let request = match fire.revision.task.is_one_shot {
             true => Cow::Borrowed(given),
-            false => given.filled_in(&values(fire, run_id, attempt, secrets))?,
+            false => given.filled_in(&values(fire, run_id, attempt, secrets, growth))?,
         };
         let mut headers = own_headers(&request, given);
         let given_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -124,7 +131,13 @@ fn event_of(fire: &Fire) -> Option<&JsonText> {
 }
 
 /// What a callback fills in is about the run that it tells of.
-fn values<'a>(fire: &'a Fire, run_id: RunId, attempt: u32, secrets: &'a SecretTexts) -> TemplateValues<'a> {
+fn values<'a>(
+    fire: &'a Fire,
+    run_id: RunId,
+    attempt: u32,
+    secrets: &'a SecretTexts,
+    growth: TemplateGrowth,
+) -> TemplateValues<'a> {
     TemplateValues {
         identity: fire.identity().as_str(),
         entry: fire.entry().name.as_str(),
@@ -133,6 +146,7 @@ fn values<'a>(fire: &'a Fire, run_id: RunId, attempt: u32, secrets: &'a SecretTe
         attempt,
         args: args(fire).unwrap_or_default(),
         secrets,
+        growth,
     }
 }
 

@@ -10,18 +10,21 @@ use tokio::time::Instant;
 use super::Settings;
 use super::alarms::Alarms;
 use super::attempt::Transport;
+use super::gauges::Gauges;
 use super::groups::Groups;
-use super::handle::{AskRefused, Dispatch, Drained, Gauges, Order, Patience, Reservation, Reserved};
+use super::handle::{AskRefused, Dispatch, Drained, Order, Patience, Reservation, Reserved};
 use super::intake::Results;
 use super::keys::Keys;
 use super::lanes::{Lanes, Limits};
 use super::overlap::Overlaps;
 use super::runs::{Place, Run, Runs};
 use super::sender::{Event, Sender, warn_of_stopped_journal};
+use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::cluster::Tenure;
 use crate::journal::Journal;
 use crate::model::{Fire, Record, Shard, ShardSet};
+use crate::observe::metrics::AttemptMetrics;
 use crate::secrets::Secrets;
 use crate::store::{JournalStore, ResultStore};
 
@@ -52,11 +55,12 @@ pub struct Means {
 pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch {
     let (orders, inbox) = mpsc::channel(BATCHES_WAITING_MAX);
     let (events, happened) = mpsc::unbounded_channel();
-    let gauges = Arc::new(Gauges::default());
     let limits =
         Limits { in_flight_max: settings.in_flight_max, in_flight_per_host_max: settings.in_flight_per_host_max };
+    let (gauges, metrics) = (Arc::new(Gauges::new(limits)), AttemptMetrics::default());
     let Means { transport, journal, history, results, clock, tenure, secrets } = means;
     let sender = Sender {
+        tokens: Tokens::new(transport.clone()),
         transport,
         journal,
         history,
@@ -64,8 +68,10 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
         clock,
         tenure,
         secrets,
+        metrics: metrics.clone(),
         events,
         timeout: settings.timeout,
+        growth: settings.growth,
         is_draining: AtomicBool::new(false),
     };
     let run_loop = RunLoop {
@@ -85,7 +91,7 @@ pub fn start(means: Means, settings: &Settings, patience: Patience) -> Dispatch 
         gauges: gauges.clone(),
     };
     tokio::spawn(run_loop.run(inbox, happened));
-    Dispatch { orders, gauges }
+    Dispatch { orders, gauges, metrics }
 }
 
 /// All that dispatch holds. What becomes of a run stands in `steps.rs`.
@@ -144,8 +150,15 @@ impl RunLoop {
     fn show(&self) {
         let in_flight = self.lanes.in_flight();
         let gone = in_flight + self.ending + self.runs.elsewhere();
-        self.gauges.in_flight.store(in_flight, Ordering::Relaxed);
-        self.gauges.waiting.store(self.runs.len().saturating_sub(gone), Ordering::Relaxed);
+        let shown = [
+            (&self.gauges.in_flight, in_flight),
+            (&self.gauges.hosts, self.lanes.len()),
+            (&self.gauges.waiting, self.runs.len().saturating_sub(gone)),
+            (&self.gauges.for_limit, self.lanes.waiting()),
+            (&self.gauges.for_jitter, self.alarms.delays()),
+            (&self.gauges.for_retry, self.alarms.pauses()),
+        ];
+        shown.into_iter().for_each(|(gauge, count)| gauge.store(count, Ordering::Relaxed));
     }
 
     async fn obey(&mut self, order: Order) {

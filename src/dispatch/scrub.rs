@@ -1,5 +1,6 @@
 //! Keeps secrets out of what is recorded: a target may send back what it was sent.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -26,6 +27,12 @@ const LOOK_AT_LEAST: usize = 4 * 1024;
 #[derive(Clone, Default)]
 pub(super) struct Scrub(Option<Arc<Forms>>);
 
+impl fmt::Debug for Scrub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scrub({MASK})")
+    }
+}
+
 /// Texts that must not be shown.
 struct Forms {
     texts: Vec<Zeroizing<Vec<u8>>>,
@@ -36,8 +43,8 @@ impl Scrub {
     /// For the answer to a request that was filled in with these.
     pub(super) fn of(secrets: &SecretTexts, request: &OutgoingRequest) -> Self {
         let mut texts = Vec::new();
-        for secret in secrets.iter().map(|secret| secret.expose()).filter(|text| text.len() >= LEN_MIN) {
-            add_forms(secret, &mut texts);
+        for secret in secrets.iter() {
+            add_forms(secret.expose(), &mut texts);
         }
         if texts.is_empty() {
             return Self(None);
@@ -55,6 +62,21 @@ impl Scrub {
                 add_forms(&password, &mut texts);
             }
         }
+        Self::looking_for(texts)
+    }
+
+    /// The same that masks these texts, too.
+    pub(super) fn and<'t>(self, further: impl IntoIterator<Item = &'t str>) -> Self {
+        let mut texts = Vec::new();
+        further.into_iter().for_each(|text| add_forms(text, &mut texts));
+        match self.0 {
+            _ if texts.is_empty() => self,
+            Some(forms) => Self::looking_for(forms.texts.iter().cloned().chain(texts).collect()),
+            None => Self::looking_for(texts),
+        }
+    }
+
+    fn looking_for(mut texts: Vec<Zeroizing<Vec<u8>>>) -> Self {
         texts.retain(|text| text.len() >= LEN_MIN);
         // Most secrets look the same in most forms.
         texts.sort_unstable_by(|one, other| one[..].cmp(&other[..]));
@@ -84,7 +106,11 @@ impl Scrub {
     }
 }
 
+/// Adds the forms in which a secret may come back. One that is too short has none.
 fn add_forms(secret: &str, texts: &mut Vec<Zeroizing<Vec<u8>>>) {
+    if secret.len() < LEN_MIN {
+        return;
+    }
     const UNRESERVED: &percent_encoding::AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     let percent = utf8_percent_encode(secret, UNRESERVED).to_string();
@@ -135,7 +161,7 @@ fn password_of(value: &HeaderValue) -> Option<Zeroizing<String>> {
     let (scheme, encoded) = value.split_once(' ')?;
     let bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?);
     let (_, password) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
-    (password.len() >= LEN_MIN).then(|| Zeroizing::new(password.to_owned()))
+    Some(Zeroizing::new(password.to_owned()))
 }
 
 fn body(body: AnswerBody, forms: Arc<Forms>) -> AnswerBody {

@@ -7,21 +7,23 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use log::warn;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::OutgoingRequest;
 use super::attempt::{Transport, TransportError};
 use super::callbacks::{self, Before};
 use super::handle::Reservation;
 use super::intake::{OwnTime, Results, take_in};
 use super::mission::Mission;
+use super::prepared::{Prepared, Ready};
 use super::redirects::{self, Arrived};
-use super::request::{Unsendable, secrets_of};
-use super::scrub::Scrub;
+use super::tokens::{NoToken, Tokens, late};
 use crate::clock::Clock;
 use crate::cluster::Tenure;
-use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started};
-use crate::model::{Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, Timestamp, parse_retry_after};
+use crate::journal::{FireOutcome, Journal, KeptAnswer, RunStage, Started, due_at};
+use crate::model::{
+    Attempt, End, Failure, Fire, RecordKind, RunId, SuccessRule, TemplateGrowth, Timestamp, parse_retry_after,
+};
+use crate::observe::metrics::{AttemptEnd, AttemptMetrics};
 use crate::secrets::Secrets;
 use crate::store::JournalStore;
 
@@ -53,14 +55,17 @@ pub(super) enum Ended {
 /// Sends requests and records how they end.
 pub(super) struct Sender {
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) tokens: Tokens,
     pub(super) journal: Journal,
     pub(super) history: Arc<dyn JournalStore>,
     pub(super) results: Results,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenure: Tenure,
     pub(super) secrets: Secrets,
+    pub(super) metrics: AttemptMetrics,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) timeout: Duration,
+    pub(super) growth: TemplateGrowth,
     pub(super) is_draining: AtomicBool,
 }
 
@@ -118,6 +123,9 @@ impl Sender {
             Ok(()) = stopped => {
                 let now = self.clock.now();
                 let broken_off = sent_at.map(|at: Timestamp| Attempt { duration: now.since(at), ..mission.attempt(at) });
+                if let Some(attempt) = &broken_off {
+                    self.metrics.note_end(AttemptEnd::CalledOff, attempt.duration);
+                }
                 mission.attempts.extend(broken_off);
                 return Ended::Stopped { attempts: mission.attempts };
             }
@@ -145,12 +153,20 @@ impl Sender {
             return None;
         }
         let started_at = self.clock.now();
-        let (request, scrub) = match self.prepare(mission) {
+        let begun = Instant::now();
+        let failed = |error: String, failure| {
+            let (error, duration) = (Some(error.into()), begun.elapsed());
+            self.metrics.note_end(end_of(None, failure), duration);
+            let attempt = Attempt { error, duration, ..mission.attempt(started_at) };
+            Some(Tried { attempt, answer: None, failure, retry_after: None })
+        };
+        let prepared = match Prepared::of(&mission.fire, mission.number(), &self.secrets, self.growth) {
             Ok(prepared) => prepared,
-            Err(error) => {
-                let attempt = Attempt { error: Some(error.to_string().into()), ..mission.attempt(started_at) };
-                return Some(Tried { attempt, answer: None, failure: error.failure(), retry_after: None });
-            }
+            Err(error) => return failed(error.to_string(), error.failure()),
+        };
+        let prepared = match self.with_token(mission, prepared).await {
+            Ok(prepared) => prepared,
+            Err(NoToken { message, failure }) => return failed(message, failure),
         };
         // The last look before it goes: whatever has taken its time until here, another node may act for the task by now.
         if !self.tenure.may_act(mission.fire.revision.shard(), mission.term).await {
@@ -161,16 +177,21 @@ impl Sender {
             return None;
         }
         *sent_at = Some(started_at);
+        self.note_departure(mission, started_at);
         let begun = Instant::now();
         let (own_time, mut retry_after) = (OwnTime::default(), None);
-        let exchange = self.exchange(mission, request, &scrub, &own_time, &mut retry_after);
+        let ready = prepared.go(started_at);
+        let scrub = ready.scrub.clone();
+        let exchange = self.exchange(mission, ready, &own_time, &mut retry_after);
         let note = || is_announced || self.journal.try_note_started(mission.started(RunStage::Running, started_at));
         let note_at = if mission.has_record() { begun } else { begun + RECORDED_AFTER };
         let limit = mission.timeout(self.timeout);
         let answer = self.in_time(limit, begun, &own_time, exchange, (note_at, note)).await;
         let Judged { answer, message, failure } = judge(answer, mission.success());
+        let duration = begun.elapsed();
+        self.metrics.note_end(end_of(answer.as_ref(), failure), duration);
         let attempt = Attempt {
-            duration: begun.elapsed(),
+            duration,
             status: answer.as_ref().map(|answer| answer.status),
             error: message.map(|message| scrub.text(message).into()),
             bytes: answer.as_ref().map_or(0, |answer| answer.size),
@@ -181,12 +202,23 @@ impl Sender {
         Some(Tried { attempt, answer, failure, retry_after })
     }
 
-    /// The request, with its secrets filled in at the last moment, and what keeps them out of what is recorded.
-    fn prepare(&self, mission: &Mission) -> Result<(OutgoingRequest, Scrub), Unsendable> {
-        let texts = secrets_of(&mission.fire, &self.secrets)?;
-        let request = OutgoingRequest::of(&mission.fire, mission.number(), &texts)?;
-        let scrub = Scrub::of(&texts, &request);
-        Ok((request, scrub))
+    /// The same request with the token that it shows, if it needs one. It is asked for before the last look, as that may take long.
+    async fn with_token(&self, mission: &Mission, prepared: Prepared) -> Result<Prepared, NoToken> {
+        let Some(client) = prepared.client() else { return Ok(prepared) };
+        let limit = mission.timeout(self.timeout);
+        let asked =
+            timeout(limit, self.tokens.get(client, prepared.scrub())).await.unwrap_or_else(|_| Err(late(limit)));
+        let told = |none: NoToken| NoToken { message: prepared.scrub().text(none.message), ..none };
+        let token = asked.map_err(told)?;
+        Ok(prepared.with(token))
+    }
+
+    fn note_departure(&self, mission: &Mission, at: Timestamp) {
+        if !mission.attempts.is_empty() {
+            self.metrics.note_retry();
+        } else if mission.fire.notice.is_none() {
+            self.metrics.note_lateness(at.since(due_at(&mission.fire, mission.due_at)));
+        }
     }
 
     /// Before what must not be sent twice is sent: from now on every start knows that it may have been.
@@ -200,13 +232,15 @@ impl Sender {
     async fn exchange(
         &self,
         mission: &Mission,
-        request: OutgoingRequest,
-        scrub: &Scrub,
+        Ready { request, token, scrub }: Ready,
         own_time: &OwnTime,
         retry_after: &mut Option<Duration>,
     ) -> Result<KeptAnswer, TransportError> {
         let arrived = redirects::send(&*self.transport, request, mission.redirects_max()).await?;
         let Arrived { answer, redirects, last_url } = arrived;
+        if let Some(token) = token.filter(|_| answer.status == 401) {
+            self.tokens.forget(&token);
+        }
         // Whatever is looked at or kept of it, nothing of it shows a secret.
         let answer = scrub.answer(answer);
         let last_url = last_url.map(|url| scrub.text(url.into()).into());
@@ -323,6 +357,16 @@ impl Sender {
 /// Only when the node goes down: the next start finds the run without an outcome and settles it.
 pub(super) fn warn_of_stopped_journal() {
     warn!("a record came after the journal had stopped");
+}
+
+/// What an attempt is counted as. Pure.
+fn end_of(answer: Option<&KeptAnswer>, failure: Option<Failure>) -> AttemptEnd {
+    match (answer, failure) {
+        (Some(answer), _) => AttemptEnd::Answered(answer.status),
+        (None, Some(Failure::Timeout)) => AttemptEnd::TimedOut,
+        (None, Some(Failure::Connect | Failure::Status(_))) => AttemptEnd::Broken,
+        (None, None) => AttemptEnd::Refused,
+    }
 }
 
 struct Judged {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::TargetRules;
+use crate::model::{TargetRules, TemplateGrowth};
 
 /// How requests are sent, and how many at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub retries_waiting_max: usize,
     /// The `User-Agent` of requests that set none.
     pub user_agent: String,
+    /// How much longer templates may make a request. Where they would make it longer the run fails.
+    pub growth: TemplateGrowth,
     /// Where requests may go.
     pub targets: Arc<TargetRules>,
 }
@@ -38,6 +40,7 @@ impl Default for Settings {
             result_max: 16 * 1024 * 1024,
             retries_waiting_max: 100_000,
             user_agent: concat!("schedule-service/", env!("CARGO_PKG_VERSION")).to_owned(),
+            growth: TemplateGrowth::default(),
             targets: Arc::default(),
         }
     }

@@ -47,6 +47,7 @@ impl RunLoop {
         match order {
             Order::Plan => {
                 self.asked_to_plan_at = self.now();
+                self.status.asked_to_plan_at.store(self.asked_to_plan_at.millis(), Ordering::Relaxed);
                 self.plan();
             }
             Order::Hold(identity, answer) => self.holds_waiting.push_back((identity, answer)),

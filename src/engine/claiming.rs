@@ -132,6 +132,7 @@ impl RunLoop {
                 for claim in &claims {
                     self.agenda.note_claim(claim);
                 }
+                self.show_shards();
                 self.status.is_claiming.store(true, Ordering::Relaxed);
             }
             Err(fenced @ StoreError::Fenced { shard, .. }) => {

@@ -1,7 +1,7 @@
 //! What other rooms hold of the engine.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use log::info;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,6 +15,7 @@ use super::pausing::PauseOrder;
 use crate::dispatch::{Cancelled, Dispatch};
 use crate::journal::{Journal, Unsettled};
 use crate::model::{Claim, Epoch, Identity, Pause, PauseScope, Pauses, Record, Revision, ShardSet, Timestamp};
+use crate::observe::metrics::ShardState;
 
 /// Why the engine did not do what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +64,9 @@ pub struct Status {
     pub(super) fires: AtomicU64,
     pub(super) clock_behind_s: AtomicU64,
     pub(super) clock_has_leapt: AtomicBool,
+    /// In milliseconds of the epoch.
+    pub(super) asked_to_plan_at: AtomicI64,
+    pub(super) shards: Mutex<Vec<ShardState>>,
 }
 
 impl Status {
@@ -83,15 +87,35 @@ impl Status {
 
     /// What is wrong with the clock, so that nothing is fired.
     pub fn clock_problem(&self) -> Option<ClockProblem> {
-        match self.clock_behind_s.load(Ordering::Relaxed) {
-            0 => self.clock_has_leapt.load(Ordering::Relaxed).then_some(ClockProblem::HasLeapt),
+        match self.clock_behind_s() {
+            0 => self.clock_has_leapt().then_some(ClockProblem::HasLeapt),
             behind_s => Some(ClockProblem::Behind { behind_s }),
         }
+    }
+
+    /// How far the clock is behind what was fired before, in seconds, if that is worth telling; 0: it is not.
+    pub fn clock_behind_s(&self) -> u64 {
+        self.clock_behind_s.load(Ordering::Relaxed)
+    }
+
+    /// Whether the clock has leapt ahead, and is not followed yet.
+    pub fn clock_has_leapt(&self) -> bool {
+        self.clock_has_leapt.load(Ordering::Relaxed)
     }
 
     /// How often the run loop had to plan because the planning job was overdue.
     pub fn plannings_overdue(&self) -> u64 {
         self.plannings_overdue.load(Ordering::Relaxed)
+    }
+
+    /// When the planning job called last; the epoch: it has not yet.
+    pub fn asked_to_plan_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.asked_to_plan_at.load(Ordering::Relaxed))
+    }
+
+    /// The shards that the engine fires, as they stood after the newest planning.
+    pub fn shards(&self) -> Vec<ShardState> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many fires were handed out since the start.

@@ -168,6 +168,7 @@ impl RunLoop {
     /// Hands over what recovery found on its way.
     pub(super) async fn take_up(&mut self, unfinished: Vec<Fire>, uncertain: Vec<Fire>) -> Result<(), EngineError> {
         self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
+        self.show_shards();
         self.note_open(&unfinished);
         if !unfinished.is_empty() {
             self.dispatch.resume(unfinished).await.map_err(|_| EngineError::Stopped)?;

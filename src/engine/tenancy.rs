@@ -2,8 +2,8 @@
 //! when the changes under way are written.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -14,6 +14,7 @@ use super::handle::{EngineError, Stopped, TakeAnswer};
 use super::pausing::Pausing;
 use super::run_loop::RunLoop;
 use crate::model::{Epoch, Identity, Revision, Shard, ShardSet, Timestamp};
+use crate::observe::metrics::ShardState;
 
 /// Shards that are to come or to go.
 #[derive(Default)]
@@ -89,6 +90,17 @@ impl RunLoop {
         self.pausing.forget(shards);
         self.agenda.give_up(shards);
         self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
+        self.show_shards();
+    }
+
+    /// Shows how the shards stand, for who looks from outside.
+    pub(super) fn show_shards(&self) {
+        let shown = |shard: &ShardAgenda| {
+            let ShardAgenda { shard, epoch, claimed_through, settled_through, .. } = *shard;
+            ShardState { shard, epoch, claimed_through, settled_through }
+        };
+        let shards = self.agenda.shards().iter().filter(|shard| shard.is_ours).map(shown).collect();
+        *self.status.shards.lock().unwrap_or_else(PoisonError::into_inner) = shards;
     }
 }
 

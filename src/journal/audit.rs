@@ -30,7 +30,7 @@ pub struct AskedBy {
     /// The address that the request came from.
     pub from: Option<IpAddr>,
     /// The operation, as the description of the API names it.
-    pub operation: Arc<str>,
+    pub operation: &'static str,
     /// The path that was asked for, without its query.
     pub path: Box<str>,
     /// How a task is shown.
@@ -42,7 +42,7 @@ impl AskedBy {
     /// Nothing is written of it yet.
     pub fn new(
         (name, source, from): (Arc<str>, Arc<str>, Option<IpAddr>),
-        operation: Arc<str>,
+        operation: &'static str,
         path: &str,
         shows: ShowTask,
     ) -> Self {
@@ -155,7 +155,7 @@ pub fn audit_record(asked_by: &AskedBy, audit: &Audit<'_>, time: Timestamp) -> R
     let document = AuditDocument {
         r#type: RecordKind::Audit.as_str(),
         identity: identity.map(Identity::as_str),
-        operation: &asked_by.operation,
+        operation: asked_by.operation,
         path: &asked_by.path,
         by: &asked_by.name,
         source: &asked_by.source,
@@ -215,7 +215,7 @@ mod tests {
 
     fn asked_by(path: &str) -> AskedBy {
         let from = Some("::ffff:192.0.2.1".parse().unwrap());
-        AskedBy::new(("ada".into(), "key 0123456789abcdef".into(), from), "putTask".into(), path, nobody)
+        AskedBy::new(("ada".into(), "key 0123456789abcdef".into(), from), "putTask", path, nobody)
     }
 
     fn told(audit: &Audit<'_>) -> Value {

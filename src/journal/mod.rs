@@ -25,7 +25,7 @@ pub use self::dead_letter::{Remedy, dealt_with, put_back};
 pub(crate) use self::started::started_record;
 
 pub use self::documents::{MaskedHeaders, change_record, missed_record, paused_by, paused_record, skipped_record};
-pub use self::outcome::{FireOutcome, KeptAnswer};
+pub use self::outcome::{FireOutcome, KeptAnswer, due_at};
 pub use self::prune::prune;
 pub use self::response::fits_record;
 pub use self::settings::{Settings, WhenSpillFull};

@@ -78,10 +78,10 @@ impl FireOutcome {
     }
 }
 
-/// When a run was to start: what its lateness is measured from.
-fn due_at(fire: &Fire, outcome: &FireOutcome) -> Timestamp {
+/// When a run was to start: what its lateness is measured from. `later`: if it was to start later than its instant on purpose.
+pub fn due_at(fire: &Fire, later: Option<Timestamp>) -> Timestamp {
     let asked_at = fire.asked.as_ref().map_or(fire.fire_time, |asked| asked.run_id.instant());
-    outcome.due_at.unwrap_or(fire.fire_time).max(asked_at)
+    later.unwrap_or(fire.fire_time).max(asked_at)
 }
 
 #[derive(Serialize)]
@@ -144,7 +144,8 @@ pub(super) fn fire_record(fire: &Fire, outcome: &FireOutcome, masking: &Masking)
     let (entry, request, run_id) = (fire.entry(), fire.request(), fire.run_id());
     let kind = if outcome.messages.is_empty() { RecordKind::Success } else { RecordKind::Error };
     let (time, answer) = (outcome.ended_at, outcome.answer.as_ref());
-    let lateness = outcome.started_at().filter(|_| fire.notice.is_none()).map(|at| at.since(due_at(fire, outcome)));
+    let due_at = due_at(fire, outcome.due_at);
+    let lateness = outcome.started_at().filter(|_| fire.notice.is_none()).map(|at| at.since(due_at));
     let response = answer.map(|answer| Response::of(&answer.body));
     let space = response.as_ref().map_or(("", ""), |response| (response.lead, response.trail));
     let document = FireDocument {

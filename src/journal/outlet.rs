@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use log::{error, info, warn};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::settings::WhenSpillFull;
@@ -32,7 +33,7 @@ pub(super) struct Outlet {
     spills: AtomicBool,
     filled: Notify,
     when_full: WhenSpillFull,
-    progress: Mutex<Progress>,
+    progress: Arc<Mutex<Progress>>,
     unsettled: Arc<Unsettled>,
     status: Arc<Status>,
 }
@@ -56,7 +57,7 @@ impl Outlet {
         let mut progress = Progress::default();
         if left_over > 0 {
             info!(records = left_over; "records of an earlier run wait on the disk, they are written first");
-            progress.note_left_over();
+            progress.note_left_over(Instant::now());
         }
         let outlet = Self {
             store,
@@ -64,7 +65,7 @@ impl Outlet {
             spills: AtomicBool::new(left_over > 0),
             filled: Notify::new(),
             when_full: settings.when_spill_full,
-            progress: Mutex::new(progress),
+            progress: Arc::new(Mutex::new(progress)),
             unsettled,
             status,
         };
@@ -76,6 +77,11 @@ impl Outlet {
 
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far batches are, for who looks from outside.
+    pub(super) fn progress_shown(&self) -> Arc<Mutex<Progress>> {
+        self.progress.clone()
     }
 
     /// Whether records go to the disk at present.
@@ -169,6 +175,7 @@ impl Outlet {
     fn show(&self, spill: &Spill) {
         self.status.spilled.store(spill.len(), Ordering::Relaxed);
         self.status.spilled_bytes.store(spill.bytes(), Ordering::Relaxed);
+        self.status.spill_bytes_max.store(spill.bytes_max(), Ordering::Relaxed);
         let left = spill.bytes_max().saturating_sub(spill.bytes());
         let has_little = left < spill.bytes_max() / ROOM_FOR_IN_FLIGHT;
         self.status.note_room(has_little && self.when_full == WhenSpillFull::StopFiring);

@@ -10,6 +10,7 @@ use log::{error, info};
 pub struct Status {
     pub(super) spilled: AtomicU64,
     pub(super) spilled_bytes: AtomicU64,
+    pub(super) spill_bytes_max: AtomicU64,
     pub(super) dropped: AtomicU64,
     /// Nearly all room on the disk is used.
     has_little_room: AtomicBool,
@@ -32,6 +33,11 @@ impl Status {
     /// How many bytes of records wait on the disk.
     pub fn spilled_bytes(&self) -> u64 {
         self.spilled_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of records may wait on the disk; 0: records do not wait there.
+    pub fn spill_bytes_max(&self) -> u64 {
+        self.spill_bytes_max.load(Ordering::Relaxed)
     }
 
     /// How many records were lost because there was no room for them, as the configuration wants it.

@@ -4,7 +4,7 @@
 //! the disk is empty again: records arrive in the order in which they were given, and memory stays bounded.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use log::debug;
@@ -13,11 +13,12 @@ use tokio::time::Instant;
 
 use super::outcome::fire_record;
 use super::outlet::{Outlet, Taken};
-use super::progress::Until;
+use super::progress::{Progress, Until};
 use super::status::Status;
 use super::{FireOutcome, Settings, Spill, Started, Unsettled};
 use crate::cluster::Tenure;
 use crate::model::{Fire, Masking, Record, RecordId, Shard};
+use crate::observe::metrics::OutcomeMetrics;
 use crate::store::JournalStore;
 
 /// How many records go into one write. More wait for the next one.
@@ -50,6 +51,8 @@ pub struct Journal {
     orders: mpsc::Sender<Order>,
     unsettled: Arc<Unsettled>,
     status: Arc<Status>,
+    progress: Arc<Mutex<Progress>>,
+    metrics: OutcomeMetrics,
     masking: Masking,
     tenure: Tenure,
 }
@@ -138,6 +141,22 @@ impl Journal {
     pub fn waiting(&self) -> usize {
         self.orders.max_capacity() - self.orders.capacity()
     }
+
+    /// How many may. Then who gives one waits.
+    pub fn waiting_max(&self) -> usize {
+        self.orders.max_capacity()
+    }
+
+    /// For how long the oldest batch of records that is not in the store has been on its way.
+    pub fn lag(&self) -> Duration {
+        let oldest = self.progress.lock().unwrap_or_else(PoisonError::into_inner).oldest_unstored();
+        oldest.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
+    /// What was counted of outcomes.
+    pub fn metrics(&self) -> &OutcomeMetrics {
+        &self.metrics
+    }
 }
 
 /// Starts the loop. What `spill` holds of an earlier process is written first.
@@ -146,15 +165,17 @@ pub fn start(store: Arc<dyn JournalStore>, settings: &Settings, spill: Option<Sp
     let unsettled = Arc::new(Unsettled::new());
     let status = Arc::new(Status::default());
     let outlet = Outlet::new(store, spill, settings, unsettled.clone(), status.clone());
+    let (progress, metrics) = (outlet.progress_shown(), OutcomeMetrics::default());
     let writer = Writer {
         outlet: Arc::new(outlet),
         inbox,
         flush_interval: settings.flush_interval,
         masking: settings.masking.clone(),
+        metrics: metrics.clone(),
         places: Arc::new(Semaphore::new(settings.writes_in_flight_max)),
     };
     tokio::spawn(writer.run());
-    Journal { orders, unsettled, status, masking: settings.masking.clone(), tenure }
+    Journal { orders, unsettled, status, progress, metrics, masking: settings.masking.clone(), tenure }
 }
 
 #[derive(Default)]
@@ -213,6 +234,7 @@ struct Writer {
     inbox: mpsc::Receiver<Order>,
     flush_interval: Duration,
     masking: Masking,
+    metrics: OutcomeMetrics,
     places: Arc<Semaphore>,
 }
 
@@ -222,6 +244,8 @@ impl Writer {
         while let Some(mut batch) = self.next_batch().await {
             if batch.len() > 0 {
                 let records = batch.compose(&self.masking).await;
+                // Once for each record, however often it is written.
+                records.iter().for_each(|record| self.metrics.note(record));
                 self.give(records).await;
             }
             for (until, waiter) in batch.waiters {
@@ -253,7 +277,7 @@ impl Writer {
 
     /// Hands a batch over, to the store or to the disk. Returns before it is written, if there is a place for it.
     async fn give(&self, records: Vec<Record>) {
-        let number = self.outlet.progress().begin();
+        let number = self.outlet.progress().begin(Instant::now());
         let mut records = Some(records);
         while let Some(batch) = records.take() {
             if self.outlet.spills() {

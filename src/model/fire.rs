@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use uuid::{Builder, Uuid};
 
-use super::{Callback, Entry, EntryName, EntryOptions, Identity, JsonText, Request, Revision, Timestamp, jitter_delay};
+use super::{
+    Callback, Credentials, Entry, EntryName, EntryOptions, Identity, JsonText, Request, Revision, Timestamp,
+    jitter_delay,
+};
 
 /// The name of a run. It begins with the run's instant, so names sort by time and a store finds the place of a run from
 /// its name alone.
@@ -275,6 +278,14 @@ impl Fire {
         match &self.notice {
             None => Some(&self.entry().request),
             Some(notice) => notice.occasion.callback(self.entry().options()).map(|callback| &callback.request),
+        }
+    }
+
+    /// How its request shows who sends it. A callback that its entry does not name has none.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        match &self.notice {
+            None => Some(&self.entry().options().credentials),
+            Some(notice) => notice.occasion.callback(self.entry().options()).map(|callback| &callback.credentials),
         }
     }
 

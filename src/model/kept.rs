@@ -19,10 +19,14 @@ impl Task {
             let path = format!("entries.{}", entry.name.as_str());
             entry.request.keep_masked(stored.map(|stored| &stored.request), masking, &path, &mut unkept);
             let Some(options) = entry.options.as_deref_mut() else { continue };
+            let theirs = stored.map(|stored| &stored.options().credentials);
+            if options.credentials.keep_masked(theirs, &path, &mut unkept) {
+                options.rewrite(|key, given, options| options.credentials.rewritten(key, given));
+            }
             for occasion in Occasion::ALL {
                 let stored = stored.and_then(|stored| occasion.callback(stored.options()));
                 let path = format!("{path}.{}", occasion.as_str());
-                options.keep_masked(occasion, stored.map(|stored| &stored.request), masking, &path, &mut unkept);
+                options.keep_masked(occasion, stored, masking, &path, &mut unkept);
             }
         }
         unkept
@@ -33,27 +37,38 @@ impl EntryOptions {
     fn keep_masked(
         &mut self,
         occasion: Occasion,
-        stored: Option<&Request>,
+        stored: Option<&Callback>,
         masking: &Masking,
         path: &str,
         unkept: &mut Vec<Mistake>,
     ) {
-        let Some(Callback { request, .. }) = occasion.callback_mut(self) else { return };
-        if !request.keep_masked(stored, masking, path, unkept) {
-            return;
+        let Some(Callback { request, credentials, .. }) = occasion.callback_mut(self) else { return };
+        let in_request = request.keep_masked(stored.map(|stored| &stored.request), masking, path, unkept);
+        let in_credentials = credentials.keep_masked(stored.map(|stored| &stored.credentials), path, unkept);
+        if in_request || in_credentials {
+            self.rewrite(|key, given, options| {
+                occasion
+                    .callback(options)
+                    .filter(|_| key == occasion.as_str())
+                    .and_then(|callback| rewritten(given, callback))
+            });
         }
-        let request = request.clone();
-        // What is stored and shown is the option as it was given.
-        for (_, given) in self.given.iter_mut().filter(|(key, _)| **key == *occasion.as_str()) {
-            if let Some(rewritten) = rewritten(given.as_raw(), &request) {
+    }
+
+    /// What is stored and shown are the options as they were given. `rewritten` gives those that are others now.
+    fn rewrite(&mut self, rewritten: impl Fn(&str, &RawValue, &Self) -> Option<JsonText>) {
+        let mut given = std::mem::take(&mut self.given);
+        for (key, given) in &mut given {
+            if let Some(rewritten) = rewritten(key, given.as_raw(), self) {
                 *given = rewritten;
             }
         }
+        self.given = given;
     }
 }
 
-/// A callback as it was given, with the URL and the headers of this request.
-fn rewritten(given: &RawValue, request: &Request) -> Option<JsonText> {
+/// A callback as it was given, with the URL, the headers and the credentials that it has now.
+fn rewritten(given: &RawValue, Callback { request, credentials, .. }: &Callback) -> Option<JsonText> {
     let members = Object::read(given, String::new(), &mut Mistakes::default())?.into_members();
     let headers = request.headers.iter().flatten();
     let headers = headers.map(|header| format!("{}:{}", quoted(header.name()), quoted(header.value())));
@@ -61,7 +76,10 @@ fn rewritten(given: &RawValue, request: &Request) -> Option<JsonText> {
     let member = |(key, raw): (String, &RawValue)| match (key.as_str(), &request.headers) {
         ("url", _) => format!("\"url\":{}", quoted(request.url.as_str())),
         ("headers", Some(_)) => format!("\"headers\":{{{}}}", headers.join(",")),
-        _ => format!("{}:{}", quoted(&key), raw.get()),
+        (other, _) => {
+            let rewritten = credentials.rewritten(other, raw);
+            format!("{}:{}", quoted(other), rewritten.as_ref().map_or(raw.get(), JsonText::as_str))
+        }
     };
     let members: Vec<String> = members.into_iter().map(member).collect();
     let text = format!("{{{}}}", members.join(","));
@@ -182,10 +200,39 @@ mod tests {
     }
 
     #[test]
+    fn what_an_entry_signs_with_and_shows_is_kept_where_its_callback_has_its_own() {
+        let options = |own: &str, of_callback: &str| {
+            let text = format!(
+                r#"{{"auth":{{"type":"bearer","token":"{own}"}},"tags":["a"],"on_failure":{{"url":"http://h/","auth":{{"type":"bearer","token":"{of_callback}"}}}}}}"#
+            );
+            let members = serde_json::from_str(&text)
+                .ok()
+                .and_then(|raw| Object::read(raw, String::new(), &mut Mistakes::default()));
+            let options = EntryOptions::read(&members.unwrap(), &mut Mistakes::default());
+            let entry = Entry::new(
+                EntryName::parse("e").unwrap(),
+                Schedule::cron("@daily").unwrap(),
+                request("http://h/", &[]),
+            );
+            Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, vec![entry.with_options(options)])
+        };
+        let (stored, mut put, mut other) = (options("t1", "t2"), options("***", "***"), options("***", "***"));
+
+        assert_eq!(put.keep_masked(Some(&stored), &Masking::default()), []);
+
+        let (put, stored) = (put.entries[0].options(), stored.entries[0].options());
+        assert_eq!(put.given, stored.given);
+        assert_eq!(put.credentials, stored.credentials);
+        assert_eq!(put.on_failure.as_ref().unwrap().credentials, stored.on_failure.as_ref().unwrap().credentials);
+        let told_of = other.keep_masked(None, &Masking::default());
+        assert_eq!(told(&told_of), ["entries.e.auth.token", "entries.e.on_failure.auth.token"]);
+    }
+
+    #[test]
     fn the_credentials_of_callbacks_are_kept_in_what_is_sent_and_in_what_is_stored() {
         let callback = |secret: &str| {
             format!(
-                r#"{{"every":"run","headers":{{"X-Key":"{secret}","A":"é"}},"url":"http://u:{secret}@h/","body":1.50}}"#
+                r#"{{"every":"run","headers":{{"X-Key":"{secret}","A":"é"}},"url":"http://u:{secret}@h/","sign":null,"body":1.50}}"#
             )
         };
         let plain = || request("http://h/", &[]);

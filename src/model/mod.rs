@@ -1,5 +1,6 @@
 //! The words of the house: plain data and pure rules. Nothing here is async, asks the time or does I/O.
 
+mod credentials;
 pub mod cron;
 mod duration;
 mod exclusion;
@@ -28,6 +29,10 @@ mod template;
 mod time;
 mod zone;
 
+pub use self::credentials::{
+    Auth, AuthError, Credentials, OAuth2Client, SIGNATURE_HEADERS, Signing, SigningKey, SigningKeyError, TokenRequest,
+    is_token,
+};
 pub use self::duration::{DurationError, duration_text, parse_duration};
 pub use self::fire::{Asked, Attempt, Backfill, Fire, Notice, Occasion, Progress, RunId, Trigger};
 pub use self::identity::{EntryName, Identity, NAME_LEN_MAX, NameError};
@@ -48,6 +53,6 @@ pub use self::secret::{SecretName, SecretNameError, SecretText, SecretTexts};
 pub use self::shard::{Shard, ShardSet};
 pub use self::targets::{AddressClass, Destination, Refusal, Rule, RuleMistake, TargetRules};
 pub use self::task::{End, Entry, EntryState, LastEnd, LastFire, Revision, Task};
-pub use self::template::{StringKind, TemplateError, TemplateValues};
+pub use self::template::{StringKind, TemplateError, TemplateGrowth, TemplateValues};
 pub use self::time::{NEVER, Timestamp};
 pub use self::zone::{TimeZone, TimeZoneError};

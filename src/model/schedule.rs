@@ -114,6 +114,16 @@ impl Schedule {
         }
     }
 
+    /// The smallest distance of two instants that it names, at most a day; `None`: it names one.
+    pub fn interval_min(&self) -> Option<Duration> {
+        const MAX: Duration = Duration::from_secs(86_400);
+        match self {
+            Self::Cron { expr, .. } => Some(Duration::from_secs(expr.interval_min_s().into())),
+            Self::Every { period, .. } => Some((*period).min(MAX)),
+            Self::At { .. } => None,
+        }
+    }
+
     /// The text as it was given.
     pub fn text(&self) -> &str {
         match self {

@@ -292,7 +292,7 @@ mod tests {
 
     fn task(names: &[&str], is_told: bool) -> Task {
         let request = || Request::post(TargetUrl::parse("http://a/").unwrap());
-        let on_failure = || Some(Callback { request: request(), each: false });
+        let on_failure = || Some(Callback { request: request(), each: false, credentials: Default::default() });
         let options = || EntryOptions { on_failure: on_failure().filter(|_| is_told), ..EntryOptions::default() };
         let entry = |name: &&str| {
             let entry = Entry::new(EntryName::parse(name).unwrap(), Schedule::every("1s").unwrap(), request());

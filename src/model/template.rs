@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use self::in_url::{encoded, fill_url};
-use self::parts::{Part, SECRET, Slot, fill, has_slots, parts, secrets};
+use self::parts::{Part, SECRET, Slot, fill, has_slots, joined, names, parts, references, secrets};
 use super::object::Mistakes;
 use super::{
     Header, JsonText, Request, RequestError, RunId, SecretName, SecretNameError, SecretTexts, Timestamp, nearest_name,
@@ -34,6 +34,23 @@ pub struct TemplateValues<'a> {
     pub args: &'a str,
     /// The secrets that the request names.
     pub secrets: &'a SecretTexts,
+    /// How much longer it may become.
+    pub growth: TemplateGrowth,
+}
+
+/// How much longer templates may make the parts of a request. Where they would make one longer the run fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateGrowth {
+    /// The value of a header, in bytes.
+    pub header_bytes_max: usize,
+    /// The body, in bytes.
+    pub body_bytes_max: usize,
+}
+
+impl Default for TemplateGrowth {
+    fn default() -> Self {
+        Self { header_bytes_max: 16 * 1024, body_bytes_max: 4 * 1024 * 1024 }
+    }
 }
 
 /// Why a request cannot be filled in. The run fails with this text.
@@ -60,11 +77,6 @@ pub enum TemplateError {
     #[error("secret {0} is not filled in")]
     SecretMissing(SecretName),
 }
-
-/// How much longer templates may make a header value, in bytes. Where they would make it longer the run fails.
-const HEADER_GROWTH_MAX: usize = 16 * 1024;
-/// How much longer templates may make a body, in bytes. Where they would make it longer the run fails.
-const BODY_GROWTH_MAX: usize = 4 * 1024 * 1024;
 
 /// What can be filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,13 +158,35 @@ impl Request {
             request.headers = Some(headers.map(|header| fill_header(header, values)).collect::<Result<_, _>>()?);
         }
         if let Some(body) = body {
-            let max = body.as_str().len() + BODY_GROWTH_MAX;
+            let max = body.as_str().len() + values.growth.body_bytes_max;
             let filled = fill_json(body.as_str(), max, values).filter(|filled| filled.len() <= max);
             let filled = filled.ok_or(TemplateError::TooLong { part: "body", max })?;
             request.body = serde_json::from_str::<&RawValue>(&filled).ok().and_then(JsonText::from_raw);
         }
         Ok(Cow::Owned(request))
     }
+}
+
+/// The secrets that a text names in which nothing else is filled in, as often as they stand there.
+pub(super) fn secret_names(text: &str) -> impl Iterator<Item = SecretName> + '_ {
+    names(references(text)).filter_map(|name| SecretName::parse(name).ok())
+}
+
+/// A text with its secrets filled in and nothing else. `part` says what it is.
+pub(super) fn fill_secrets(
+    text: &str,
+    part: &'static str,
+    max: usize,
+    secrets: &SecretTexts,
+) -> Result<String, TemplateError> {
+    if let Some(missing) = secret_names(text).find(|name| secrets.get(name.as_str()).is_none()) {
+        return Err(TemplateError::SecretMissing(missing));
+    }
+    let value = |slot: Slot<'_>| match slot {
+        Slot::Secret(name) => secrets.get(name).unwrap_or_default().into(),
+        Slot::Value(_) => "".into(),
+    };
+    joined(references(text), max, value).ok_or(TemplateError::TooLong { part, max })
 }
 
 /// A line break in a value would begin another header.
@@ -169,7 +203,7 @@ fn fill_header(header: &Header, values: &TemplateValues<'_>) -> Result<Header, T
         return Err(TemplateError::SecretForbidden(name));
     }
     let stripped = |slot: Slot<'_>| values.get(slot).chars().filter(is_allowed).collect::<String>().into();
-    let max = header.value().len() + HEADER_GROWTH_MAX;
+    let max = header.value().len() + values.growth.header_bytes_max;
     let filled = fill(header.value(), max, stripped).ok_or(TemplateError::TooLong { part: "header", max })?;
     Ok(Header::parse(header.name(), &filled)?)
 }
@@ -236,9 +270,8 @@ fn percent_escapes_are_whole(bytes: &[u8]) -> bool {
 
 /// Warns of templates and references in a text that stay as they are.
 pub(super) fn warn_of_unknown(text: &str, path: &str, mistakes: &mut Mistakes) {
-    if text.contains(SECRET) && parts(text).any(|part| matches!(part, Part::Nameless(_))) {
-        let name = SecretNameError;
-        mistakes.warn(path, format_args!("`{SECRET}…}}` {name}: it is sent as it is"));
+    if text.contains(SECRET) {
+        warn_of_nameless(parts(text), path, mistakes);
     }
     if !text.contains("{{") {
         return;
@@ -255,6 +288,18 @@ pub(super) fn warn_of_unknown(text: &str, path: &str, mistakes: &mut Mistakes) {
             |near| format!("it is sent as it is, did you mean `{{{{{near}}}}}`?"),
         );
         mistakes.warn(path, format_args!("unknown template `{{{{{name}}}}}`, {hint}"));
+    }
+}
+
+/// Warns of what looks like a reference to a secret and is none, in a text in which nothing else is filled in.
+pub(super) fn warn_of_no_secret(text: &str, path: &str, mistakes: &mut Mistakes) {
+    warn_of_nameless(references(text), path, mistakes);
+}
+
+fn warn_of_nameless<'t>(mut parts: impl Iterator<Item = Part<'t>>, path: &str, mistakes: &mut Mistakes) {
+    if parts.any(|part| matches!(part, Part::Nameless(_))) {
+        let name = SecretNameError;
+        mistakes.warn(path, format_args!("`{SECRET}…}}` {name}: it is sent as it is"));
     }
 }
 

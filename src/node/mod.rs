@@ -18,21 +18,22 @@ use uuid::Uuid;
 use self::home::home;
 use self::joining::Joining;
 use self::waiting::{patiently, write_left_overs};
-use crate::access::Access;
+use crate::access::{Access, HttpKeySource, issuer_client};
 use crate::api::{Api, Server, Services};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::{Agreement, Keeper, Peers, Tenure};
 use crate::config::NodeSettings;
-use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience};
+use crate::dispatch::{self, Dispatch, HttpTransport, Means, Patience, authorities, build_client};
 use crate::engine::{self, Engine, Planner};
 use crate::journal::{self, Journal, Spill};
 use crate::model::ShardSet;
+use crate::observe::metrics::StoreMetrics;
 use crate::secrets::Secrets;
 use crate::store::elastic::Elastic;
 use crate::store::embedded::Embedded;
 use crate::store::unfinished::{Place, Unfinished};
-use crate::store::{RegisterName, RegisterStore, Registered, Store};
+use crate::store::{Metered, RegisterName, RegisterStore, Registered, Store};
 
 /// Serves until the process is asked to end, then drains.
 pub fn serve(settings: NodeSettings) -> anyhow::Result<()> {
@@ -111,10 +112,13 @@ impl Node {
             let stored = embedded.register(RegisterName::Keys).await.context(NO_KEYS)?;
             check_access(&access, stored, &settings)?;
         }
-        let api = Api::new(&settings.api, access.clone());
+        follow_issuer(&access, &settings)?;
+        let store_metrics = StoreMetrics::default();
+        let api = Api::new(&settings.api, access.clone(), store_metrics.clone());
         let server = Server::start(api.clone(), &settings.api, &clock)?;
         info!(address:% = server.address(), scheme = server.scheme(), store:% = store_name(&settings); "listening");
         let Opened { store, spill, home } = Opened::open(embedded, &settings, &clock, &api).await?;
+        let store: Arc<dyn Store> = Arc::new(Metered::new(store, store_metrics));
         let is_shared = home.is_some();
         if is_shared {
             let stored = patiently(&api, NO_KEYS, || store.register(RegisterName::Keys)).await?;
@@ -173,14 +177,17 @@ impl Node {
         api.open(Services {
             catalog: catalog.clone(),
             engine: engine.clone(),
+            dispatch: dispatch.clone(),
             journal: journal.clone(),
             store: store.clone(),
             cluster: keeper.clone(),
+            tenure: tenure.clone(),
             index_name: settings.api.index_name.as_str().into(),
             results_kept_for: settings.journal.results_retention_age,
             default_time_zone: settings.api.default_time_zone,
             peers: peers.clone(),
             secrets,
+            put_limits: settings.api.put_limits,
             targets: settings.dispatch.targets.clone(),
             access: access.clone(),
         });
@@ -326,6 +333,19 @@ fn dispatch(
     };
     let engine::Settings { misfire_grace, catch_up_window, .. } = settings.engine;
     Ok(dispatch::start(means, &settings.dispatch, Patience { misfire_grace, catch_up_window }))
+}
+
+/// Begins to fetch the keys of the issuer of tokens. It may be away: the service starts without it.
+fn follow_issuer(access: &Access, settings: &NodeSettings) -> anyhow::Result<()> {
+    let Some(oidc) = &settings.access.oidc else { return Ok(()) };
+    let trusted = settings.oidc_ca_file.as_deref().map(authorities).transpose().context("[access] oidc_ca_file")?;
+    let builder = || match &trusted {
+        Some(trusted) => issuer_client().tls_certs_only(trusted.iter().cloned()),
+        None => issuer_client(),
+    };
+    let client = build_client(builder).context("cannot build the HTTP client for the issuer of tokens")?;
+    access.follow_issuer(Arc::new(HttpKeySource::new(client, oidc)));
+    Ok(())
 }
 
 /// What is told if the keys cannot be read.

@@ -1,7 +1,8 @@
-//! What people and machines see of the inside: log lines.
+//! What people and machines see of the inside: log lines and metrics.
 
 mod causes;
 mod logs;
+pub mod metrics;
 mod settings;
 
 pub use self::causes::with_causes;

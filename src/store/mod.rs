@@ -14,6 +14,7 @@ mod log_query;
 mod log_sort;
 mod log_words;
 pub mod memory;
+mod metered;
 pub mod pause_document;
 mod register;
 mod run_query;
@@ -38,6 +39,7 @@ pub use self::log_cursor::{CursorError, LogCursor, LogPage, LogTotal};
 pub use self::log_query::{LogFilter, LogQuery, StatusRange, Within};
 pub use self::log_sort::LogSort;
 pub use self::log_words::{Words, WordsError};
+pub use self::metered::Metered;
 pub use self::register::{RegisterName, RegisterStore, Registered};
 pub use self::run_query::{NewestRun, RunQuery};
 

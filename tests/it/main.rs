@@ -1,5 +1,6 @@
 //! One test binary for everything that crosses rooms: real sockets, real files, real processes.
 
+mod abuse;
 mod access;
 mod apply;
 mod audit;
@@ -23,13 +24,16 @@ mod import;
 mod kibana;
 mod limits;
 mod log_search;
+mod metrics;
 mod migrate;
 mod one_shots;
 mod openapi;
 mod options;
 mod preview;
+mod put_limits;
 mod restart;
 mod secrets;
+mod signing;
 mod support;
 mod target_answers;
 mod targets;

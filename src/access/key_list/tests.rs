@@ -5,7 +5,8 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn new(name: &str) -> NewKey {
     let prefixes = Prefixes::parse(&["a/"]).unwrap();
-    NewKey { name: name.into(), role: Role::Operate, prefixes, expires_at: None, created_by: "admin".into() }
+    let (role, limits, created_by) = (Role::Operate, KeyLimits::default(), "admin".into());
+    NewKey { name: name.into(), role, prefixes, limits, expires_at: None, created_by }
 }
 
 fn text() -> KeyText {
@@ -91,7 +92,7 @@ fn two_valid_keys_never_have_one_name_and_some_names_mean_something_else() {
     let (mut list, first) = with_key(|_| {});
 
     assert!(matches!(list.add(&new("ci"), &text(), NOW), Err(KeyError::NameTaken(_))));
-    for kept in ["admin", "anonymous"] {
+    for kept in ["admin", "anonymous", "oidc:ann", "cert:ann"] {
         assert!(matches!(list.add(&new(kept), &text(), NOW), Err(KeyError::NameKept(_))));
     }
     list.revoke(first.id(), NOW).unwrap();
@@ -130,4 +131,20 @@ fn keys_come_back_as_they_were_written_and_without_their_secrets() {
     for wrong in ["", "{}", r#"{"format":1,"keys":[{}]}"#, &written.replace("operate", "root")] {
         assert!(matches!(KeyList::read(wrong), Err(KeyListError::Unreadable(_))), "{wrong}");
     }
+}
+
+#[test]
+fn limits_of_a_key_come_back_and_a_list_without_them_says_nothing_of_limits() {
+    let limits = KeyLimits { requests_per_second: Some(0), tasks_max: Some(7) };
+    let (list, limited) = with_key(|new| new.limits = limits);
+    let (other, plain) = with_key(|_| {});
+
+    let (written, before) = (list.write(), other.write());
+
+    assert_eq!(KeyList::read(&written).unwrap().get(limited.id()).unwrap().limits, limits);
+    assert!(
+        !before.contains("tasks_max") && !before.contains("requests_per_second"),
+        "as it was written before: {before}"
+    );
+    assert_eq!(KeyList::read(&before).unwrap().get(plain.id()).unwrap().limits, KeyLimits::default());
 }

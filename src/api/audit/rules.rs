@@ -55,9 +55,11 @@ impl Failure {
         let refused = |why: Option<String>, is_of_right| Self { outcome: AuditOutcome::Refused, why, is_of_right };
         let failed = |why: Option<String>| Self { outcome: AuditOutcome::Failed, why, is_of_right: false };
         match error {
-            ApiError::Unauthorized(_) | ApiError::Forbidden(_) | ApiError::TooManyTries { .. } | ApiError::Stranger => {
-                refused(Some(error.to_string()), true)
-            }
+            ApiError::Unauthorized(_)
+            | ApiError::WrongToken(_)
+            | ApiError::Forbidden(_)
+            | ApiError::TooMany { .. }
+            | ApiError::Stranger => refused(Some(error.to_string()), true),
             ApiError::Outdated { .. } => refused(Some(error.to_string()), false),
             ApiError::Busy(_) | ApiError::Elsewhere => failed(Some(error.to_string())),
             ApiError::Failed(_) | ApiError::BrokeOff(_) => failed(None),

@@ -50,7 +50,7 @@ pub(super) struct About {
 pub(in crate::api) struct Wanted<'a> {
     pub(in crate::api) method: &'a Method,
     pub(in crate::api) path: &'a str,
-    pub(in crate::api) operation: &'a Arc<str>,
+    pub(in crate::api) operation: &'static str,
     pub(in crate::api) needed: Role,
 }
 
@@ -66,7 +66,7 @@ impl Trail {
         let is_known = name.is_some();
         let who = (name.unwrap_or_else(|| UNKNOWN.into()), origin.source.clone(), origin.from);
         Self {
-            asked_by: Arc::new(AskedBy::new(who, operation.clone(), path, shown)),
+            asked_by: Arc::new(AskedBy::new(who, operation, path, shown)),
             purpose: Purpose::of(method, needed, operation, settings),
             is_known,
             about: Mutex::default(),
@@ -77,7 +77,7 @@ impl Trail {
     pub(in crate::api) fn of_lines(name: Arc<str>, origin: &Origin) -> Self {
         let who = (name, origin.source.clone(), origin.from);
         Self {
-            asked_by: Arc::new(AskedBy::new(who, "changeTasks".into(), "/bulk", shown)),
+            asked_by: Arc::new(AskedBy::new(who, "changeTasks", "/bulk", shown)),
             purpose: Purpose::Lines,
             is_known: true,
             about: Mutex::default(),
@@ -91,7 +91,7 @@ impl Trail {
 
     /// Whether it is a change that has its record with it: it goes on to its end, and knows its task, by itself.
     pub(super) fn is_with_change(&self) -> bool {
-        matches!(&*self.asked_by.operation, "putTask" | "deleteTask" | "switchTask")
+        matches!(self.asked_by.operation, "putTask" | "deleteTask" | "switchTask")
     }
 
     /// Whether it is to be known which task is asked for.

@@ -5,6 +5,7 @@
 //! however long the body is. Lines of tasks that other nodes own go on to those.
 
 mod relay;
+mod turn;
 mod wish;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use warp::reply::Response;
 use warp::{Buf, Filter};
 
 use self::relay::Relay;
+use self::turn::Turn;
 use self::wish::Wish;
 use super::audit;
 use super::body::{self, BodyHead};
@@ -54,10 +56,10 @@ pub(super) fn route(api: &Api) -> impl Filter<Extract = (Response,), Error = war
         .and(asker())
         .and(body::head())
         .and(warp::body::stream())
-        .map(|api: Api, asker: Asker, head, stream| into_reply(start(&api, asker.caller, &head, stream)))
+        .map(|api: Api, asker: Asker, head, stream| into_reply(start(&api, asker, &head, stream)))
 }
 
-fn start<S, B>(api: &Api, caller: Caller, head: &BodyHead, stream: S) -> Result<Response, ApiError>
+fn start<S, B>(api: &Api, asker: Asker, head: &BodyHead, stream: S) -> Result<Response, ApiError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
     B: Buf + Send + 'static,
@@ -66,7 +68,7 @@ where
     let places = [api.place()?, api.bulk_place()?];
     let lines = Lines::new(stream, head, &api.settings)?;
     let (outlet, reply) = ndjson::open();
-    tokio::spawn(Bulk::new(api.clone(), services, caller).run(lines, outlet, places));
+    tokio::spawn(Bulk::new(api.clone(), services, asker).run(lines, outlet, places));
     Ok(reply)
 }
 
@@ -123,6 +125,7 @@ struct Bulk {
     services: Services,
     caller: Caller,
     relay: Relay,
+    turn: Turn,
     in_work: FuturesOrdered<BoxFuture<'static, Done>>,
     bytes_in_work: usize,
     tails: HashMap<Identity, Tail>,
@@ -136,8 +139,10 @@ struct Bulk {
 }
 
 impl Bulk {
-    fn new(api: Api, services: Services, caller: Caller) -> Self {
+    fn new(api: Api, services: Services, asker: Asker) -> Self {
+        let Asker { caller, turns, .. } = asker;
         Self {
+            turn: Turn::new(services.access.clone(), turns),
             relay: Relay::new(services.clone(), caller.clone()),
             api,
             services,
@@ -190,7 +195,10 @@ impl Bulk {
                 read_at = Instant::now();
             }
             let has_room = !self.has_ended && self.in_work.len() < LINES_MAX && self.bytes_in_work < BYTES_MAX;
-            if !has_room {
+            // Who sends more lines than allowed is read more slowly, and refused nothing.
+            let wait = if has_room { self.turn.wait() } else { Duration::ZERO };
+            let may_read = has_room && wait.is_zero();
+            if !may_read {
                 lines.rest();
             }
             tokio::select! {
@@ -201,8 +209,11 @@ impl Bulk {
                     place?.send(self.answers.split().freeze());
                     read_at = Instant::now();
                 }
-                line = lines.next(), if has_room => self.take(line),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                line = lines.next(), if may_read => {
+                    self.turn.use_up();
+                    self.take(line);
+                }
+                () = tokio::time::sleep(if wait.is_zero() { LOOK_EVERY } else { wait.min(LOOK_EVERY) }) => {}
             }
             if has_answers && read_at.elapsed() > NOT_READ_MAX {
                 return Err(Gone);

@@ -16,13 +16,13 @@ use super::wish::{Outcome, Wish};
 use crate::access::Role;
 use crate::api::audit::{Origin, Trail};
 use crate::api::caller::Caller;
-use crate::api::parts::{ask_json, internal, read};
+use crate::api::parts::{ask_json, covered, internal, read};
 use crate::api::reply::{self, ApiError};
 use crate::api::routing::{cannot_ask, nobody};
 use crate::api::{Api, Services};
 use crate::catalog::CatalogError;
 use crate::cluster::{AskError, Member, MemberId, Overdue, Owner};
-use crate::model::{Prefixes, Shard};
+use crate::model::Shard;
 
 /// How many lines go to another node together, and how many such requests are on their way to it at once.
 const LINES_TOGETHER: usize = 128;
@@ -61,7 +61,7 @@ impl Relay {
     pub(super) async fn carry_out(&self, wish: Wish, text: Bytes) -> Outcome {
         let services = &self.services;
         if services.peers.is_alone() {
-            return wish.carry_out(services).await;
+            return wish.carry_out(services, &self.caller).await;
         }
         let (shard, mut wish, mut search) = (Shard::of(wish.identity()), Some(wish), services.peers.search());
         loop {
@@ -69,7 +69,7 @@ impl Relay {
                 Owner::Here if services.catalog.shards().contains(shard) => {
                     let again = || Wish::read(&text, &self.caller, services);
                     let outcome = match wish.take().map_or_else(again, Ok) {
-                        Ok(wish) => wish.carry_out(services).await,
+                        Ok(wish) => wish.carry_out(services, &self.caller).await,
                         Err(misunderstood) => (Err(misunderstood.into()), Vec::new()),
                     };
                     if !matches!(outcome, (Err(ApiError::Elsewhere), _)) {
@@ -140,7 +140,9 @@ async fn carried_out(services: &Services, caller: &Caller, member: &Member, text
     let lines = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
     let Origin { from, source } = caller.origin();
     let audit = caller.trail().map(|_| AuditedFor { from: *from, source: source.to_string() });
-    let asking = Asking { by: caller.is_known().then(|| caller.name().to_owned()), audit, lines };
+    let by = caller.is_known().then(|| caller.name().to_owned());
+    let (covered, tasks_max) = (caller.prefixes().to_texts(), caller.tasks_max());
+    let asking = Asking { by, audit, covered, tasks_max, lines };
     let each = |told: fn() -> Told| texts.iter().map(|_| told()).collect();
     match ask_json::<Vec<LineTold>>(services, member, PATH, &asking).await {
         Ok(Some(told)) if told.len() == texts.len() => told.into_iter().map(Told::from).collect(),
@@ -157,6 +159,12 @@ struct Asking {
     /// What the audit records of the lines say of that one; `None`: there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     audit: Option<AuditedFor>,
+    /// The tasks that it knows of.
+    #[serde(default)]
+    covered: Vec<String>,
+    /// How many there may be of these.
+    #[serde(default)]
+    tasks_max: Option<u64>,
     lines: Vec<String>,
 }
 
@@ -215,9 +223,9 @@ pub(in crate::api) fn lines_of_peers(
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let path = warp::path!("cluster" / "lines").map(String::new);
     internal(path, api, |services, _, body, _| async move {
-        let Asking { by, audit, lines } = read(&body)?;
+        let Asking { by, audit, covered: texts, tasks_max, lines } = read(&body)?;
         // The node that sends them has looked at what the caller may do.
-        let mut caller = Caller::of_node(by.as_deref(), Role::Admin, Prefixes::all());
+        let mut caller = Caller::of_node(by.as_deref(), Role::Admin, covered(&texts)?).with_tasks_max(tasks_max);
         if let Some(AuditedFor { from, source }) = audit {
             let origin = Origin { from, source: source.into() };
             let trail = Trail::of_lines(caller.shared(), &origin);
@@ -238,5 +246,5 @@ async fn here(services: &Services, caller: &Caller, line: String) -> LineTold {
     if !services.acts_for(Shard::of(wish.identity())) {
         return LineTold::from((Err(ApiError::Elsewhere), Vec::new()));
     }
-    wish.carry_out(services).await.into()
+    wish.carry_out(services, caller).await.into()
 }

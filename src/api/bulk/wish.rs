@@ -3,7 +3,7 @@
 use crate::api::caller::Caller;
 use crate::api::reply::ApiError;
 use crate::api::wire::{Misunderstood, understand};
-use crate::api::{Services, changes, targets};
+use crate::api::{Services, changes, quota, targets};
 use crate::catalog::{Put, Removal, Switch};
 use crate::model::Identity;
 use crate::model::object::Object;
@@ -54,10 +54,13 @@ impl Wish {
     }
 
     /// By this node.
-    pub(super) async fn carry_out(self, services: &Services) -> Outcome {
+    pub(super) async fn carry_out(self, services: &Services, caller: &Caller) -> Outcome {
         let catalog = &services.catalog;
         let (result, warnings) = match self {
-            Self::Put(put, warnings) => (catalog.put(*put).await.map(Some), warnings),
+            Self::Put(put, warnings) => match quota::place(services, caller, &put.task.identity).await {
+                Ok(place) => (catalog.put_in(place, *put).await.map(Some), warnings),
+                Err(error) => return (Err(error), warnings),
+            },
             Self::Remove(removal) => (catalog.remove(removal).await.map(|()| None), Vec::new()),
             Self::Switch(switch) => (catalog.switch(switch).await.map(Some), Vec::new()),
         };

@@ -4,7 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// How long who has connected is safe from giving way before the first request: it is on its way.
+const UNASKED_GIVES_WAY_AFTER: Duration = Duration::from_secs(1);
+/// How long an answer that nobody takes is safe from giving way: who reads slowly takes something sooner.
+const UNTAKEN_GIVES_WAY_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,7 @@ pub(super) enum Verdict {
 #[derive(Clone)]
 pub(super) struct Activity {
     state: Arc<Mutex<State>>,
+    called: Arc<Notify>,
 }
 
 struct State {
@@ -48,6 +55,8 @@ struct State {
     /// Answers of which a piece is given and the next one is not asked for yet, with when it was given.
     untaken: HashMap<u64, Instant>,
     answers: u64,
+    /// Its place is needed for another connection.
+    gives_way: bool,
 }
 
 impl Activity {
@@ -62,8 +71,9 @@ impl Activity {
             blocked_since: None,
             untaken: HashMap::new(),
             answers: 0,
+            gives_way: false,
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), called: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,6 +108,30 @@ impl Activity {
         UnderWay { activity: self.clone(), number: state.answers }
     }
 
+    /// Since when it waits for its client and may give way to another connection; `None`: something is going on, or it gives way
+    /// already.
+    pub(super) fn may_give_way(&self, now: Instant) -> Option<Instant> {
+        let state = self.state();
+        if state.gives_way { None } else { state.waits_since(now) }
+    }
+
+    /// It was asked to give way, and is about to end.
+    pub(super) fn is_leaving(&self, now: Instant) -> bool {
+        let state = self.state();
+        state.gives_way && state.waits_since(now).is_some()
+    }
+
+    /// Its place is needed: it ends as soon as it waits for its client.
+    pub(super) fn give_way(&self) {
+        self.state().gives_way = true;
+        self.called.notify_one();
+    }
+
+    /// Waits until its place is needed.
+    pub(super) async fn called(&self) {
+        self.called.notified().await;
+    }
+
     /// What to do now.
     pub(super) fn verdict(&self, now: Instant) -> Verdict {
         self.state().verdict(now)
@@ -105,14 +139,36 @@ impl Activity {
 }
 
 impl State {
+    /// Since when a part of an answer is not taken.
+    fn untaken_since(&self) -> Option<Instant> {
+        self.untaken.values().copied().chain(self.blocked_since).min()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.under_way == 0 && self.blocked_since.is_none()
+    }
+
+    fn waits_since(&self, now: Instant) -> Option<Instant> {
+        match (self.is_quiet(), self.has_asked) {
+            (true, true) => Some(self.quiet_since),
+            (true, false) => Some(self.quiet_since).filter(|since| *since + UNASKED_GIVES_WAY_AFTER <= now),
+            (false, _) => self.untaken_since().filter(|since| *since + UNTAKEN_GIVES_WAY_AFTER <= now),
+        }
+    }
+
     fn verdict(&self, now: Instant) -> Verdict {
         let Patience { head, idle, write } = self.patience;
-        let taken_until = self.untaken.values().copied().chain(self.blocked_since).min().map(|since| since + write);
+        if self.gives_way && self.waits_since(now).is_some() {
+            return match self.is_quiet() && self.has_asked {
+                true => Verdict::Close,
+                false => Verdict::Cut("its place was needed"),
+            };
+        }
+        let taken_until = self.untaken_since().map(|since| since + write);
         if taken_until.is_some_and(|until| until <= now) {
             return Verdict::Cut("nothing of the answer was taken for long");
         }
-        let is_quiet = self.under_way == 0 && self.blocked_since.is_none();
-        let asked_until = is_quiet.then(|| match self.has_asked {
+        let asked_until = self.is_quiet().then(|| match self.has_asked {
             false => self.quiet_since + head,
             true => {
                 self.head_since.map_or(self.quiet_since + idle, |since| (self.quiet_since + idle).min(since + head))
@@ -231,5 +287,40 @@ mod tests {
         assert!(matches!(activity.verdict(begin + 79 * SECOND), Verdict::Cut(_)));
         activity.note_written();
         assert_eq!(activity.verdict(begin + 79 * SECOND), Verdict::Close);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_gives_way_ends_when_it_waits_for_its_client_and_not_while_it_is_worked_on() {
+        let (begin, activity) = (Instant::now(), Activity::new(patience(), Instant::now()));
+        let silent = Activity::new(patience(), begin);
+        assert_eq!(silent.may_give_way(begin + SECOND / 2), None, "its request is on its way");
+        assert_eq!(silent.may_give_way(begin + SECOND), Some(begin));
+        let asked = activity.begin();
+        assert_eq!(activity.may_give_way(begin + 100 * SECOND), None);
+
+        activity.give_way();
+        silent.give_way();
+
+        silent.called().await;
+        assert_eq!(silent.verdict(begin + SECOND), Verdict::Cut("its place was needed"));
+        assert_eq!(silent.may_give_way(begin + SECOND), None, "it is called once");
+        assert_eq!([&silent, &activity].map(|one| one.is_leaving(begin + SECOND)), [true, false]);
+        assert!(matches!(activity.verdict(begin + SECOND), Verdict::LookAgain(_)));
+        drop(asked);
+        assert_eq!(activity.verdict(begin + SECOND), Verdict::Close);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_gives_way_after_a_while() {
+        let (begin, activity) = (Instant::now(), Activity::new(patience(), Instant::now()));
+        let asked = activity.begin();
+        asked.note_given(begin + SECOND);
+
+        assert_eq!(activity.may_give_way(begin + 5 * SECOND), None);
+        assert_eq!(activity.may_give_way(begin + 6 * SECOND), Some(begin + SECOND));
+        activity.give_way();
+        assert_eq!(activity.verdict(begin + 6 * SECOND), Verdict::Cut("its place was needed"));
+        asked.note_taken();
+        assert!(matches!(activity.verdict(begin + 6 * SECOND), Verdict::LookAgain(_)));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::access::CertificateName;
+
 /// The longest name in a client's certificate, in bytes. A client with a longer one is not let in.
 pub(super) const NAME_MAX: usize = 256;
 
@@ -30,23 +32,31 @@ impl Connection {
 
 /// The subject's common name in a certificate, or else its first alternative name.
 #[derive(Clone, PartialEq, Eq)]
-pub(in crate::api) struct ClientName(Arc<str>);
+pub(in crate::api) struct ClientName {
+    name: Arc<str>,
+    all: Arc<[CertificateName]>,
+}
 
 impl ClientName {
-    /// Accepts 1 to [`NAME_MAX`] bytes without control characters.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Accepts 1 to [`NAME_MAX`] bytes without control characters. `all`: those by which it may be allowed something.
+    pub(super) fn parse(text: &str, all: Vec<CertificateName>) -> Option<Self> {
         let is_name = !text.trim().is_empty() && text.len() <= NAME_MAX && !text.contains(char::is_control);
-        is_name.then(|| Self(text.into()))
+        is_name.then(|| Self { name: text.into(), all: all.into() })
     }
 
     /// The name as it stands in the certificate.
     pub(in crate::api) fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// All names in the certificate by which it may be allowed something.
+    pub(in crate::api) fn in_certificate(&self) -> &[CertificateName] {
+        &self.all
     }
 }
 
 impl fmt::Debug for ClientName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        write!(f, "{:?}", &*self.name)
     }
 }

@@ -14,6 +14,7 @@
 mod activity;
 mod admission;
 mod connection;
+mod noting;
 mod pieces;
 mod refusing;
 mod server;

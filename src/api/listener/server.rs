@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -17,8 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::admission::{Admission, Refusals};
-use super::serving::{Means, serve};
+use super::activity::Activity;
+use super::admission::{Admission, Closings};
+use super::serving::{Means, patience, serve};
 use super::tls::{self, TlsError};
 use crate::api::gate::Passage;
 use crate::api::{Api, Settings, audit, gate, openapi, routes};
@@ -109,41 +109,47 @@ async fn accept(
     let (go_down, going_down) = watch::channel(false);
     // Every connection holds one end of it: when all have gone, it says so.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
+    let requests = api.counted.requests.clone();
     let served = TowerToHyperService::new(warp::service(routes(api.clone())));
     let routes = service_fn(move |mut request: Request<Incoming>| {
-        let Passage { refusal, trail } = gate::passage(&api, &mut request);
-        let served = served.clone();
-        let answer = async move {
-            match refusal {
-                Some(refusal) => refusal,
-                None => {
-                    let Ok(reply) = served.call(request).await;
-                    reply
+        let (api, served) = (api.clone(), served.clone());
+        async move {
+            let Passage { refusal, trail } = gate::passage(&api, &mut request).await;
+            let answer = async move {
+                match refusal {
+                    Some(refusal) => refusal,
+                    None => {
+                        let Ok(reply) = served.call(request).await;
+                        reply
+                    }
                 }
-            }
-        };
-        audit::attend(api.clone(), trail, answer).map(Ok)
+            };
+            Ok(audit::attend(api, trail, answer).await)
+        }
     });
-    let means = Means { routes, settings: Arc::new(settings), tls, going_down };
-    let mut refusals = Refusals::default();
+    let means = Means { routes, settings: Arc::new(settings), requests, tls, going_down };
+    let mut refused = Closings::default();
     let grace = loop {
-        let place = tokio::select! {
-            grace = &mut stopped => break grace.unwrap_or_default(),
-            place = admission.place() => place,
-        };
         let accepted = tokio::select! {
             grace = &mut stopped => break grace.unwrap_or_default(),
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
-                let Some(admitted) = admission.admit(place, address.ip()) else {
-                    if let Some(closed) = refusals.note(Instant::now()) {
+                // Before a place is waited for: who has too many must not keep others waiting behind.
+                let Some(mut admitted) = admission.admit(address.ip()) else {
+                    if let Some(closed) = refused.note(1, Instant::now()) {
                         warn!(address:% = address.ip(), closed; "too many connections of one address ([server] connections_per_address_max)");
                     }
                     continue;
                 };
-                let (connection, open) = (serve(stream, address, means.clone()), open.clone());
+                let place = tokio::select! {
+                    grace = &mut stopped => break grace.unwrap_or_default(),
+                    place = admission.place() => place,
+                };
+                let activity = Activity::new(patience(&means.settings), Instant::now());
+                admitted.take(place, activity.clone());
+                let (connection, open) = (serve(stream, address, activity, means.clone()), open.clone());
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
                         debug!(address:%; "a connection ended: {error}");

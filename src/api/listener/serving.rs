@@ -23,11 +23,13 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::activity::{Activity, Patience, UnderWay, Verdict};
 use super::connection::{ClientName, Connection};
+use super::noting::Noted;
 use super::pieces::Pieces;
 use super::wire::{WatchedWire, Wire};
 use super::{refusing, tls};
 use crate::api::Settings;
 use crate::api::reply::into_reply;
+use crate::observe::metrics::RequestMetrics;
 
 /// How long the polite end of a connection may take, on which nothing is under way.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
@@ -43,6 +45,8 @@ const RESETS_OF_ERRORS_MAX: usize = 1_024;
 pub(super) struct Means<R> {
     pub(super) routes: R,
     pub(super) settings: Arc<Settings>,
+    /// Where requests are counted.
+    pub(super) requests: RequestMetrics,
     /// What TLS is spoken with; `None`: none is.
     pub(super) tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     /// True once nothing more is taken in.
@@ -51,25 +55,36 @@ pub(super) struct Means<R> {
 
 pub(super) type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long clients may take.
+pub(super) fn patience(settings: &Settings) -> Patience {
+    let Settings { header_timeout: head, idle_timeout: idle, write_timeout: write, .. } = *settings;
+    Patience { head, idle, write }
+}
+
 /// Serves a connection until it ends.
-pub(super) async fn serve<R>(stream: TcpStream, address: SocketAddr, means: Means<R>) -> Result<(), ConnectionError>
+pub(super) async fn serve<R>(
+    stream: TcpStream,
+    address: SocketAddr,
+    activity: Activity,
+    means: Means<R>,
+) -> Result<(), ConnectionError>
 where
     R: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Send + 'static,
     R::Future: Send + 'static,
 {
     // Only a hint to the system: answers go out all the same.
     let _ = stream.set_nodelay(true);
-    let (accepted_at, Means { routes, settings, tls, mut going_down }) = (Instant::now(), means);
+    let (accepted_at, Means { routes, settings, requests, tls, mut going_down }) = (Instant::now(), means);
     let begun = timeout_at(accepted_at + settings.header_timeout, begin(stream, tls));
     let (wire, client) = tokio::select! {
         begun = begun => begun??,
         _ = going_down.changed() => return Ok(()),
+        () = activity.called() => return Ok(()),
     };
-    let Settings { header_timeout: head, idle_timeout: idle, write_timeout: write, .. } = *settings;
-    let activity = Activity::new(Patience { head, idle, write }, accepted_at);
     let builder = builder(&settings);
     let io = TokioIo::new(WatchedWire::new(wire, activity.clone()));
-    let served = Served { routes, settings, activity: activity.clone(), connection: Connection { address, client } };
+    let connection = Connection { address, client };
+    let served = Served { routes, settings, requests, activity: activity.clone(), connection };
     let connection = pin!(builder.serve_connection(io, served));
     attend(connection, address, &activity, going_down).await
 }
@@ -117,6 +132,8 @@ where
                 is_going_down = true;
                 connection.as_mut().graceful_shutdown();
             }
+            // The verdict says what follows.
+            () = activity.called() => {}
             () = sleep_until(look_at) => {}
         }
     }
@@ -145,6 +162,7 @@ fn builder(settings: &Settings) -> Builder<TokioExecutor> {
 struct Served<R> {
     routes: R,
     settings: Arc<Settings>,
+    requests: RequestMetrics,
     activity: Activity,
     connection: Connection,
 }
@@ -163,9 +181,11 @@ where
         let Connection { address, .. } = self.connection;
         let (method, path, client) = (request.method(), request.uri().path(), self.connection.client_name());
         debug!(address:%, client, method:%, path; "asked");
+        let noted = Noted::begin(&self.requests, method, path);
         if let Err(error) = refusing::check(&request, &self.settings) {
             let version = request.version();
             let mut reply = into_reply(Err(error));
+            noted.end(reply.status());
             if version < Version::HTTP_2 {
                 // What else comes over this connection may be meant in another way than it is read.
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -176,6 +196,7 @@ where
         let answered = self.routes.call(request);
         async move {
             let Ok(reply) = answered.await;
+            noted.end(reply.status());
             Ok(finished(reply, under_way))
         }
         .boxed()

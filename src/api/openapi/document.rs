@@ -17,7 +17,8 @@ use super::listed::Listed;
 use super::operation::{JSON, Operation, Schemas, reference};
 use super::words::{MethodList, Refused, Seconds};
 use super::{
-    health, jobs, keys, logs, nodes, one_shot, operations, preview, secrets, security, service, tasks, versions,
+    health, jobs, keys, logs, metrics, nodes, one_shot, operations, preview, secrets, security, service, tasks,
+    versions,
 };
 
 const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of entries; each entry has a trigger and a \
@@ -30,7 +31,8 @@ const DESCRIPTION: &str = "Fires HTTP requests on time. A task is a named set of
     is too large is answered 431, a URL that is too long 414, and what is no HTTP, or could be understood in two ways, 400.
 
 **Keys.** Each operation says which role it needs; `admin` holds `write`, which holds `operate`, which holds `read`. A key is sent as \
-    `Authorization: Bearer sk_…` or as `X-API-Key: sk_…`. A service that listens on a loopback address and has no keys \
+    `Authorization: Bearer sk_…` or as `X-API-Key: sk_…`; a token of the issuer that is configured as `Authorization: Bearer <token>`. A client \
+    certificate may stand in their place, where the configuration says so. A service that listens on a loopback address and has no keys \
     needs none.
 
 A page to try all this is served at `/docs`.";
@@ -68,6 +70,7 @@ fn operations() -> Vec<Operation> {
         keys::operations(),
         secrets::operations(),
         health::operations(),
+        metrics::operations(),
         service::operations(),
     ];
     families.into_iter().flatten().collect()
@@ -88,6 +91,7 @@ fn tags() -> Vec<Tag> {
         keys::tag(),
         secrets::tag(),
         health::tag(),
+        metrics::tag(),
         service::tag(),
     ]
 }
@@ -172,10 +176,7 @@ fn responses(schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Vec<(&'static str
     let own = vec![
         ("NoKey", security::challenged(response(security::NO_KEY), &challenge)),
         ("NotAllowed", response(security::NOT_ALLOWED).build()),
-        (
-            "TooManyTries",
-            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
-        ),
+        ("TooMany", response(security::TOO_MANY).header("Retry-After", Header::new(seconds.clone())).build()),
         ("Unreadable", response("The body broke off, or is no gzip").build()),
         ("Unclear", response("The path or the query cannot be read").build()),
         ("NotFound", response("There is no such path").build()),

@@ -7,8 +7,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::operation::{Schemas, reference};
 use super::options::{
-    Bound, Callback, DeliveryPolicy, Description, Exclude, FiresMax, MisfirePolicy, OverlapPolicy, RedirectsMax, Retry,
-    Success, Tag,
+    Auth, Bound, Callback, DeliveryPolicy, Description, Exclude, FiresMax, MisfirePolicy, OverlapPolicy, RedirectsMax,
+    Retry, Sign, Success, Tag,
 };
 use super::words::{CronTime, Duration, EntryStateWord, Moment, Url, ZonedDate, one_of, words};
 
@@ -62,6 +62,8 @@ pub(super) struct EntryOptions {
     on_success: Option<Callback>,
     /// Told when a run succeeds after one that failed.
     on_recovery: Option<Callback>,
+    sign: Option<Sign>,
+    auth: Option<Auth>,
 }
 
 /// The three ways to say when, each with its text.

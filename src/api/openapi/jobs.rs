@@ -103,10 +103,7 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
     vec![
         ("JobNoKey", security::challenged(response(security::NO_KEY), &challenge)),
         ("JobNotAllowed", response(security::NOT_ALLOWED).build()),
-        (
-            "JobTooManyTries",
-            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
-        ),
+        ("JobTooMany", response(security::TOO_MANY).header("Retry-After", Header::new(seconds.clone())).build()),
         ("JobBad", response("A parameter or the body is wrong").build()),
         ("JobUnknown", response("There is no such job or run").build()),
         ("JobOtherMethod", response("The path takes another method").header("Allow", Header::new(methods)).build()),
@@ -119,7 +116,13 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
 }
 
 /// An operation with what all of them take and answer. `path` stands behind each of the two prefixes.
-fn operation(method: Method, paths: &'static [&'static str; 2], needs: Needs, id: &str, summary: &str) -> Operation {
+fn operation(
+    method: Method,
+    paths: &'static [&'static str; 2],
+    needs: Needs,
+    id: &'static str,
+    summary: &str,
+) -> Operation {
     let [path, _] = paths;
     let operation = Operation::new(method, path, needs, id, TAG, summary).also_at(&paths[1..]).shared(&FAILURES);
     let operation = match path.contains("{jobId}") {
@@ -255,7 +258,7 @@ fn result_head() -> Operation {
     result_operation(Method::HEAD, "getResultHead", "Tells of the answer of the target")
 }
 
-fn result_operation(method: Method, id: &str, summary: &str) -> Operation {
+fn result_operation(method: Method, id: &'static str, summary: &str) -> Operation {
     let has_body = method == Method::GET;
     let mut operation = operation(method, paths!("/{jobId}/runs/{runId}/result-file"), READ, id, summary)
         .description("As a download with the type that the target gave.")

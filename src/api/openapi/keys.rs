@@ -8,8 +8,8 @@ use utoipa::openapi::{Content, ContentBuilder};
 
 use super::document::{self, BODY_FAILURES};
 use super::operation::{ADMIN, JSON, Operation};
-use super::words::{Duration, KeyId, Moment, Refused, RoleWord, text, words};
-use crate::access::NAME_MAX;
+use super::words::{Duration, KeyId, Moment, Refused, RoleWord, text, whole, words};
+use crate::access::{NAME_MAX, REQUESTS_PER_SECOND_MAX, TASKS_MAX_MAX};
 use crate::api::keys::{KeyView, NewKeyView};
 use crate::api::reply::Done;
 use crate::model::NAME_LEN_MAX;
@@ -27,6 +27,12 @@ words! {
 
     /// The beginning of an identity.
     KeyPrefix = text(1, NAME_LEN_MAX).format(super::words::format("identity")).examples(["team-a/"]);
+
+    /// Requests a second, and as many at once.
+    RequestRate = whole(0, REQUESTS_PER_SECOND_MAX.into());
+
+    /// A number of tasks.
+    TaskLimit = whole(0, TASKS_MAX_MAX as i64);
 }
 
 /// A key that is to be made. At most one of `expires_in` and `expires_at` is given; without either it is valid for ever.
@@ -39,6 +45,11 @@ struct KeyRequest {
     /// It is for tasks whose identity begins with one of these; none: for all.
     #[schema(max_items = 20)]
     prefixes: Option<Vec<KeyPrefix>>,
+    /// How often it may be used; 0: as often as one likes. Without it `[limits] requests_per_key_per_second` holds.
+    requests_per_second: Option<RequestRate>,
+    /// How many tasks there may be of those that it is for, whoever puts them; 0: as many as one likes. Without it `[limits]
+    /// tasks_per_key_max` holds. A put of one more is refused.
+    tasks_max: Option<TaskLimit>,
     /// For how long it is valid, 1s to 3660d.
     expires_in: Option<Duration>,
     /// Until when it is valid.
@@ -56,7 +67,8 @@ struct RotateRequest {
 
 fn shown() -> Value {
     json!({
-        "id": ID, "name": "ci", "role": "write", "prefixes": ["team-a/"], "standing": "valid",
+        "id": ID, "name": "ci", "role": "write", "prefixes": ["team-a/"], "requests_per_second": 50, "tasks_max": null,
+        "standing": "valid",
         "created_at": "2026-11-21T07:15:30.123Z", "created_by": "admin", "expires_at": "2027-02-19T07:15:30.123Z",
         "rotated_at": null, "overlaps_until": null, "revoked_at": null,
     })

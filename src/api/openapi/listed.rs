@@ -1,7 +1,6 @@
 //! Which paths there are, and which methods each takes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use http::Method;
 use warp::Filter;
@@ -13,9 +12,6 @@ use super::operation::{Needs, Operation};
 /// In which order methods are named.
 const ORDER: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
 
-/// A method, what it needs, and the name of its operation.
-type Described = (Method, Needs, Arc<str>);
-
 /// The paths and methods of all operations.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Listed(Vec<Place>);
@@ -24,23 +20,33 @@ pub(in crate::api) struct Listed(Vec<Place>);
 #[derive(Debug)]
 struct Place {
     parts: Vec<&'static str>,
-    methods: Vec<Described>,
+    /// Each with what stands for it.
+    methods: Vec<(Method, Taken)>,
     /// The methods as the header `Allow` names them.
     allow: String,
 }
 
+/// An operation, at one of its paths.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::api) struct Taken {
+    /// Its name among all, which metrics and the audit tell, too.
+    pub(in crate::api) id: &'static str,
+    /// Who may ask for it.
+    pub(in crate::api) needs: Needs,
+}
+
 impl Listed {
     pub(super) fn of(operations: &[Operation]) -> Self {
-        let mut places: BTreeMap<&'static str, Vec<Described>> = BTreeMap::new();
+        let mut places: BTreeMap<&'static str, Vec<(Method, Taken)>> = BTreeMap::new();
         for operation in operations {
+            let taken = Taken { id: operation.id, needs: operation.needs };
             for path in operation.also.iter().chain([&operation.path]) {
-                let listed = (operation.method.clone(), operation.needs, operation.id.clone());
-                places.entry(path).or_default().push(listed);
+                places.entry(path).or_default().push((operation.method.clone(), taken));
             }
         }
-        let place = |(path, mut methods): (&'static str, Vec<Described>)| {
-            methods.sort_by_key(|(method, _, _)| ORDER.iter().position(|other| other == method));
-            let names: Vec<&str> = methods.iter().map(|(method, _, _)| method.as_str()).collect();
+        let place = |(path, mut methods): (&'static str, Vec<(Method, Taken)>)| {
+            methods.sort_by_key(|(method, _)| ORDER.iter().position(|other| other == method));
+            let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
             let allow = names.join(", ");
             Place { parts: parts(path).collect(), methods, allow }
         };
@@ -52,14 +58,19 @@ impl Listed {
         Some(self.place(path)?.allow.as_str())
     }
 
-    /// What a request needs to be answered, and the name of its operation; `None`: none describes it.
-    pub(in crate::api) fn operation(&self, method: &Method, path: &str) -> Option<(Needs, &Arc<str>)> {
+    /// The name of the operation that a request asks for; `None`: there is none.
+    pub(in crate::api) fn operation(&self, method: &Method, path: &str) -> Option<&'static str> {
+        self.taken(method, path).map(|taken| taken.id)
+    }
+
+    /// What a request asks for; `None`: no operation describes it.
+    pub(in crate::api) fn taken(&self, method: &Method, path: &str) -> Option<Taken> {
         let methods = &self.place(path)?.methods;
-        methods.iter().find(|(other, _, _)| other == method).map(|(_, needs, id)| (*needs, id))
+        methods.iter().find(|(other, _)| other == method).map(|(_, taken)| *taken)
     }
 
     fn has(&self, method: &Method, path: &str) -> bool {
-        self.operation(method, path).is_some()
+        self.taken(method, path).is_some()
     }
 
     /// Of several the one that has the most fixed parts.

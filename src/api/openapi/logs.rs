@@ -286,7 +286,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![search(), clear(), search_all()]
 }
 
-fn operation(path: &'static str, needs: Needs, id: &str, summary: &str) -> Operation {
+fn operation(path: &'static str, needs: Needs, id: &'static str, summary: &str) -> Operation {
     Operation::new(Method::POST, path, needs, id, TAG, summary).shared(&BODY_FAILURES)
 }
 

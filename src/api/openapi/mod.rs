@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod listed;
 mod logs;
+mod metrics;
 mod nodes;
 mod one_shot;
 mod operation;
@@ -23,6 +24,6 @@ pub(super) mod words;
 
 pub(super) use self::document::document;
 pub(super) use self::entry::EntryAnswer;
-pub(super) use self::listed::listed;
+pub(super) use self::listed::{Taken, listed};
 pub(super) use self::logs::{AttemptAnswer, LogDocument};
 pub(super) use self::operation::Needs;

@@ -78,10 +78,7 @@ pub(super) fn responses(schemas: &mut Schemas) -> Vec<(&'static str, Response)> 
     vec![
         ("OneShotNoKey", security::challenged(response(security::NO_KEY), &challenge)),
         ("OneShotNotAllowed", response(security::NOT_ALLOWED).build()),
-        (
-            "OneShotTooManyTries",
-            response(security::TOO_MANY_TRIES).header("Retry-After", Header::new(seconds.clone())).build(),
-        ),
+        ("OneShotTooMany", response(security::TOO_MANY).header("Retry-After", Header::new(seconds.clone())).build()),
         ("OneShotUnknown", response("There is no such request, or retention took it").build()),
         ("OneShotOtherMethod", response("The path takes another method").header("Allow", Header::new(methods)).build()),
         ("OneShotTooSlow", response("The body did not come in time (`[server] body_timeout_s`)").build()),
@@ -114,7 +111,7 @@ fn schedule() -> Operation {
 }
 
 /// An operation on one request.
-fn of_one(method: Method, needs: Needs, id: &str, summary: &str) -> Operation {
+fn of_one(method: Method, needs: Needs, id: &'static str, summary: &str) -> Operation {
     let mut operation = Operation::new(method, "/schedule/{id}", needs, id, TAG, summary);
     let detail = operation.reference::<Detail>();
     operation

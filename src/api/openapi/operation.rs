@@ -1,7 +1,5 @@
 //! One thing that a client can ask for, with all that it can be answered.
 
-use std::sync::Arc;
-
 use http::Method;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -39,9 +37,9 @@ pub(in crate::api) enum Needs {
 pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    pub(super) needs: Needs,
     /// Its name among all.
-    pub(super) id: Arc<str>,
+    pub(super) id: &'static str,
+    pub(super) needs: Needs,
     /// Other paths at which the same is served.
     pub(super) also: &'static [&'static str],
     pub(super) described: OperationBuilder,
@@ -50,10 +48,17 @@ pub(super) struct Operation {
 
 impl Operation {
     /// An operation without answers. `needs`: who may ask for it, which is held here and nowhere else. `id` names it among all.
-    pub(super) fn new(method: Method, path: &'static str, needs: Needs, id: &str, tag: &str, summary: &str) -> Self {
+    pub(super) fn new(
+        method: Method,
+        path: &'static str,
+        needs: Needs,
+        id: &'static str,
+        tag: &str,
+        summary: &str,
+    ) -> Self {
         let described =
             OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary)).description(None::<String>);
-        Self { method, path, needs, id: id.into(), also: &[], described, schemas: Vec::new() }
+        Self { method, path, id, needs, also: &[], described, schemas: Vec::new() }
     }
 
     /// What is to be known beyond the summary, in Markdown.

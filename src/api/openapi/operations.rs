@@ -223,7 +223,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![pause(), resume(), pauses(), backfill(), dead_letters(), rerun(), discard()]
 }
 
-fn operation(path: &'static str, needs: Needs, id: &str, summary: &str) -> Operation {
+fn operation(path: &'static str, needs: Needs, id: &'static str, summary: &str) -> Operation {
     Operation::new(Method::POST, path, needs, id, TAG, summary).shared(&BODY_FAILURES)
 }
 

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type};
 
 use super::entry::{Headers, Method};
-use super::words::{Duration, Moment, Statuses, Url, format, one_of, pattern, text, whole, words};
+use super::words::{Duration, Moment, Statuses, Url, any_text, format, one_of, pattern, text, whole, words};
 use crate::model::{Delivery, Misfire, Overlap};
 
 words! {
@@ -62,6 +62,24 @@ words! {
         .items(one_of(["sun", "mon", "tue", "wed", "thu", "fri", "sat"]))
         .max_items(Some(7))
         .examples([json!(["sat", "sun"])]);
+
+    /// `whsec_` and the Base64 of 24 to 64 bytes; `whsec_` may be left out. It may name a secret.
+    SigningSecret = any_text().format(format("signing-secret")).examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+
+    /// No colon and no control character; at most 8 KiB.
+    AuthUser = any_text().format(format("auth-user")).examples(["reporter"]);
+
+    /// No control character; at most 8 KiB.
+    AuthPassword = any_text().format(format("auth-password"));
+
+    /// Visible ASCII; at most 8 KiB.
+    AuthToken = any_text().format(format("auth-token"));
+
+    /// At most 8 KiB.
+    AuthText = any_text().format(format("auth-text")).examples(["scheduler"]);
+
+    /// Where the server is shown id and secret: in `Authorization`, or in the body.
+    ClientAuth = one_of(["basic", "body"]).default(Some(json!("basic")));
 
     /// Of which runs is told: of those that change the state of the entry, or of each.
     CallbackEvery = one_of(["change", "run"]).default(Some(json!("change")));
@@ -125,6 +143,43 @@ pub(super) struct Callback {
     headers: Option<Headers>,
     body: Option<serde_json::Value>,
     every: Option<CallbackEvery>,
+    sign: Option<Sign>,
+    auth: Option<Auth>,
+}
+
+/// Gives `Authorization`. Its texts may name secrets. `password`, `token` and `client_secret` are `***` in the history, and for those
+/// who may only read; a put that sends `***` back keeps them.
+#[derive(ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+#[expect(dead_code, reason = "it only describes what the model reads")]
+pub(super) enum Auth {
+    /// A user and a password (RFC 7617).
+    #[serde(deny_unknown_fields)]
+    Basic { username: AuthUser, password: AuthPassword },
+    /// A token (RFC 6750).
+    #[serde(deny_unknown_fields)]
+    Bearer { token: AuthToken },
+    /// A token that a server gives for some time (RFC 6749, section 4.4).
+    #[serde(deny_unknown_fields)]
+    OAuth2 {
+        token_url: Url,
+        client_id: AuthText,
+        client_secret: AuthText,
+        scope: Option<AuthText>,
+        audience: Option<AuthText>,
+        client_auth: Option<ClientAuth>,
+    },
+}
+
+/// Signs the request by Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`. The secrets are `***` in the
+/// history, and for those who may only read; a put that sends `***` back keeps them.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes what the model reads")]
+pub(super) struct Sign {
+    /// One, or two while one takes the place of the other: then the request has a signature of each.
+    #[schema(min_items = 1, max_items = 2)]
+    secrets: Vec<SigningSecret>,
 }
 
 /// Bounds in time of what an entry names.

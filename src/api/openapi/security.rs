@@ -11,10 +11,10 @@ use super::operation::{Needs, Schemas, reference};
 use super::words::Challenge;
 use crate::api::{jobs, one_shot};
 
-pub(super) const NO_KEY: &str = "A key is needed, or the one that was sent is not valid";
-pub(super) const NOT_ALLOWED: &str =
-    "The key has not the role that is needed or is for other tasks, or a web page from elsewhere asks without a key";
-pub(super) const TOO_MANY_TRIES: &str = "Too many wrong keys came from this address (`[access] failed_tries_per_min`)";
+pub(super) const NO_KEY: &str = "A key or a token is needed, or the one that was sent is not valid";
+pub(super) const NOT_ALLOWED: &str = "The key or the token has not the role that is needed or is for other tasks, or a web page from elsewhere asks without one";
+pub(super) const TOO_MANY: &str = "The key, or the address of who shows none, sends more requests a second than allowed (`[limits] requests_per_key_per_second`, or the \
+     key's own `requests_per_second`), or too many wrong keys came from this address (`[access] failed_tries_per_min`)";
 
 /// The two ways to send a key, by their names in the document.
 const BEARER: &str = "bearer";
@@ -38,7 +38,7 @@ pub(super) fn tell(described: &mut Operation, needs: Needs, path: &str) {
     } else {
         ""
     };
-    for (status, name) in [("401", "NoKey"), ("403", "NotAllowed"), ("429", "TooManyTries")] {
+    for (status, name) in [("401", "NoKey"), ("403", "NotAllowed"), ("429", "TooMany")] {
         let response = Ref::from_response_name(format!("{family}{name}"));
         described.responses.responses.insert(status.to_owned(), RefOr::Ref(response));
     }
@@ -47,7 +47,9 @@ pub(super) fn tell(described: &mut Operation, needs: Needs, path: &str) {
 /// Adds the ways to send a key.
 pub(super) fn schemes(components: ComponentsBuilder) -> ComponentsBuilder {
     let text = "A key as `schedule-service key create` or `POST /keys` gave it, or the admin key of the configuration";
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build();
+    let of_token =
+        format!("{text}; or a token (JWT) of the issuer that the configuration names (`[access] oidc_issuer`)");
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(of_token)).build();
     let header = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", text));
     components
         .security_scheme(BEARER, SecurityScheme::Http(bearer))

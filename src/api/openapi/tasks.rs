@@ -102,7 +102,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![put(), get(), lists(), all(), running(), delete()]
 }
 
-fn operation(path: &'static str, needs: Needs, id: &str, summary: &str) -> Operation {
+fn operation(path: &'static str, needs: Needs, id: &'static str, summary: &str) -> Operation {
     Operation::new(Method::POST, path, needs, id, TAG, summary).shared(&BODY_FAILURES)
 }
 

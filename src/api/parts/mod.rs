@@ -23,6 +23,7 @@ use super::export::Lines;
 use super::forecast::Coming;
 use super::jobs::{JobViews, JobsCounted, JobsNamed};
 use super::peer::Peer;
+use super::quota::TasksCounted;
 use super::reply::{self, ApiError};
 use super::routing::{cannot_ask, nobody};
 use super::tasks::{Names, Views};
@@ -231,6 +232,7 @@ async fn answered(services: &Services, name: &str, body: &[u8]) -> Result<Respon
         JobsNamed::NAME => answer::<JobsNamed>(services, body).await,
         JobsCounted::NAME => answer::<JobsCounted>(services, body).await,
         JobViews::NAME => answer::<JobViews>(services, body).await,
+        TasksCounted::NAME => answer::<TasksCounted>(services, body).await,
         // A newer node asks it.
         _ => Err(ApiError::NotFound),
     }

@@ -19,7 +19,7 @@ fn refusals(bytes: &[u8]) -> Vec<String> {
     note(wire_put::put(bytes, &wire_put::Terms::at(NOW)).err());
     note(wire::identity(bytes).err());
     note(wire::task(bytes).err());
-    note(wire::tasks(bytes).err());
+    note(wire::tasks(bytes, 10_000).err());
     note(changes::switch(bytes, &Caller::anonymous()).err());
     note(changes::removal(bytes, &Caller::anonymous()).err());
     note(wire::search(bytes).err());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::access::{self, Access};
-use crate::api::{Api, Server, Services, Settings};
+use crate::api::{Api, PutLimits, Server, Services, Settings};
 use crate::catalog::{self, Catalog, Shards};
 use crate::clock::{Clock, SystemClock};
 use crate::cluster::{Agreement, ClusterKey, Keeper, KeeperSettings, Member, Peers, Tenure, peer_client};
@@ -16,6 +16,7 @@ use crate::dispatch::{self, Answer, OutgoingRequest, Patience, Transport, Transp
 use crate::engine;
 use crate::journal::{self, Journal};
 use crate::model::{Identity, Shard, ShardSet, TargetRules, TimeZone};
+use crate::observe::metrics::StoreMetrics;
 use crate::store::memory::MemoryStore;
 use crate::store::{JournalStore, LeaseStore, RegisterName, Store};
 
@@ -39,6 +40,7 @@ pub(super) struct Node {
     pub(super) keeper: Keeper,
     pub(super) tenure: Tenure,
     pub(super) journal: Journal,
+    pub(super) access: Access,
     server: Server,
     client: reqwest::Client,
 }
@@ -53,7 +55,7 @@ impl Node {
         let settings = Settings { port: 0, remote_user_header: Some("x-user".parse().unwrap()), ..Settings::default() };
         let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), shared.beside());
         let access = Access::new(access, settings.host, clock.clone());
-        let api = Api::new(&settings, access.clone());
+        let api = Api::new(&settings, access.clone(), StoreMetrics::default());
         let server = Server::start(api.clone(), &settings, &clock).unwrap();
         let base = format!("http://{}", server.address());
         let (tenure, shared): (_, Arc<dyn Store>) = (Tenure::shared(clock.clone()), Arc::new(store.clone()));
@@ -81,7 +83,7 @@ impl Node {
         let means = catalog::Means {
             store: shared.clone(),
             engine: engine.clone(),
-            dispatch,
+            dispatch: dispatch.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
             tenure: tenure.clone(),
@@ -108,21 +110,24 @@ impl Node {
         api.open(Services {
             catalog,
             engine,
+            dispatch,
             journal: journal.clone(),
             store: shared,
             cluster: Some(keeper.clone()),
+            tenure: tenure.clone(),
             index_name: "test".into(),
             results_kept_for: Duration::from_secs(3_600),
             default_time_zone: TimeZone::UTC,
             peers,
             secrets,
+            put_limits: PutLimits::default(),
             targets: Arc::new(TargetRules {
                 allow: TargetRules::parse_list("loopback").unwrap(),
                 ..TargetRules::default()
             }),
-            access,
+            access: access.clone(),
         });
-        Self { base, store, keeper, tenure, journal, server, client }
+        Self { base, store, keeper, tenure, journal, access, server, client }
     }
 
     /// Some nodes on one store that have shared out the work.

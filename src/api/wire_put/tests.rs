@@ -11,6 +11,8 @@ use crate::store::document;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 fn task(entry: &Value) -> String {
     json!({ "identity": "t", "time_zone": "Europe/Berlin", "start": true, "entries": { "e": entry } }).to_string()
 }
@@ -103,11 +105,11 @@ fn an_entry_that_its_excluded_days_never_let_fire_is_refused() {
 
 #[test]
 fn keys_that_are_not_known_are_told_and_what_is_ours_is_not() {
-    let entry = json!({ "url": "http://a/", "cron_time": "@hourly", "retires": 1, "auth": {}, "state": "finished",
+    let entry = json!({ "url": "http://a/", "cron_time": "@hourly", "retires": 1, "proxy": {}, "state": "finished",
         "next_date": 1, "last_date": null });
 
     let expected =
-        ["entries.e: unknown key `auth`, it is not kept", "entries.e: unknown key `retires`, did you mean `retry`?"];
+        ["entries.e: unknown key `proxy`, it is not kept", "entries.e: unknown key `retires`, did you mean `retry`?"];
     assert_eq!(warnings(entry), expected);
     let body = json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": {}, "paused": 1, "pausd": 1 });
     let parsed = put(body.to_string().as_bytes(), &Terms::at(NOW)).unwrap();
@@ -196,20 +198,22 @@ fn a_finished_entry_is_shown_as_such_and_all_else_in_detail_only() {
 
 #[test]
 fn the_log_of_a_put_shows_every_option_and_no_credentials() {
-    let callback = json!({ "headers": {"X-Token": "s3cret", "X": "shown"}, "url": "http://a/", "every": "run" });
+    let callback = json!({ "sign": {"secrets": [SECRET]}, "headers": {"X-Token": "s3cret", "X": "shown"}, "url": "http://a/", "every": "run" });
     let put = read(
         &json!({ "url": "http://ann:s3cret@a/", "at": "2028-01-01T00:00:00Z", "method": "PUT", "tags": ["a"],
-        "headers": {"Authorization": "s3cret"}, "on_failure": callback, "on_recovery": { "url": "http://ann:s3cret@b/" } }),
+        "sign": {"secrets": [SECRET, SECRET]}, "headers": {"Authorization": "s3cret"}, "on_failure": callback, "on_recovery": { "url": "http://ann:s3cret@b/" } }),
     );
 
     let log: Value = serde_json::from_str(put.request.get()).unwrap();
 
     let entry = json!({
         "at": "2028-01-01T00:00:00Z", "url": "http://ann:***@a/", "method": "PUT", "headers": {"Authorization": "***"}, "body": null,
-        "tags": ["a"], "on_failure": { "headers": {"X-Token": "***", "X": "shown"}, "url": "http://a/", "every": "run" },
+        "tags": ["a"], "sign": {"secrets": ["***", "***"]},
+        "on_failure": { "sign": {"secrets": ["***"]}, "headers": {"X-Token": "***", "X": "shown"}, "url": "http://a/", "every": "run" },
         "on_recovery": { "url": "http://ann:***@b/" }, "next_date": "0001-01-01T00:00:00Z", "last_date": "0001-01-01T00:00:00Z",
     });
     assert_eq!(log["entries"]["e"], entry);
+    assert_eq!(put.request.get().matches(SECRET).count(), 0);
 }
 
 /// Values that each option takes.
@@ -242,6 +246,11 @@ fn option() -> impl Strategy<Value = (&'static str, Value)> {
         ("on_failure", json!([callback.clone()])),
         ("on_success", json!([{ "url": "http://b/" }])),
         ("on_recovery", json!([callback])),
+        ("sign", json!([{"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "${secret:hooks}"]}])),
+        (
+            "auth",
+            json!([{"type": "basic", "username": "", "password": "a:\u{e9}"}, {"token": "${secret:a}", "type": "bearer"}, {"type": "oauth2", "token_url": "http://a/", "client_id": "b", "client_secret": "c", "scope": "d", "audience": "e", "client_auth": "body"}]),
+        ),
         ("method", json!(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])),
         ("headers", json!([{}, {"X-A": "1", "x-b": "{{args}}"}])),
         ("body", json!([{}, "a=1", [1, {"z": 1, "a": "{{args}}"}], false, 12345678901234567890_u64])),
@@ -262,12 +271,13 @@ prop_compose! {
     ) -> Value {
         let mut entry: Map<String, Value> = options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         entry.insert(trigger.0.to_owned(), trigger.1.into());
-        entry.insert("url".to_owned(), "https://user:pw@example.com:8443/a/{{entry}}?b=%20".into());
+        let user = if entry.contains_key("auth") { "" } else { "user:pw@" };
+        entry.insert("url".to_owned(), format!("https://{user}example.com:8443/a/{{{{entry}}}}?b=%20").into());
         Value::Object(entry)
     }
 }
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 37] = [
     "timeout",
     "success",
     "redirects_max",
@@ -299,6 +309,12 @@ const KEYS: [&str; 31] = [
     "headers",
     "body",
     "url",
+    "sign",
+    "secrets",
+    "auth",
+    "type",
+    "token",
+    "password",
 ];
 
 proptest! {
@@ -355,10 +371,14 @@ proptest! {
 
 #[test]
 fn who_may_not_see_credentials_gets_masks_that_can_be_put_again() {
-    let callback = json!({ "url": "http://v:pw2@h/", "headers": { "Authorization": "t1" } });
+    let auth = json!({ "type": "bearer", "token": "t2" });
+    let sign = json!({ "secrets": [SECRET, "${secret:c}"] });
+    let callback = json!({ "url": "http://h/", "headers": { "Cookie": "t1" }, "auth": auth, "sign": sign });
     let headers = json!({ "X-Key": "k1", "Cookie": "Bearer ${secret:c}" });
-    let stored =
-        read(&json!({ "every": "1h", "url": "http://u:pw1@h/", "headers": headers, "on_failure": callback })).task;
+    let stored = read(
+        &json!({ "every": "1h", "url": "http://u:pw1@h/", "headers": headers, "sign": sign, "on_failure": callback }),
+    )
+    .task;
     let (masking, dates) = (Masking::default(), [Dates::default()]);
     let revision = Revision::new(stored, NOW);
 
@@ -368,12 +388,13 @@ fn who_may_not_see_credentials_gets_masks_that_can_be_put_again() {
 
     for view in [for_client, for_put] {
         let seen = serde_json::to_string(&view).unwrap();
-        assert!(["pw1", "pw2", "k1", "t1"].iter().all(|credential| !seen.contains(credential)), "{seen}");
+        assert!(["pw1", "k1", "t1", "t2", SECRET].iter().all(|credential| !seen.contains(credential)), "{seen}");
         assert!(seen.contains("Bearer ${secret:c}"), "{seen}");
         let mut again = put(seen.as_bytes(), &Terms::at(NOW)).unwrap().value.task;
         assert_eq!(again.keep_masked(Some(&revision.task), &masking), []);
         let (again, stored) = (&again.entries[0], &revision.task.entries[0]);
         assert_eq!((&again.request, &again.options().given), (&stored.request, &stored.options().given));
+        assert_eq!(again.options().credentials, stored.options().credentials);
     }
     assert!(serde_json::to_string(&for_writer).unwrap().contains("k1"), "who puts gets back what was put");
 }

@@ -6,7 +6,7 @@ use crate::model::{Callback, RunId};
 async fn put(node: &Node) {
     let told = || {
         let request = Request::post(TargetUrl::parse("http://127.0.0.1/told").unwrap());
-        Some(Callback { request, each: false })
+        Some(Callback { request, each: false, credentials: Default::default() })
     };
     let options = EntryOptions { on_failure: told(), on_recovery: told(), ..EntryOptions::default() };
     node.put_entry("t", Schedule::cron("* * * * * *").unwrap(), options).await;

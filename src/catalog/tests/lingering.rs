@@ -166,7 +166,10 @@ async fn the_next_attempt_of_a_run_that_fails_where_it_was_begun_is_made_by_the_
 #[tokio::test(start_paused = true)]
 async fn who_is_to_be_told_of_an_end_is_told_once_by_the_next_owner() {
     let request = Request::post(TargetUrl::parse("http://127.0.0.1/told").unwrap());
-    let options = EntryOptions { on_success: Some(Callback { request, each: true }), ..EntryOptions::default() };
+    let options = EntryOptions {
+        on_success: Some(Callback { request, each: true, credentials: Default::default() }),
+        ..EntryOptions::default()
+    };
     let (cluster, one, _two) = handed_over(options, Duration::from_secs(12), 200).await;
     one.node.until("2026-03-29T00:01:00Z").await;
 

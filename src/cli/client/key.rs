@@ -10,8 +10,8 @@ use crate::cli::UsageError;
 
 /// Where a key stands that is in no file.
 const VARIABLE: &str = "SCHEDULE_KEY";
-/// The largest file that is read, in bytes.
-const FILE_MAX: u64 = 4 * 1024;
+/// The largest file that is read, in bytes: a token of an issuer is longer than a key.
+const FILE_MAX: u64 = 32 * 1024;
 
 /// Where the key stands.
 #[derive(Debug, clap::Args)]

@@ -147,6 +147,31 @@ async fn credentials_and_bodies_stay_with_the_origin_that_they_are_for() {
 }
 
 #[tokio::test]
+async fn a_signature_goes_along_within_its_origin_as_long_as_the_body_does() {
+    let signed = |method: Method, body: &str| {
+        let mut first = request(method, "http://a.example/", body);
+        for name in SIGNATURE_HEADERS {
+            first.headers.insert(name, HeaderValue::from_static("x"));
+        }
+        first
+    };
+    let kept = |request: &OutgoingRequest| SIGNATURE_HEADERS.map(|name| request.headers.contains_key(name));
+    for (method, body, status, location, is_kept) in [
+        (Method::POST, "body", 307, "/b", true),
+        (Method::PUT, "body", 302, "/b", true),
+        (Method::POST, "", 303, "/b", true),
+        (Method::GET, "", 302, "/b", true),
+        (Method::POST, "body", 303, "/b", false),
+        (Method::GET, "", 302, "http://b.example/", false),
+        (Method::GET, "", 302, "https://a.example/", false),
+    ] {
+        let (_, came) = sent(signed(method, body), 1, &[(status, location), (200, "")]).await;
+        assert_eq!(kept(&came[0]), [true; 3]);
+        assert_eq!(kept(&came[1]), [is_kept; 3], "{status} {location}");
+    }
+}
+
+#[tokio::test]
 async fn the_user_of_a_url_stays_within_its_origin_and_none_is_taken_from_an_answer() {
     let first = || request(Method::GET, "http://ann:s3cret@a.example/", "");
 

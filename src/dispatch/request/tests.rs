@@ -24,7 +24,7 @@ fn fire(request: Request, options: EntryOptions) -> Fire {
 }
 
 fn sent_as(fire: &Fire, attempt: u32) -> Result<OutgoingRequest, TemplateError> {
-    OutgoingRequest::of(fire, attempt, SecretTexts::none())
+    OutgoingRequest::of(fire, attempt, SecretTexts::none(), TemplateGrowth::default())
 }
 
 fn secrets(value: &str) -> SecretTexts {
@@ -108,7 +108,7 @@ fn who_gives_the_args_does_not_choose_the_content_type() {
 }
 
 fn notice(callback: Request) -> Fire {
-    let callback = Callback { request: callback, each: false };
+    let callback = Callback { request: callback, each: false, credentials: Default::default() };
     let options = EntryOptions { on_failure: Some(callback), ..EntryOptions::default() };
     let fire = fire(request(Method::POST, "http://a/", &[("X", "of the entry")], Some("1")), options);
     let about = fire.run_id();
@@ -153,7 +153,9 @@ fn a_secret_is_filled_in_and_neither_a_text_nor_a_log_of_the_client_shows_it() {
     let headers = [("Authorization", "Bearer ${secret:a}"), ("X", "plain")];
     let given = request(Method::POST, "http://u:${secret:a}@h/${secret:a}", &headers, Some("\"${secret:a}\""));
 
-    let sent = OutgoingRequest::of(&fire(given, EntryOptions::default()), 1, &secrets("hunter2")).unwrap();
+    let sent =
+        OutgoingRequest::of(&fire(given, EntryOptions::default()), 1, &secrets("hunter2"), TemplateGrowth::default())
+            .unwrap();
 
     assert_eq!((sent.url.as_str(), &sent.body[..]), ("http://u:hunter2@h/hunter2", &b"hunter2"[..]));
     assert_eq!(sent.headers["authorization"], "Bearer hunter2");
@@ -170,7 +172,8 @@ fn args_that_name_a_secret_and_the_event_of_a_callback_get_none() {
         Notice { event: Some(text(r#"{"message":"${secret:a}"}"#)), ..Notice::clone(told.notice.as_ref().unwrap()) };
     told.notice = Some(Arc::new(notice));
 
-    let [args, told] = [args, told].map(|fire| OutgoingRequest::of(&fire, 1, &secrets("hunter2")).unwrap());
+    let [args, told] =
+        [args, told].map(|fire| OutgoingRequest::of(&fire, 1, &secrets("hunter2"), TemplateGrowth::default()).unwrap());
 
     assert_eq!((&args.headers["x"], &args.body[..]), (&"${secret:a}hunter2".parse().unwrap(), &b"${secret:a}"[..]));
     assert_eq!(told.body, br#"{"message":"${secret:a}"}"#);
@@ -202,5 +205,8 @@ fn a_request_at_one_instant_names_no_secret() {
     let given = Fire { revision, ..given };
     let texts = secrets_of(&given, &secrets).unwrap();
 
-    assert_eq!(OutgoingRequest::of(&given, 1, &texts).unwrap().url.as_str(), "http://a/?k=${secret:none}");
+    assert_eq!(
+        OutgoingRequest::of(&given, 1, &texts, TemplateGrowth::default()).unwrap().url.as_str(),
+        "http://a/?k=${secret:none}"
+    );
 }

@@ -2,7 +2,11 @@ use super::*;
 use crate::model::{Callback, Occasion};
 
 fn callback(each: bool) -> Option<Callback> {
-    Some(Callback { request: Request::post(TargetUrl::parse("http://told/").unwrap()), each })
+    Some(Callback {
+        request: Request::post(TargetUrl::parse("http://told/").unwrap()),
+        each,
+        credentials: Default::default(),
+    })
 }
 
 fn told_of_all(each: bool) -> EntryOptions {

@@ -148,7 +148,11 @@ async fn an_attempt_that_has_not_gone_when_its_shard_is_given_away_goes_no_more_
 
 #[tokio::test(start_paused = true)]
 async fn the_next_attempt_of_what_was_given_away_under_way_and_the_message_about_its_end_are_the_next_owners() {
-    let callback = Callback { request: Request::post(TargetUrl::parse("http://told/").unwrap()), each: true };
+    let callback = Callback {
+        request: Request::post(TargetUrl::parse("http://told/").unwrap()),
+        each: true,
+        credentials: Default::default(),
+    };
     let rooms = Rooms::new(|came| match came.url.as_str() {
         "http://failing/" => Deed::Answer(secs(5), 503),
         _ => Deed::Answer(secs(5), 200),

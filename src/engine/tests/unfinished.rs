@@ -97,7 +97,7 @@ async fn a_run_under_way_is_an_error_where_delivery_is_at_most_once() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_a_crash_ends_as_an_error_is_told_of_and_is_a_dead_letter_as_any_other_that_failed() {
     let request = Request::post(TargetUrl::parse("http://127.0.0.1/told").unwrap());
-    let on_failure = Some(Callback { request, each: false });
+    let on_failure = Some(Callback { request, each: false, credentials: Default::default() });
     let retry = Some(crate::model::RetryPolicy::default());
     let (rooms, revision) = each_second(EntryOptions { on_failure, retry, ..with(Delivery::AtMostOnce) }).await;
     let (fire, on_demand) = (planned(&revision, T3), asked(&revision, "2026-03-29T00:00:02.123Z"));
@@ -231,7 +231,7 @@ async fn a_record_of_a_begin_whose_instant_has_its_outcome_is_closed_and_settles
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_was_under_way_is_sent_again_also_where_runs_are_not() {
     let request = Request::post(TargetUrl::parse("http://127.0.0.1/told").unwrap());
-    let on_failure = Some(Callback { request, each: false });
+    let on_failure = Some(Callback { request, each: false, credentials: Default::default() });
     let (rooms, revision) = each_second(EntryOptions { on_failure, ..with(Delivery::AtMostOnce) }).await;
     let about = planned(&revision, "2026-03-29T00:00:01Z").run_id();
     let notice = Notice { run_id: about.following("on_failure"), about, occasion: Occasion::Failure, event: None };

@@ -162,7 +162,11 @@ fn a_run_that_was_never_sent_has_no_start() {
 
 #[test]
 fn the_record_of_a_callback_is_of_no_run_and_shows_what_was_told() {
-    let callback = Callback { request: Request::post(TargetUrl::parse("http://told/").unwrap()), each: false };
+    let callback = Callback {
+        request: Request::post(TargetUrl::parse("http://told/").unwrap()),
+        each: false,
+        credentials: Default::default(),
+    };
     let options = EntryOptions { on_recovery: Some(callback), ..EntryOptions::default() };
     let about = fire(None).run_id();
     let event = Some(text(r#"{"event":"on_recovery"}"#));

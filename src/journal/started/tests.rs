@@ -16,7 +16,7 @@ fn revision() -> Arc<Revision> {
     let named = |name: &str| {
         Entry::new(EntryName::parse(name).unwrap(), Schedule::cron("* * * * * *").unwrap(), request("http://a/"))
     };
-    let callback = Callback { request: request("http://told/"), each: false };
+    let callback = Callback { request: request("http://told/"), each: false, credentials: Default::default() };
     let options = EntryOptions { on_failure: Some(callback), ..EntryOptions::default() };
     let entries = vec![named("plain"), named("told of").with_options(Some(Box::new(options)))];
     let task = Task::new(Identity::parse("t").unwrap(), TimeZone::UTC, entries);

@@ -6,7 +6,7 @@ use super::{CronError, Days, Fields};
 pub(super) const DAY_S: i64 = 86_400;
 
 /// Days of a month.
-fn month_length(year: i64, month: u32) -> u32 {
+pub(super) fn month_length(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,

@@ -5,6 +5,7 @@
 
 mod calendar;
 mod error;
+mod gaps;
 mod offsets;
 mod parse;
 mod remarks;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::instants::Limit;
-use super::{Exclude, JsonText, Request, Timestamp};
+use super::{Credentials, Exclude, JsonText, Request, Timestamp};
 
 pub use self::jitter::jitter_delay;
 
@@ -65,6 +65,8 @@ pub struct EntryOptions {
     pub on_success: Option<Callback>,
     /// Whom to tell when a run succeeds after one that failed.
     pub on_recovery: Option<Callback>,
+    /// How its request shows who sends it. Callbacks have their own.
+    pub credentials: Credentials,
     /// The last instant that `fires_max` leaves, once it is known.
     pub limit: Limit,
 }
@@ -92,6 +94,7 @@ impl Default for EntryOptions {
             on_failure: None,
             on_success: None,
             on_recovery: None,
+            credentials: Credentials::default(),
             limit: Limit::default(),
         }
     }
@@ -195,6 +198,8 @@ pub enum Delivery {
 pub struct Callback {
     /// The request; without a body of its own it carries the event.
     pub request: Request,
+    /// How it shows who sends it: an alarm goes elsewhere, so nothing is taken over from its entry.
+    pub credentials: Credentials,
     /// Of each run, not only of those that change the state of the entry.
     pub each: bool,
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{Callback, Delivery, EntryOptions, Misfire, Overlap, RetryPolicy, SuccessRule};
 use crate::model::duration::Span;
 use crate::model::object::{Mistakes, Object, array, boolean, integer, shown, string, word};
-use crate::model::{Exclude, JsonText, Timestamp};
+use crate::model::{Credentials, Exclude, JsonText, Timestamp};
 
 const TIMEOUT: Span = Span::new(Duration::from_millis(1), Duration::from_secs(86_400), "1ms to 24h");
 const JITTER: Span = Span::new(Duration::ZERO, Duration::from_secs(86_400), "0s to 24h");
@@ -24,7 +24,7 @@ const DESCRIPTION_LEN_MAX: usize = 4 * 1024;
 
 impl EntryOptions {
     /// The keys of all options.
-    pub const KEYS: [&str; 19] = [
+    pub const KEYS: [&str; 21] = [
         "timeout",
         "success",
         "redirects_max",
@@ -44,6 +44,8 @@ impl EntryOptions {
         "on_failure",
         "on_success",
         "on_recovery",
+        "sign",
+        "auth",
     ];
 
     /// Reads the options among the members of an entry; `None` when it gives none. Other members are not looked at.
@@ -84,6 +86,7 @@ impl EntryOptions {
             on_failure: read.object("on_failure", mistakes, Callback::read).flatten(),
             on_success: read.object("on_success", mistakes, Callback::read).flatten(),
             on_recovery: read.object("on_recovery", mistakes, Callback::read).flatten(),
+            credentials: Credentials::read(entry, mistakes),
             limit: Default::default(),
         }))
     }

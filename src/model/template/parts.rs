@@ -70,11 +70,29 @@ fn slot(text: &str) -> Option<(Part<'_>, &str)> {
 }
 
 fn reference<'t>(text: &'t str, inside: &'t str) -> (Part<'t>, &'t str) {
-    let named = inside.split_once('}').filter(|(name, _)| SecretName::parse(name).is_ok());
+    // No further than a name can reach: many beginnings without an end would take for ever.
+    let end = inside.bytes().take(SecretName::LEN_MAX + 1).position(|byte| byte == b'}');
+    let named = end.map(|end| (&inside[..end], &inside[end + 1..]));
+    let named = named.filter(|(name, _)| SecretName::parse(name).is_ok());
     match named {
         Some((name, after)) => (Part::Slot(Slot::Secret(name)), after),
         None => (Part::Nameless(&text[..SECRET.len()]), inside),
     }
+}
+
+/// Takes a text apart in which nothing but secrets is filled in.
+pub(super) fn references(text: &str) -> impl Iterator<Item = Part<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (part, after) = match rest.find(SECRET) {
+            None if rest.is_empty() => return None,
+            None => (Part::Text(rest), ""),
+            Some(0) => reference(rest, &rest[SECRET.len()..]),
+            Some(at) => (Part::Text(&rest[..at]), &rest[at..]),
+        };
+        rest = after;
+        Some(part)
+    })
 }
 
 /// The template at the start of a text, and what follows it.
@@ -99,7 +117,12 @@ pub(super) fn has_slots(text: &str) -> bool {
 /// The names of the secrets that stand in a text, as often as they stand there.
 pub(super) fn secrets(text: &str) -> impl Iterator<Item = &str> {
     let text = if text.contains(SECRET) { text } else { "" };
-    parts(text).filter_map(|part| match part {
+    names(parts(text))
+}
+
+/// The names of secrets among these stretches.
+pub(super) fn names<'t>(parts: impl Iterator<Item = Part<'t>>) -> impl Iterator<Item = &'t str> {
+    parts.filter_map(|part| match part {
         Part::Slot(Slot::Secret(name)) => Some(name),
         Part::Slot(Slot::Value(_)) | Part::Text(_) | Part::Unknown { .. } | Part::Nameless(_) => None,
     })
@@ -113,8 +136,17 @@ pub(in crate::model) fn is_reference(text: &str) -> bool {
 
 /// Fills a text in. `None`: it would be longer than `max` bytes.
 pub(super) fn fill<'v>(text: &str, max: usize, value: impl Fn(Slot<'_>) -> Cow<'v, str>) -> Option<String> {
-    let mut filled = String::with_capacity(text.len());
-    for part in parts(text) {
+    joined(parts(text), max, value)
+}
+
+/// Puts these stretches together again, filled in. `None`: they would be longer than `max` bytes.
+pub(super) fn joined<'t, 'v>(
+    parts: impl Iterator<Item = Part<'t>>,
+    max: usize,
+    value: impl Fn(Slot<'t>) -> Cow<'v, str>,
+) -> Option<String> {
+    let mut filled = String::new();
+    for part in parts {
         match part {
             Part::Text(text) | Part::Unknown { whole: text, .. } | Part::Nameless(text) => filled.push_str(text),
             Part::Slot(slot) => filled.push_str(&value(slot)),

@@ -10,7 +10,8 @@ const FIRE_TIME: &str = "2026-11-21T07:15:30.250Z";
 fn values<'a>(identity: &'a str, args: &'a str) -> TemplateValues<'a> {
     let fire_time = Timestamp::parse_rfc3339(FIRE_TIME).unwrap();
     let run_id = RunId::parse("0193ab6c-5c12-8000-8000-00000000002a").unwrap();
-    TemplateValues { identity, entry: "nightly", run_id, fire_time, attempt: 3, args, secrets: SecretTexts::none() }
+    let (secrets, growth) = (SecretTexts::none(), TemplateGrowth::default());
+    TemplateValues { identity, entry: "nightly", run_id, fire_time, attempt: 3, args, secrets, growth }
 }
 
 fn request(url: &str, header: Option<&str>, body: &str) -> Request {
@@ -132,14 +133,18 @@ fn what_would_grow_too_large_is_refused() {
 
 #[test]
 fn a_request_may_grow_up_to_its_limits() {
-    let grows = |header: Option<&str>, body: &str, by: usize| {
-        request("http://h/", header, body).filled_in(&values("", &"x".repeat("{{args}}".len() + by))).is_ok()
-    };
+    let small = TemplateGrowth { header_bytes_max: 10, body_bytes_max: 20 };
+    for growth in [TemplateGrowth::default(), small] {
+        let grows = |header: Option<&str>, body: &str, by: usize| {
+            let args = "x".repeat("{{args}}".len() + by);
+            request("http://h/", header, body).filled_in(&TemplateValues { growth, ..values("", &args) }).is_ok()
+        };
+        let (header, body) = (growth.header_bytes_max, growth.body_bytes_max);
 
-    assert!(grows(Some("{{args}}"), "null", 16 * 1024));
-    assert!(!grows(Some("{{args}}"), "null", 16 * 1024 + 1));
-    assert!(grows(None, r#"["{{args}}"]"#, 4 * 1024 * 1024));
-    assert!(!grows(None, r#"["{{args}}"]"#, 4 * 1024 * 1024 + 1));
+        assert!(grows(Some("{{args}}"), "null", header) && !grows(Some("{{args}}"), "null", header + 1));
+        assert!(grows(None, r#"["{{args}}"]"#, body) && !grows(None, r#"["{{args}}"]"#, body + 1));
+    }
+    assert_eq!(TemplateGrowth::default(), TemplateGrowth { header_bytes_max: 16_384, body_bytes_max: 4_194_304 });
 }
 
 fn url_mistakes(url: &str) -> String {

@@ -26,14 +26,17 @@ async fn keys_are_made_shown_rotated_and_revoked_on_the_command_line() {
     let key = async |words: &[&str]| run(folder.path(), Some(ADMIN_KEY), &[&["key"], words, &server].concat()).await;
     let status = async |key: &str| post_as(key, &node.base, "/all", json!({})).await.status;
 
-    let made = key(&["create", "--name", "ci", "--role", "read", "--prefix", "a/", "--expires-in", "90d"]).await;
+    let limits = ["--requests-per-second", "75", "--tasks-max", "0"];
+    let wish = ["create", "--name", "ci", "--role", "read", "--prefix", "a/", "--expires-in", "90d"];
+    let made = key(&[&wish[..], &limits].concat()).await;
     let first = said(&made).trim().to_owned();
     assert_eq!(status(&first).await, 200);
     assert!(!String::from_utf8_lossy(&made.stderr).contains(&first), "only the standard output has it");
     let listed: Value = serde_json::from_str(&said(&key(&["list", "--format", "json"]).await)).unwrap();
     let id = listed[0]["id"].as_str().unwrap();
     let shown = said(&key(&["list"]).await);
-    for part in [id, "ci", "read", "valid", "a/"] {
+    assert_eq!((&listed[0]["requests_per_second"], &listed[0]["tasks_max"]), (&json!(75), &json!(0)));
+    for part in [id, "ci", "read", "valid", "a/", " 75 ", " none "] {
         assert!(shown.contains(part), "{shown}");
     }
     let second = said(&key(&["rotate", id, "--overlap", "1h"]).await).trim().to_owned();

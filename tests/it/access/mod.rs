@@ -2,7 +2,11 @@
 
 mod commands;
 mod keys;
+mod logged;
+mod oidc;
+mod pace;
 mod prefixes;
+mod quota;
 mod roles;
 mod start;
 
@@ -12,6 +16,8 @@ use schedule_service::config::NodeSettings;
 use serde_json::{Value, json};
 
 use crate::support::{BoxedNode, client};
+
+use self::logged::Logged;
 
 pub(super) const ADMIN_KEY: &str = "the-admin-key-of-these-tests-0123456789";
 
@@ -65,7 +71,11 @@ pub(super) async fn get_as(key: &str, base: &str, path: &str) -> Told {
 
 /// Makes a key and gives its id and its text.
 pub(super) async fn make_key(base: &str, name: &str, role: &str, prefixes: &[&str]) -> (String, String) {
-    let wish = json!({ "name": name, "role": role, "prefixes": prefixes });
+    make(base, json!({ "name": name, "role": role, "prefixes": prefixes })).await
+}
+
+/// The same of any wish.
+pub(super) async fn make(base: &str, wish: Value) -> (String, String) {
     let made = post_as(ADMIN_KEY, base, "/keys", wish).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let data = made.json()["data"].take();

@@ -1,8 +1,5 @@
-use std::process::Stdio;
-
 use http::Method;
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use serde_json::json;
 
 use super::{ADMIN_KEY, ask};
 use crate::support::Process;
@@ -57,25 +54,8 @@ async fn no_key_right_or_wrong_is_ever_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Process::command(folder.path());
     command.env("SCHEDULE__ACCESS__ADMIN_KEY", ADMIN_KEY).env("SCHEDULE__LOG__LEVEL", "trace");
-    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let (mut log, mut base) = (String::new(), String::new());
-    while let Some(line) = lines.next_line().await.unwrap() {
-        let told: Value = serde_json::from_str(&line).unwrap_or_default();
-        if let Some(address) = told["address"].as_str().filter(|_| told["message"] == "listening") {
-            base = format!("http://{address}");
-        }
-        log.push_str(&line);
-        if told["message"] == "ready" {
-            break;
-        }
-    }
-    let rest = tokio::spawn(async move {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            log.push_str(&line);
-        }
-        log
-    });
+    let logged = super::Logged::start(command).await;
+    let base = logged.base.clone();
 
     let made = super::post_as(ADMIN_KEY, &base, "/keys", json!({ "name": "ci", "role": "read" })).await.json();
     let key = made["data"]["key"].as_str().unwrap().to_owned();
@@ -83,11 +63,7 @@ async fn no_key_right_or_wrong_is_ever_in_the_log() {
     for shown in [key.as_str(), &wrong, "sk_something-else-entirely"] {
         super::get_as(shown, &base, "/pauses").await;
     }
-    let id = child.id().unwrap().to_string();
-    assert!(tokio::process::Command::new("kill").args(["-s", "TERM", &id]).status().await.unwrap().success());
-    child.wait().await.unwrap();
-
-    let log = rest.await.unwrap();
+    let log = logged.end().await;
     assert!(log.contains("a wrong key was shown: its secret is another one"), "{log}");
     let (_, secret) = key.rsplit_once('_').unwrap();
     for hidden in [ADMIN_KEY, secret, &wrong, "something-else-entirely"] {

@@ -170,19 +170,67 @@ async fn a_task_may_have_ten_thousand_entries_and_not_one_more() {
     node.stop().await;
 }
 
+/// Asks for something whose body never comes whole.
+async fn occupied(node: &BoxedNode) -> TcpStream {
+    let mut stream = TcpStream::connect(node.address()).await.unwrap();
+    let half = b"POST /get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(half).await.unwrap();
+    let mut word = [0; 12];
+    stream.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"HTTP/1.1 100", "it is worked on");
+    stream
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_above_the_limit_of_all_waits_until_another_one_ends() {
+async fn a_connection_above_the_limit_of_all_waits_while_all_are_busy() {
     let node = BoxedNode::start_with(|settings| settings.api.connections_max = 1).await;
-    let mut first = TcpStream::connect(node.address()).await.unwrap();
-    pinged(&mut first).await;
+    let first = occupied(&node).await;
     let mut second = TcpStream::connect(node.address()).await.unwrap();
     second.write_all(PING).await.unwrap();
 
     let mut answer = [0; 12];
     let early = tokio::time::timeout(Duration::from_millis(300), second.read_exact(&mut answer)).await;
-    assert!(early.is_err(), "it is not accepted");
+    assert!(early.is_err(), "it is not served");
     drop(first);
 
     assert_eq!(statuses(&rest(&mut second).await), [200]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_and_silent_connections_keep_nobody_out_and_busy_ones_go_on() {
+    let node = BoxedNode::start_with(|settings| {
+        settings.api.connections_max = 4;
+        (settings.api.idle_timeout, settings.api.header_timeout) = (ENDS_WITHIN * 10, ENDS_WITHIN * 10);
+    })
+    .await;
+    let mut busy = occupied(&node).await;
+    let mut idle = TcpStream::connect(node.address()).await.unwrap();
+    pinged(&mut idle).await;
+    let mut silent = TcpStream::connect(node.address()).await.unwrap();
+    let mut dripping = TcpStream::connect(node.address()).await.unwrap();
+    dripping.write_all(b"GET /ping HTT").await.unwrap();
+
+    // Who has just connected is given this time to ask.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+
+    // Each of these takes the place of one that waits for its client, and is idle itself then.
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut honest = TcpStream::connect(node.address()).await.unwrap();
+        let served = tokio::time::timeout(ENDS_WITHIN, pinged(&mut honest));
+        served.await.expect("nobody waits for the time of an idle connection");
+        open.push(honest);
+    }
+
+    for stream in [&mut idle, &mut silent, &mut dripping] {
+        assert_eq!(rest(stream).await, b"", "it gave way");
+    }
+    busy.write_all(b"{\"identity\":\"none\"}").await.unwrap();
+    // The word to go on, of which a part is read already, stands before it.
+    let mut answer = [0; 13 + 12];
+    busy.read_exact(&mut answer).await.unwrap();
+    assert!(answer.ends_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    drop(busy);
     node.stop().await;
 }

@@ -7,6 +7,7 @@ mod json;
 mod limits;
 mod paths;
 mod random;
+mod values;
 
 use std::net::SocketAddr;
 use std::time::Duration;

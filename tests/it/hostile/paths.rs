@@ -35,6 +35,18 @@ async fn a_path_is_what_it_says_and_nothing_is_made_of_it() {
         "/\\put",
         "/put\\",
         "/a%2f..%2fput",
+        "/%2e%2e/put",
+        "/x/%2e%2e/put",
+        "/%2e/put",
+        "///put",
+        "/;/put",
+        "/x;/../put",
+        "/put;jsessionid=1",
+        "/put%00.json",
+        "/%00/put",
+        "/put%ff",
+        "/%c0%af/put",
+        "/%ef%bb%bfput",
     ];
     for path in others {
         assert_eq!(answered(&node, put(path).as_bytes()).await, [404], "{path}");
@@ -44,7 +56,7 @@ async fn a_path_is_what_it_says_and_nothing_is_made_of_it() {
         assert_eq!(answered(&node, put(path).as_bytes()).await, [200], "{path}");
     }
     assert_eq!(answered(&node, put("http://elsewhere/put").as_bytes()).await, [403], "a name that leads here");
-    for path in ["/put\0", "/put\x7f", "/put x"] {
+    for path in ["/put\0", "/\0put", "/put\x7f", "/put x", "/put\u{feff}"] {
         assert_eq!(answered(&node, put(path).as_bytes()).await, [400], "{path:?}");
     }
     node.stop().await;

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SanType,
 };
 
 /// An authority that issues certificates, made for one test.
@@ -36,6 +36,14 @@ impl Authority {
     /// For a client.
     pub(crate) fn client(&self, name: &str) -> Issued {
         self.issue(name, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
+    }
+
+    /// For a client that is known by an address of the web beside its name.
+    pub(crate) fn client_with_uri(&self, name: &str, uri: &str) -> Issued {
+        self.issue(name, |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        })
     }
 
     /// One that ended long ago.

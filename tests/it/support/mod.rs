@@ -4,19 +4,25 @@ mod authority;
 mod cluster;
 mod double;
 pub(crate) mod elasticsearch;
+mod exposition;
+mod issuer;
 mod loaded;
 mod node;
 mod process;
 mod proxy;
+mod signer;
 mod target;
 
 pub(crate) use self::authority::{Authority, Issued, put};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::double::{Double, Reply, play_mirrored};
+pub(crate) use self::exposition::Exposition;
+pub(crate) use self::issuer::Issuer;
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::node::{BoxedNode, targets, with_keys};
 pub(crate) use self::process::Process;
 pub(crate) use self::proxy::{Deed, Proxy};
+pub(crate) use self::signer::Signer;
 pub(crate) use self::target::{Arrival, Target};
 
 use serde_json::Value;

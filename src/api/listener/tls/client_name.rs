@@ -1,22 +1,41 @@
-//! The name in a client's certificate.
+//! The names in a client's certificate.
 
 use std::net::IpAddr;
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::access::{CertificateName, NameKind};
 use crate::api::listener::connection::ClientName;
 
-/// The subject's common name, or else the first alternative name that is one. The certificate has been verified.
+/// The subject's common name, or else the first alternative name that is one; beside it all by which the client may be allowed
+/// something. The certificate has been verified.
 pub(super) fn of(der: &[u8]) -> Option<ClientName> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let mut common_names = certificate.subject().iter_common_name();
-    if let Some(name) = common_names.next() {
+    let common_name = common_names.next().map(|name| name.as_str().ok());
+    if common_names.next().is_some() {
         // Of two names nobody knows which one is meant.
-        return common_names.next().is_none().then(|| name.as_str().ok().and_then(ClientName::parse)).flatten();
+        return None;
     }
-    let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(text).and_then(|text| ClientName::parse(&text))
+    let alternative = certificate.subject_alternative_name().ok()?;
+    let alternative = alternative.map_or(&[][..], |names| &names.value.general_names);
+    let common = common_name.flatten().and_then(|name| CertificateName::parse(NameKind::CommonName, name));
+    let all = common.into_iter().chain(alternative.iter().filter_map(named)).collect();
+    match common_name {
+        Some(name) => ClientName::parse(name?, all),
+        None => ClientName::parse(&alternative.iter().find_map(text)?, all),
+    }
+}
+
+/// An alternative name by which a client may be allowed something. An address is none: it is borrowed.
+fn named(name: &GeneralName<'_>) -> Option<CertificateName> {
+    match name {
+        GeneralName::DNSName(text) => CertificateName::parse(NameKind::Dns, text),
+        GeneralName::URI(text) => CertificateName::parse(NameKind::Uri, text),
+        GeneralName::RFC822Name(text) => CertificateName::parse(NameKind::Email, text),
+        _ => None,
+    }
 }
 
 fn text(name: &GeneralName<'_>) -> Option<String> {
@@ -37,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    fn name(common_names: &[&str], alternative: Vec<SanType>) -> Option<String> {
+    fn client(common_names: &[&str], alternative: Vec<SanType>) -> Option<ClientName> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         for name in common_names {
@@ -45,7 +64,24 @@ mod tests {
         }
         params.subject_alt_names = alternative;
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        of(certificate.der()).map(|name| name.as_str().to_owned())
+        of(certificate.der())
+    }
+
+    fn name(common_names: &[&str], alternative: Vec<SanType>) -> Option<String> {
+        client(common_names, alternative).map(|client| client.as_str().to_owned())
+    }
+
+    #[test]
+    fn every_name_by_which_a_client_may_be_allowed_something_is_known_with_its_kind() {
+        let dns = SanType::DnsName("CI.example".try_into().unwrap());
+        let uri = SanType::URI("spiffe://a/b".try_into().unwrap());
+        let ip = SanType::IpAddress("192.0.2.7".parse().unwrap());
+
+        let ann = client(&["ann"], vec![dns, uri, ip]).unwrap();
+
+        let expected = [(NameKind::CommonName, "ann"), (NameKind::Dns, "ci.example"), (NameKind::Uri, "spiffe://a/b")];
+        let expected = expected.map(|(kind, text)| CertificateName::parse(kind, text).unwrap());
+        assert_eq!(ann.in_certificate(), expected);
     }
 
     #[test]

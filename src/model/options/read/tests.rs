@@ -15,6 +15,8 @@ const ALL: &str = r#"{
     "tags": ["billing", "é"], "description": "what it is for",
     "on_failure": {"url": "https://example.com/alarm?r={{run_id}}", "method": "PUT", "headers": {"Authorization": "s3cret"}, "body": {"a": [1, 2.50]}, "every": "run"},
     "on_success": {"url": "https://example.com/ok"}, "on_recovery": {"url": "https://example.com/again", "every": "change"},
+    "sign": {"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]},
+    "auth": {"type": "basic", "username": "ann", "password": "s3cret"},
     "cron_time": "not looked at", "unknown": 1
 }"#;
 
@@ -61,6 +63,10 @@ fn every_option_is_read() {
     assert_eq!(failure.request.headers.as_ref().unwrap()[0].value(), "s3cret");
     let (success, recovery) = (options.on_success.as_ref().unwrap(), options.on_recovery.as_ref().unwrap());
     assert_eq!((&success.request.method, success.each, recovery.each), (&Method::POST, false, false));
+    assert!(
+        options.credentials.sign.is_some() && failure.credentials == Credentials::default(),
+        "a callback has its own"
+    );
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn a_callback_is_read_like_any_request() {
     );
 
     let expected = [
-        "entries.e.on_failure.key: is not known, expected one of url, method, headers, body, every",
+        "entries.e.on_failure.key: is not known, expected one of url, method, headers, body, every, sign, auth",
         "entries.e.on_failure.every: is `time`, expected one of change, run",
         "entries.e.on_failure.method: is `get`, expected one of GET, POST, PUT, PATCH, DELETE, HEAD",
         "entries.e.on_failure.url: has the scheme `ftp`, expected `http` or `https`",
