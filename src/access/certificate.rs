@@ -156,9 +156,9 @@ mod tests {
         let ann = name(NameKind::CommonName, "ann");
         let spiffe = name(NameKind::Uri, "spiffe://a/b=c?");
 
-        assert_eq!(found(rules, &[ann.clone()]), Some(("cert:ann".into(), Role::Write, vec![])));
+        assert_eq!(found(rules, std::slice::from_ref(&ann)), Some(("cert:ann".into(), Role::Write, vec![])));
         let limited = Some(("cert:spiffe://a/b=c?".into(), Role::Operate, vec!["team-a/".into(), "x=y:z".into()]));
-        assert_eq!(found(rules, &[spiffe.clone()]), limited);
+        assert_eq!(found(rules, std::slice::from_ref(&spiffe)), limited);
         assert_eq!(found(rules, &[spiffe, ann]), Some(("cert:ann".into(), Role::Write, vec![])), "the first rule");
         assert_eq!(found(rules, &[name(NameKind::Dns, "ci.EXAMPLE")]).unwrap().1, Role::Admin);
         for other in [
@@ -168,7 +168,7 @@ mod tests {
             name(NameKind::CommonName, "ann2"),
             name(NameKind::CommonName, "ci.example"),
         ] {
-            assert_eq!(found(rules, &[other.clone()]), None, "{other:?}");
+            assert_eq!(found(rules, std::slice::from_ref(&other)), None, "{other:?}");
         }
         assert_eq!(found(rules, &[]), None);
         assert_eq!(found("", &[name(NameKind::CommonName, "ann")]), None);

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::node_settings::Reader;
 use crate::access::{
-    CertificateRule, OidcSettings, Pace, Role, SecretHash, Settings, TokenRoles, is_fit_for_keys, is_token,
+    CertificateRule, OidcSettings, Pace, SecretHash, Settings, TokenRoles, is_fit_for_keys, is_token,
     parse_certificate_rules, parse_roles,
 };
 use crate::api::TlsSettings;

@@ -56,9 +56,12 @@ const FLOODS: [Flood; 9] = [
     Flood::EmptyData,
 ];
 
+/// What comes as the piece of this number.
+type Next = Box<dyn Fn(u32) -> Vec<u8> + Send + Sync>;
+
 impl Flood {
     /// What begins it, and what then comes again and again; the number grows.
-    fn parts(self) -> (Vec<u8>, Box<dyn Fn(u32) -> Vec<u8> + Send + Sync>) {
+    fn parts(self) -> (Vec<u8>, Next) {
         let http_1 = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n".to_vec();
         let http_2 = |more: &[u8]| [PREFACE, &frame(SETTINGS, 0, 0, &[]), more].concat();
         match self {
