@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use http::{HeaderMap, Method};
 use tokio::sync::OwnedSemaphorePermit;
 use warp::Filter;
@@ -57,7 +57,7 @@ pub(super) fn post<P, H, F>(
 where
     P: Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Services, Bytes, Caller) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Response, ApiError>> + Send,
+    F: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
     let path = path.and(warp::path::end()).and(warp::post()).map(String::new);
     let handler = move |services, asked: Arc<Asked>| {
@@ -78,7 +78,7 @@ pub(super) fn under<P, H, F>(
 where
     P: Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Services, Arc<Asked>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send,
+    F: Future<Output = Response> + Send + 'static,
 {
     let path = prefix.and(warp::path::tail()).map(|tail: Tail| tail.as_str().trim_matches('/').to_owned());
     whole(path, api, place, handler, refuse)
@@ -105,7 +105,7 @@ fn whole<P, H, F>(
 where
     P: Filter<Extract = (String,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Services, Arc<Asked>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send,
+    F: Future<Output = Response> + Send + 'static,
 {
     path.and(warp::method())
         .and(warp::path::full())
@@ -118,12 +118,14 @@ where
         .then(move |path, method, full: FullPath, query, headers, asker, api: Api, body, stream| {
             let handler = handler.clone();
             let head = Head { method, whole_path: full.as_str().to_owned(), path, query, headers, asker, body };
+            // In a box: each filter around it holds it, and would be as large on the stack.
             async move {
                 match take_in(&api, head, stream).await {
                     Ok((services, asked, _place)) => routing::answer(services, asked, place, handler, refuse).await,
                     Err(error) => refuse(error),
                 }
             }
+            .boxed()
         })
 }
 

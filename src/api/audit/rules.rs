@@ -135,6 +135,7 @@ pub(super) fn verdict(ended: &Ended<'_>) -> Option<Verdict> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::trail::WITH_CHANGE;
     use super::*;
     use crate::api::openapi;
 
@@ -170,9 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn operations_whose_reads_are_watched_stand_in_the_description() {
+    fn operations_that_are_named_here_stand_in_the_description() {
         let described = String::from_utf8(openapi::document().json.to_vec()).unwrap();
-        for operation in RESULTS.iter().chain([&LINES]) {
+        for operation in RESULTS.iter().chain([&LINES]).chain(&WITH_CHANGE) {
             assert!(described.contains(&format!("\"{operation}\"")), "{operation}");
         }
     }

@@ -14,6 +14,8 @@ use crate::api::view::TaskView;
 use crate::journal::AskedBy;
 use crate::model::{Identity, Masking, Task};
 
+/// Operations whose record is written with the change, whatever comes.
+pub(super) const WITH_CHANGE: [&str; 3] = ["putTask", "deleteTask", "switchTask"];
 /// The name of who may not ask for anything.
 const UNKNOWN: &str = "unknown";
 
@@ -91,7 +93,7 @@ impl Trail {
 
     /// Whether it is a change that has its record with it: it goes on to its end, and knows its task, by itself.
     pub(super) fn is_with_change(&self) -> bool {
-        matches!(self.asked_by.operation, "putTask" | "deleteTask" | "switchTask")
+        WITH_CHANGE.contains(&self.asked_by.operation)
     }
 
     /// Whether it is to be known which task is asked for.
@@ -136,6 +138,7 @@ fn shown(task: &Task, start: bool, masking: &Masking) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
     use crate::api::wire_put;
@@ -143,22 +146,44 @@ mod tests {
     use crate::model::Timestamp;
 
     proptest! {
-        /// Whatever stands in a header named like a credential, of a request or of a callback, or as the password of a URL.
+        /// Whatever stands in a header named like a credential, in `sign` or `auth`, of a request or of a callback, or as the password of
+        /// a URL.
         #[test]
-        fn no_state_of_a_task_shows_a_credential(value in "hunter2[a-zA-Z0-9]{1,40}", name in "(?i)(authorization|x-api-key|cookie|x-auth-token)") {
-            let request = serde_json::json!({
-                "url": format!("http://user:{value}@a.example/"), "headers": { name: value, "X-Trace": "seen" },
+        fn no_state_of_a_task_shows_a_credential(
+            value in "hunter2[a-zA-Z0-9]{1,40}",
+            name in "(?i)(authorization|x-api-key|cookie|x-auth-token)",
+            key in "hunter2[a-zA-Z0-9]{33}",
+            kind in 0..3_usize,
+            start: bool,
+        ) {
+            let auth = [
+                json!({ "type": "basic", "username": "seen", "password": value }),
+                json!({ "type": "bearer", "token": value }),
+                json!({ "type": "oauth2", "token_url": "https://seen.example/token", "client_id": "seen", "client_secret": value }),
+            ][kind].clone();
+            let sign = json!({ "secrets": [format!("whsec_{key}"), "${secret:hooks}"] });
+            let request = json!({
+                "url": format!("http://user:{value}@a.example/"), "headers": { name: value, "X-Trace": "traced" },
+                "sign": sign,
             });
             let mut entry = request.clone();
             entry["cron_time"] = "0 0 0 1 1 *".into();
             entry["on_failure"] = request;
-            let body = serde_json::json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": { "e": entry } });
-            let put = wire_put::put(body.to_string().as_bytes(), &Terms::at(Timestamp::EPOCH)).unwrap().value;
+            let with_auth = json!({
+                "cron_time": "0 0 0 1 1 *", "url": "http://a.example/", "auth": auth,
+                "on_failure": { "url": "http://a.example/", "auth": auth },
+            });
+            let entries = json!({ "e": entry, "with_auth": with_auth });
+            let body = json!({ "identity": "t", "time_zone": "UTC", "start": true, "entries": entries });
+            let put = wire_put::put(body.to_string().as_bytes(), &Terms::at(Timestamp::EPOCH));
+            let put = put.map_err(|mistakes| TestCaseError::fail(format!("{mistakes:?}")))?.value;
 
-            let shown = shown(&put.task, true, &Masking::default());
+            let shown = shown(&put.task, start, &Masking::default());
 
             prop_assert!(!shown.get().contains("hunter2"), "{shown}");
-            prop_assert!(shown.get().contains("seen"), "{shown}");
+            for told in ["traced", "\"secrets\":[\"***\",\"${secret:hooks}\"]", auth["type"].as_str().unwrap()] {
+                prop_assert!(shown.get().contains(told), "{told}: {shown}");
+            }
         }
     }
 }

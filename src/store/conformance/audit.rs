@@ -33,6 +33,7 @@ async fn all(store: &impl Store) -> Vec<Record> {
 
 pub(crate) async fn the_audit_is_found_by_who_asks_for_it_and_comes_back_as_it_was_written(store: &impl Store) {
     let records = vec![audit(Some("a"), at(1)), audit(None, at(2)), audit(Some("b"), at(3))];
+    assert_eq!(all(store).await, [], "none was ever written");
     store.append(records.clone()).await.unwrap();
     // Again, as after an error.
     store.append(records.clone()).await.unwrap();

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{audit_as, audit_of, put_of, watched};
-use crate::access::{ADMIN_KEY, ask, make_key, post_as};
+use crate::access::{ADMIN_KEY, ask, make, make_key, post_as};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_lacks_a_right_leaves_a_document_with_status_and_reason() {
@@ -73,6 +73,33 @@ async fn a_flood_of_wrong_keys_leaves_one_document() {
     assert_eq!((&document["by"], &document["status"]), (&json!("unknown"), &json!(401)));
     assert_eq!(document["from"], "127.0.0.1");
     assert!(!document.to_string().contains("wrong-"), "{document}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_often_has_a_few_documents_with_its_name() {
+    let node = watched().await;
+    let (id, slow) = make(&node.base, json!({ "name": "slow", "role": "read", "requests_per_second": 1 })).await;
+    let asks = (0..60).map(|_| post_as(&slow, &node.base, "/all", json!({})));
+    let begun = tokio::time::Instant::now();
+    let answers = futures_util::future::join_all(asks).await;
+    let refused = answers.iter().filter(|told| told.status == 429).count();
+    // Ten a second, and the seconds may have begun before.
+    let most = 10 * (2 + usize::try_from(begun.elapsed().as_secs()).unwrap());
+    post_as(ADMIN_KEY, &node.base, "/pause", json!({ "all": true })).await;
+
+    let documents = audit_of(&node.base, "getIdentities").await;
+
+    let unlogged: u64 = documents.iter().filter_map(|document| document["unlogged"].as_u64()).sum();
+    assert!((1..=most).contains(&documents.len()), "{refused} refused: {documents:?}");
+    assert!(documents.len() + usize::try_from(unlogged).unwrap() <= refused, "{refused} refused: {documents:?}");
+    for document in &documents {
+        let who = (&document["by"], &document["source"], &document["from"]);
+        assert_eq!(who, (&json!("slow"), &json!(format!("key {id}")), &json!("127.0.0.1")));
+        assert_eq!((&document["outcome"], &document["status"]), (&json!("refused"), &json!(429)));
+        let reason = "the key `slow` may send 1 requests a second (its requests_per_second), wait 1 s";
+        assert_eq!(document["reason"], reason);
+    }
     node.stop().await;
 }
 
