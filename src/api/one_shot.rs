@@ -1,5 +1,7 @@
 //! One request at one instant: the contract's second family.
 
+mod values;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use utoipa::ToSchema;
 use warp::Filter;
 use warp::reply::Response;
 
+use self::values::{python_type, text};
 use super::asked::{Asked, under};
 use super::audit::Failure;
 use super::caller::Caller;
@@ -222,29 +225,6 @@ fn fields(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, Value>,
             let text = format!("Unsupported media type \"{shown}\" in request.");
             Err(Refusal::Detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
         }
-    }
-}
-
-fn python_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
-    }
-}
-
-/// The text of a field that must be there.
-fn text(value: Option<&Value>) -> Result<&str, String> {
-    match value {
-        None => Err("This field is required.".to_owned()),
-        Some(Value::Null) => Err("This field may not be null.".to_owned()),
-        Some(Value::String(text)) if text.trim().is_empty() => Err("This field may not be blank.".to_owned()),
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err("Not a valid string.".to_owned()),
     }
 }
 
