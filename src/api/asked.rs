@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use http::{HeaderMap, Method};
 use tokio::sync::OwnedSemaphorePermit;
 use warp::Filter;
@@ -118,12 +118,14 @@ where
         .then(move |path, method, full: FullPath, query, headers, asker, api: Api, body, stream| {
             let handler = handler.clone();
             let head = Head { method, whole_path: full.as_str().to_owned(), path, query, headers, asker, body };
-            async move {
+            let answered = async move {
                 match take_in(&api, head, stream).await {
                     Ok((services, asked, _place)) => routing::answer(services, asked, place, handler, refuse).await,
                     Err(error) => refuse(error),
                 }
-            }
+            };
+            // Boxed: each filter around it would be as large as the largest handler, and so would each connection.
+            answered.boxed()
         })
 }
 

@@ -218,7 +218,8 @@ where
                 let body = body::collect(stream, head, QUESTION_MAX, api.settings.body_timeout).await?;
                 handler(services, part, body, peer).await
             };
-            async move { reply::into_reply(answered.await) }
+            // Boxed, as the handlers of clients are.
+            async move { reply::into_reply(answered.await) }.boxed()
         })
 }
 
