@@ -57,7 +57,7 @@ pub(super) fn post<P, H, F>(
 where
     P: Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Services, Bytes, Caller) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Response, ApiError>> + Send,
+    F: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
     let path = path.and(warp::path::end()).and(warp::post()).map(String::new);
     let handler = move |services, asked: Arc<Asked>| {
@@ -78,7 +78,7 @@ pub(super) fn under<P, H, F>(
 where
     P: Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Services, Arc<Asked>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send,
+    F: Future<Output = Response> + Send + 'static,
 {
     let path = prefix.and(warp::path::tail()).map(|tail: Tail| tail.as_str().trim_matches('/').to_owned());
     whole(path, api, place, handler, refuse)
@@ -105,7 +105,7 @@ fn whole<P, H, F>(
 where
     P: Filter<Extract = (String,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Services, Arc<Asked>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send,
+    F: Future<Output = Response> + Send + 'static,
 {
     path.and(warp::method())
         .and(warp::path::full())

@@ -1,43 +1,96 @@
 //! Who asks: by a key, as the user that a trusted proxy names in a header, or as nobody in particular.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 
+use super::audit::{Origin, Trail};
 use super::listener::ClientName;
 use super::reply::ApiError;
 use crate::access::{ANONYMOUS, Grant, Role, Source};
+use crate::journal::AskedBy;
 use crate::model::{Identity, Prefixes};
 
 /// The longest name of a user, in bytes. Whoever has a longer one is not named.
 const NAME_MAX: usize = 256;
 
-/// Who asks, and what is allowed. What is changed or asked for bears this name. The number is how many tasks there may be of those that
-/// it knows of, if they are counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller(Arc<Grant>, Option<u64>);
+/// Who asks, and what is allowed. What is changed or asked for bears this name.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    grant: Arc<Grant>,
+    /// How many tasks there may be of those that it knows of, if they are counted.
+    tasks_max: Option<u64>,
+    origin: Origin,
+    /// What its audit record will say; `None`: there is none.
+    trail: Option<Arc<Trail>>,
+}
+
+/// Two are the same whatever they ask for.
+impl PartialEq for Caller {
+    fn eq(&self, other: &Self) -> bool {
+        self.grant == other.grant && self.tasks_max == other.tasks_max && self.origin == other.origin
+    }
+}
+
+impl Eq for Caller {}
 
 impl Caller {
     /// Nobody who is known by a name, and who may do everything.
     #[cfg(test)]
     pub(super) fn anonymous() -> Self {
-        Self(Arc::new(Grant::anonymous()), None)
+        Self::of_grant(Grant::anonymous(), Origin::default())
     }
 
     /// Somebody for whom another node asks. It has found out what is allowed, and that the name is good.
     pub(super) fn of_node(name: Option<&str>, role: Role, prefixes: Prefixes) -> Self {
         let name = name.filter(|name| is_name(name)).unwrap_or(ANONYMOUS);
-        Self(Arc::new(Grant { name: name.into(), role, prefixes, source: Source::Node }), None)
+        Self::of_grant(Grant { name: name.into(), role, prefixes, source: Source::Node }, Origin::default())
+    }
+
+    fn of_grant(grant: Grant, origin: Origin) -> Self {
+        Self { grant: Arc::new(grant), tasks_max: None, origin, trail: None }
     }
 
     /// The same who may have so many tasks.
     pub(super) fn with_tasks_max(self, tasks_max: Option<u64>) -> Self {
-        Self(self.0, tasks_max)
+        Self { tasks_max, ..self }
     }
 
     /// How many tasks there may be of those that it knows of; `None`: as many as are put.
     pub(super) fn tasks_max(&self) -> Option<u64> {
-        self.1
+        self.tasks_max
+    }
+
+    /// The same, coming from an address.
+    pub(super) fn coming_from(mut self, from: IpAddr) -> Self {
+        self.origin.from = Some(from);
+        self
+    }
+
+    /// The same, of which another node knows where it comes from.
+    pub(super) fn coming_as(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// The same, of whose request a record is kept.
+    pub(super) fn followed(self, trail: Arc<Trail>) -> Self {
+        Self { trail: Some(trail), ..self }
+    }
+
+    /// Where it comes from.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What is noted of its request.
+    pub(super) fn trail(&self) -> Option<&Arc<Trail>> {
+        self.trail.as_ref()
+    }
+
+    /// For what writes an audit record together with a change.
+    pub(super) fn asked_by(&self) -> Option<Arc<AskedBy>> {
+        self.trail.as_ref().map(|trail| trail.asked_by().clone())
     }
 
     /// Somebody with a grant. The header counts where nobody needs a key, and for a proxy that holds the admin key: whoever has a key
@@ -53,63 +106,78 @@ impl Caller {
             (Source::Nothing, None) => client.map(ClientName::as_str),
             (Source::AdminKey, None) | (Source::Key(_) | Source::Token | Source::Certificate | Source::Node, _) => None,
         };
+        let origin = Origin { from: None, source: source_of(&grant.source, named.and(header).is_some(), named).into() };
         let grant = match named {
             Some(name) => Grant { name: name.into(), ..grant },
             None => grant,
         };
-        Self(Arc::new(grant), None)
+        Self::of_grant(grant, origin)
     }
 
     /// Whether it is known by a name.
     pub(super) fn is_known(&self) -> bool {
-        &*self.0.name != ANONYMOUS
+        &*self.grant.name != ANONYMOUS
     }
 
     /// Whether it is shown credentials as they are: who may put a task gets back what was put, so that it can be put again. Others
     /// see a mask in their place.
     pub(super) fn sees_credentials(&self) -> bool {
-        self.0.role >= Role::Write
+        self.grant.role >= Role::Write
     }
 
     /// Its name.
     pub(super) fn name(&self) -> &str {
-        &self.0.name
+        &self.grant.name
     }
 
     /// Its name, for what keeps it.
     pub(super) fn shared(&self) -> Arc<str> {
-        self.0.name.clone()
+        self.grant.name.clone()
     }
 
     /// What is allowed.
     pub(super) fn role(&self) -> Role {
-        self.0.role
+        self.grant.role
     }
 
     /// The tasks that it knows of.
     pub(super) fn prefixes(&self) -> &Prefixes {
-        &self.0.prefixes
+        &self.grant.prefixes
     }
 
     /// Whether there are tasks that it does not know of.
     pub(super) fn is_limited(&self) -> bool {
-        !self.0.prefixes.are_all()
+        !self.grant.prefixes.are_all()
     }
 
     /// Refuses one without a role.
     pub(super) fn check_role(&self, needed: Role) -> Result<(), ApiError> {
-        self.0.lacks(needed).map_or(Ok(()), |text| Err(ApiError::Forbidden(text)))
+        self.grant.lacks(needed).map_or(Ok(()), |text| Err(ApiError::Forbidden(text)))
     }
 
     /// Refuses one that does not know of a task.
     pub(super) fn check_task(&self, identity: &Identity) -> Result<(), ApiError> {
-        self.0.leaves_out(identity).map_or(Ok(()), |text| Err(ApiError::Forbidden(text)))
+        self.grant.leaves_out(identity).map_or(Ok(()), |text| Err(ApiError::Forbidden(text)))
     }
 
     /// Refuses one that does not know of all tasks. `what` begins the sentence.
     pub(super) fn check_all_tasks(&self, what: &str) -> Result<(), ApiError> {
-        self.0.is_limited_for(what).map_or(Ok(()), |text| Err(ApiError::Forbidden(text)))
+        self.grant.is_limited_for(what).map_or(Ok(()), |text| Err(ApiError::Forbidden(text)))
     }
+}
+
+/// By what somebody is known, in words.
+fn source_of(source: &Source, is_in_header: bool, named: Option<&str>) -> String {
+    let by = match source {
+        Source::Key(id) => return format!("key {}", id.as_str()),
+        Source::AdminKey => "admin_key",
+        Source::Token => "token",
+        Source::Node => "node",
+        Source::Certificate => "certificate",
+        Source::Nothing if named.is_some() && !is_in_header => "certificate",
+        Source::Nothing => "nothing",
+    };
+    if is_in_header { format!("{by}, user_header") } else { by.to_owned() }
 }
 
 /// Whom a header names. Two values are no name: one of them may be what the client itself sent.
@@ -165,5 +233,19 @@ mod tests {
             assert_eq!(named_by(source, &[b"mallory"]), "anonymous");
         }
         assert_eq!(named_by(Source::AdminKey, &[b"ada"]), "ada");
+    }
+
+    #[test]
+    fn it_is_told_by_what_somebody_is_known() {
+        let key = Source::Key(KeyId::parse("0123456789abcdef").unwrap());
+
+        assert_eq!(source_of(&key, false, None), "key 0123456789abcdef");
+        assert_eq!(source_of(&Source::AdminKey, false, None), "admin_key");
+        assert_eq!(source_of(&Source::Token, false, None), "token");
+        assert_eq!(source_of(&Source::Certificate, false, None), "certificate");
+        assert_eq!(source_of(&Source::AdminKey, true, Some("ada")), "admin_key, user_header");
+        assert_eq!(source_of(&Source::Nothing, true, Some("ada")), "nothing, user_header");
+        assert_eq!(source_of(&Source::Nothing, false, Some("ada")), "certificate");
+        assert_eq!(source_of(&Source::Nothing, false, None), "nothing");
     }
 }

@@ -5,6 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::caller::Caller;
 use super::wire::{Understood, identity_of, understand};
 use crate::catalog::{Removal, Switch};
+use crate::model::Identity;
 use crate::model::object::{Mistakes, Object, integer};
 
 /// `/delete`: which task.
@@ -13,13 +14,14 @@ pub(super) fn removal(bytes: &[u8], caller: &Caller) -> Understood<Removal> {
         let body = Object::read_body(bytes, r#"{"identity":"backup"}"#, mistakes)?;
         let (identity, revision) = (identity_of(&body, mistakes), revision_of(&body, mistakes));
         let identity = identity?;
+        note_task(caller, &identity);
         let mut body = serde_json::json!({ "identity": identity.as_str() });
         if caller.is_known() {
             // A delete leaves no revision that could say it.
             body["by"] = caller.name().into();
         }
         let request = request(&body);
-        Some(Removal { identity, request, revision })
+        Some(Removal { identity, request, revision, asked_by: caller.asked_by() })
     })
 }
 
@@ -30,9 +32,17 @@ pub(super) fn switch(bytes: &[u8], caller: &Caller) -> Understood<Switch> {
         let (identity, running) = (identity_of(&body, mistakes), body.boolean("running", mistakes));
         let revision = revision_of(&body, mistakes);
         let (identity, enabled) = identity.zip(running)?;
+        note_task(caller, &identity);
         let request = request(&serde_json::json!({ "identity": identity.as_str(), "running": enabled }));
-        Some(Switch { identity, enabled, request, revision, by: Some(caller.shared()), note: None })
+        let (by, asked_by) = (Some(caller.shared()), caller.asked_by());
+        Some(Switch { identity, enabled, request, revision, by, note: None, asked_by })
     })
+}
+
+fn note_task(caller: &Caller, identity: &Identity) {
+    if let Some(trail) = caller.trail() {
+        trail.of_task(identity);
+    }
 }
 
 /// The revision that the client knows.

@@ -144,6 +144,7 @@ async fn rerun(services: Services, body: Bytes, caller: Caller) -> Result<Respon
     let choice = choice(&body, &zone_of(&services))?.value;
     let dealt = deal(&services, letters(&services, &choice, &caller).await?, Deed::Rerun, &caller).await;
     told(&choice, &dealt)?;
+    note(&caller, &dealt);
     let run = |(run, again): &(RunId, Option<RunId>)| json!({ "run_id": run.to_string(), "rerun_as": again.map(|again| again.to_string()) });
     let reruns: Vec<Value> = dealt.done.iter().map(run).collect();
     Ok(reply::data(json!({ "reruns": reruns, "left": left(&dealt) })))
@@ -154,6 +155,7 @@ async fn discard(services: Services, body: Bytes, caller: Caller) -> Result<Resp
     let choice = choice(&body, &zone_of(&services))?.value;
     let dealt = deal(&services, letters(&services, &choice, &caller).await?, Deed::Discard, &caller).await;
     told(&choice, &dealt)?;
+    note(&caller, &dealt);
     Ok(reply::data(json!({ "discarded": dealt.done.len(), "left": left(&dealt) })))
 }
 
@@ -174,6 +176,17 @@ async fn letters(services: &Services, choice: &Choice, caller: &Caller) -> Resul
 fn told(choice: &Choice, dealt: &Dealt) -> Result<(), ApiError> {
     let is_none = matches!(choice, Choice::One(_)) && dealt.done.is_empty() && dealt.left.is_empty();
     if is_none { Err(ApiError::Refused("run_id: is no dead letter".to_owned())) } else { Ok(()) }
+}
+
+/// How many of them its record names. The records of the runs say of each who dealt with it.
+const NAMED_MAX: usize = 100;
+
+fn note(caller: &Caller, dealt: &Dealt) {
+    if let Some(trail) = caller.trail() {
+        let runs: Vec<String> = dealt.done.iter().take(NAMED_MAX).map(|(run, _)| run.to_string()).collect();
+        trail.of("dead_letters", "");
+        trail.is_now(&json!({ "done": dealt.done.len(), "left": dealt.left.len(), "runs": runs }));
+    }
 }
 
 fn left(dealt: &Dealt) -> Vec<Value> {

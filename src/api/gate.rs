@@ -1,14 +1,17 @@
 //! The gate that every request passes before its route: who sends it, and may it be answered? What an operation needs stands in its
 //! description, and what has none is served to nobody but other nodes.
 
+use std::sync::Arc;
+
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use warp::Filter;
 use warp::reply::Response;
 
+use super::audit::{Origin, Trail, Wanted};
 use super::caller::Caller;
 use super::listener::{ClientName, Connection};
-use super::openapi::{self, Needs};
+use super::openapi::{self, Needs, Taken};
 use super::peer::Peer;
 use super::reply::ApiError;
 use super::{Api, metrics, told};
@@ -36,49 +39,72 @@ pub(super) fn asker() -> impl Filter<Extract = (Asker,), Error = warp::Rejection
     warp::ext::get::<Asker>()
 }
 
-/// Lets a request pass, with who asks; or gives what it is answered in place of that.
-pub(super) async fn refusal<B>(api: &Api, request: &mut Request<B>) -> Option<Response> {
-    let (method, path) = (request.method(), request.uri().path());
-    let role = match openapi::document().listed.needs(method, path) {
-        Some(Needs::Role(_)) if api.settings.metrics_open && metrics::is_meant(path) => return None,
-        Some(Needs::Role(role)) => role,
-        Some(Needs::Nothing) | None => return None,
-    };
-    let connection = request.extensions().get::<Connection>().cloned().unwrap_or_else(Connection::none);
-    match found(api, &connection, request.uri(), request.headers(), role).await {
-        Ok(asker) => {
-            request.extensions_mut().insert(asker);
-            None
-        }
-        Err(error) => Some(refused(request.method(), request.uri().path(), error)),
-    }
+/// How a request goes on from the gate.
+#[derive(Default)]
+pub(super) struct Passage {
+    /// What it is answered, if it does not pass.
+    pub(super) refusal: Option<Response>,
+    /// What is noted of it.
+    pub(super) trail: Option<Arc<Trail>>,
 }
 
-async fn found(
-    api: &Api,
-    connection: &Connection,
-    uri: &Uri,
-    headers: &HeaderMap,
-    needed: Role,
-) -> Result<Asker, ApiError> {
-    let asker = match Peer::of(api, headers)? {
-        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen, turns: Turns::default() },
-        None => {
-            let client = connection.client.as_ref();
-            let certificate = client.map(ClientName::in_certificate).unwrap_or_default();
-            let grant = api.access.admit(Shown { address: connection.address.ip(), uri, headers, certificate }).await;
-            let grant = grant.map_err(|refused| error_of(api, refused))?;
-            let turns = api.access.turns(&grant, connection.address.ip());
-            api.access
-                .take_turn(&turns)
-                .map_err(|too_often| ApiError::TooMany { text: too_often.to_string(), wait: too_often.wait })?;
-            let tasks_max = api.access.tasks_max(&grant.source);
-            let caller = Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), client);
-            Asker { caller: caller.with_tasks_max(tasks_max), is_peer: false, chosen: None, turns }
+/// Lets a request pass, with who asks; or gives what it is answered in place of that.
+pub(super) async fn passage<B>(api: &Api, request: &mut Request<B>) -> Passage {
+    let (method, path) = (request.method(), request.uri().path());
+    let (operation, needed) = match openapi::document().listed.taken(method, path) {
+        Some(Taken { needs: Needs::Role(_), .. }) if api.settings.metrics_open && metrics::is_meant(path) => {
+            return Passage::default();
+        }
+        Some(Taken { id, needs: Needs::Role(role) }) => (id, role),
+        Some(Taken { needs: Needs::Nothing, .. }) | None => return Passage::default(),
+    };
+    let connection = request.extensions().get::<Connection>().cloned().unwrap_or_else(Connection::none);
+    let settings = api.settings.audit;
+    let trail = |name, origin: &Origin| {
+        let wanted = Wanted { method, path, operation, needed };
+        settings.is_enabled.then(|| Arc::new(Trail::new(name, origin, wanted, settings)))
+    };
+    let mut asker = match found(api, &connection, request.uri(), request.headers()).await {
+        Ok(asker) => asker,
+        Err(error) => {
+            let origin = Origin { from: Some(connection.address.ip()), source: "nothing".into() };
+            return Passage { refusal: Some(refused(method, path, error)), trail: trail(None, &origin) };
         }
     };
-    asker.caller.check_role(needed)?;
-    Ok(asker)
+    let trail = trail(Some(asker.caller.shared()), asker.caller.origin());
+    if let Err(error) = check(api, &asker, needed) {
+        return Passage { refusal: Some(refused(method, path, error)), trail };
+    }
+    if let Some(trail) = &trail {
+        asker.caller = asker.caller.followed(trail.clone());
+    }
+    request.extensions_mut().insert(asker);
+    Passage { refusal: None, trail }
+}
+
+async fn found(api: &Api, connection: &Connection, uri: &Uri, headers: &HeaderMap) -> Result<Asker, ApiError> {
+    Ok(match Peer::of(api, headers)? {
+        Some(Peer { caller, chosen }) => Asker { caller, is_peer: true, chosen, turns: Turns::default() },
+        None => {
+            let (client, address) = (connection.client.as_ref(), connection.address.ip());
+            let certificate = client.map(ClientName::in_certificate).unwrap_or_default();
+            let grant = api.access.admit(Shown { address, uri, headers, certificate }).await;
+            let grant = grant.map_err(|refused| error_of(api, refused))?;
+            let turns = api.access.turns(&grant, address);
+            let tasks_max = api.access.tasks_max(&grant.source);
+            let caller = Caller::new(grant, headers, api.settings.remote_user_header.as_ref(), client);
+            let caller = caller.with_tasks_max(tasks_max).coming_from(address);
+            Asker { caller, is_peer: false, chosen: None, turns }
+        }
+    })
+}
+
+/// Whether who asks may, and may now.
+fn check(api: &Api, asker: &Asker, needed: Role) -> Result<(), ApiError> {
+    api.access
+        .take_turn(&asker.turns)
+        .map_err(|too_often| ApiError::TooMany { text: too_often.to_string(), wait: too_often.wait })?;
+    asker.caller.check_role(needed)
 }
 
 fn error_of(api: &Api, refused: Refused) -> ApiError {

@@ -10,6 +10,7 @@ use super::log_search::{self, LogSearch};
 use super::reply::{self, ApiError};
 use super::view::{LogPageView, SearchView};
 use super::wire;
+use crate::access::Role;
 
 pub(super) async fn search(services: Services, body: Bytes, _caller: Caller) -> Result<Response, ApiError> {
     let search = wire::search(&body)?.value;
@@ -20,6 +21,10 @@ pub(super) async fn search(services: Services, body: Bytes, _caller: Caller) -> 
 
 pub(super) async fn search_logs(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     let LogSearch { query, after } = log_search::read(&body, caller.prefixes())?.value;
+    if query.filter.is_of_audit() {
+        caller.check_role(Role::Admin)?;
+        caller.check_all_tasks("reading the audit")?;
+    }
     let begun = Instant::now();
     let page = services.catalog.search_logs(query, after).await?;
     Ok(reply::data(LogPageView::new(&page, millis_since(begun))))

@@ -44,7 +44,10 @@ async fn answer(services: &Services, asked: Arc<Asked>) -> Result<Response, ApiE
         ("GET", []) => Ok(list(services)),
         ("POST", []) => create(services, &asked).await,
         ("DELETE", [id]) => {
-            services.access.revoke(key_id(id)?, asked.caller.name()).await.map_err(not_done)?;
+            let id = key_id(id)?;
+            note_key(&asked.caller, &id);
+            let key = services.access.revoke(id, asked.caller.name()).await.map_err(not_done)?;
+            note_key_now(services, &asked.caller, &key);
             Ok(reply::done(&[]))
         }
         ("POST", [id, "rotate"]) => rotate(services, key_id(id)?, &asked).await,
@@ -128,6 +131,8 @@ fn list(services: &Services) -> Response {
 async fn create(services: &Services, asked: &Asked) -> Result<Response, ApiError> {
     let new = new_key(&asked.body, &asked.caller, services.access.now())?.value;
     let (key, text) = services.access.create(new).await.map_err(not_done)?;
+    note_key(&asked.caller, &key.id);
+    note_key_now(services, &asked.caller, &key);
     let view = NewKeyView { key: text.reveal(), view: KeyView::new(&key, services.access.now()) };
     let mut reply = reply::data(view);
     *reply.status_mut() = StatusCode::CREATED;
@@ -135,9 +140,24 @@ async fn create(services: &Services, asked: &Asked) -> Result<Response, ApiError
 }
 
 async fn rotate(services: &Services, id: KeyId, asked: &Asked) -> Result<Response, ApiError> {
+    note_key(&asked.caller, &id);
     let overlap = overlap(&asked.body)?;
     let (key, text) = services.access.rotate(id, overlap, asked.caller.name()).await.map_err(not_done)?;
+    note_key_now(services, &asked.caller, &key);
     Ok(reply::data(NewKeyView { key: text.reveal(), view: KeyView::new(&key, services.access.now()) }))
+}
+
+fn note_key(caller: &Caller, id: &KeyId) {
+    if let Some(trail) = caller.trail() {
+        trail.of("key", id.as_str());
+    }
+}
+
+/// What its audit record says of a key that was changed: never its secret.
+fn note_key_now(services: &Services, caller: &Caller, key: &Key) {
+    if let Some(trail) = caller.trail() {
+        trail.is_now(&KeyView::new(key, services.access.now()));
+    }
 }
 
 fn not_done(error: KeyError) -> ApiError {

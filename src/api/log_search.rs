@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::wire::{Understood, kind_word, known_word, understand};
 use crate::model::object::{Kind, Mistakes, Object, integer, kind, string, unexpected};
-use crate::model::{EntryName, Identity, NameError, Prefixes, RecordId, Timestamp};
+use crate::model::{EntryName, Identity, NameError, Prefixes, RecordId, RecordKind, Timestamp};
 use crate::store::{LogCursor, LogFilter, LogQuery, LogSort, StatusRange, Within, Words};
 
 const KEYS: [&str; 13] = [
@@ -44,6 +44,10 @@ pub(super) fn read(bytes: &[u8], prefixes: &Prefixes) -> Understood<LogSearch> {
         let body = Object::read_body(bytes, r#"{"query":"timeout","status":"5xx","limit":100}"#, mistakes)?;
         body.refuse_unknown(&KEYS, mistakes);
         let filter = LogFilter { prefixes: prefixes.clone(), ..filter(&body, mistakes) };
+        if filter.kinds.contains(&RecordKind::Audit) && !filter.is_of_audit() {
+            mistakes
+                .add("type", "has `audit` beside others, expected `audit` alone: the audit is apart from the history");
+        }
         let sort = body.get("sort").and_then(|raw| sort(raw, mistakes)).unwrap_or_default();
         let limit = body.get("limit").and_then(|raw| limit(raw, mistakes)).unwrap_or(LIMIT_DEFAULT);
         let query = LogQuery { filter, sort, limit };
@@ -264,7 +268,7 @@ mod tests {
             "identity: has 0 values, expected 1 to 100",
             "entry[0]: is empty, expected 1 to 256 bytes",
             "entry[1]: is `3`, expected a string",
-            "type: is `put `, expected one of put, delete, running, success, error, skipped, missed, started",
+            "type: is `put `, expected one of put, delete, running, success, error, skipped, missed, started, audit",
             "status[0]: is `99`, expected a status from 100 to 999 or a class such as \"4xx\"",
             "status[1]: is `4x`, expected a status from 100 to 999 or a class such as \"4xx\"",
             "status[2]: is `true`, expected a status from 100 to 999 or a class such as \"4xx\"",

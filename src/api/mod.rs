@@ -1,6 +1,7 @@
 //! What clients ask: HTTP in, the model's words inside, HTTP out. Here stands the list of routes.
 
 mod asked;
+mod audit;
 mod body;
 mod bulk;
 mod caller;
@@ -57,6 +58,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use self::asked::post;
+use self::audit::Bounds;
 use self::metrics::Counted;
 use self::reply::{ApiError, into_reply};
 use self::routing::place;
@@ -72,6 +74,7 @@ use crate::observe::metrics::StoreMetrics;
 use crate::secrets::Secrets;
 use crate::store::Store;
 
+pub use self::audit::{AuditSettings, WatchedReads};
 pub use self::draft::{Draft, check_put, read_draft};
 pub use self::listener::{ClientCertificate, Server, ServerError, TlsError, TlsSettings, TlsVersion};
 pub use self::put_limits::PutLimits;
@@ -140,6 +143,7 @@ pub struct Api {
     peer_places: Arc<Semaphore>,
     bulk_places: Arc<Semaphore>,
     access: Access,
+    audit_bounds: Arc<Mutex<Bounds>>,
     counted: Counted,
     settings: Arc<Settings>,
 }
@@ -155,6 +159,7 @@ impl Api {
             peer_places: Arc::new(Semaphore::new(settings.requests_max)),
             bulk_places: Arc::new(Semaphore::new(BULKS_MAX)),
             access,
+            audit_bounds: Arc::default(),
             counted: Counted { store, ..Counted::default() },
             settings: Arc::new(settings.clone()),
         }
@@ -216,7 +221,8 @@ impl Api {
 const BULKS_MAX: usize = 16;
 
 /// All routes. What each of them takes and answers stands in `openapi`; what does not stand there is served to nodes of the same
-/// cluster only, or not at all.
+/// cluster only, or not at all. Groups are in boxes: what answers a request would else hold the state of all routes one in another, and
+/// take most of a thread's stack.
 pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let tasks = post(warp::path("put"), &api, place::change, tasks::put)
         .or(post(warp::path("get"), &api, place::read, tasks::get))
@@ -228,28 +234,31 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Infallible
         .or(post(warp::path("running"), &api, place::change, tasks::running))
         .unify()
         .or(post(warp::path("delete"), &api, place::change, tasks::delete))
-        .unify();
+        .unify()
+        .boxed();
     let logs = warp::path("logs").and(warp::path("search"));
     let history = post(warp::path("search"), &api, place::stored, history::search)
         .or(post(warp::path("clear"), &api, place::change, history::clear))
         .unify()
         .or(post(logs, &api, place::anywhere, history::search_logs))
-        .unify();
+        .unify()
+        .boxed();
     let ping = warp::path!("ping").or(warp::path!("api" / "ping")).unify().and(warp::get()).map(health::ping);
     let healthz = warp::path!("healthz").and(warp::get()).map(health::healthz);
     let readyz = warp::path!("readyz").and(warp::get()).and(with(&api)).then(readyz);
-    let health = ping.or(healthz).unify().or(readyz).unify().or(metrics::route(&api)).unify();
+    let health = ping.or(healthz).unify().or(readyz).unify().or(metrics::route(&api)).unify().boxed();
     let declarative = versions::routes(&api).or(bulk::route(&api)).unify().or(export::route(&api)).unify();
     let declarative = declarative
         .or(post(warp::path("validate"), &api, preview::place_of_validate, preview::validate))
         .unify()
         .or(post(warp::path("preview"), &api, preview::place_of_preview, preview::preview))
-        .unify();
-    let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify();
-    let runs = runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify();
-    let runs = runs.or(keys::routes(&api)).unify().or(secrets::routes(&api)).unify();
+        .unify()
+        .boxed();
+    let runs = jobs::routes(&api).or(one_shot::routes(&api)).unify().or(operations::routes(&api)).unify().boxed();
+    let runs = runs.or(dead_letters::routes(&api)).unify().or(nodes::routes(&api)).unify().boxed();
+    let runs = runs.or(keys::routes(&api)).unify().or(secrets::routes(&api)).unify().boxed();
     let ours = tasks.or(history).unify().or(declarative).unify().or(runs).unify();
-    let served = ours.or(health).unify().or(docs::routes()).unify();
+    let served = ours.or(health).unify().or(docs::routes()).unify().boxed();
     let other = warp::method().and(warp::path::full()).map(|method, path: FullPath| unserved(&method, path.as_str()));
     peers::routes(&api).or(openapi::listed().and(served)).unify().or(other).unify()
 }

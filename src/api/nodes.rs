@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -16,6 +16,7 @@ use super::caller::Caller;
 use super::gate::asker;
 use super::openapi::words;
 use super::operations::name_of;
+use super::peer::Peer;
 use super::reply::{self, ApiError, into_reply};
 use super::routing::place;
 use super::routing::relay;
@@ -206,6 +207,10 @@ fn drain_wish(bytes: &[u8]) -> Understood<DrainWish> {
 async fn drain(services: Services, body: Bytes, caller: Caller) -> Result<Response, ApiError> {
     caller.check_all_tasks("draining a node")?;
     let DrainWish { node, is_drained } = drain_wish(&body)?.value;
+    if let Some(trail) = caller.trail() {
+        trail.of("node", &node);
+        trail.is_now(&json!({ "drained": is_drained }));
+    }
     let Some(keeper) = &services.cluster else {
         return Err(ApiError::Refused(
             "node: this service is alone on its store, there is nobody to take its shards".to_owned(),
@@ -213,6 +218,7 @@ async fn drain(services: Services, body: Bytes, caller: Caller) -> Result<Respon
     };
     let view = keeper.view().borrow().clone();
     let member = find(&view, &node)?;
+    caller.trail().iter().for_each(|trail| trail.of("node", &member.url));
     if is_drained && !view.membership.members().iter().any(|other| other.id != member.id && !other.is_leaving) {
         return Err(ApiError::Refused("node: no other node is there to take its shards".to_owned()));
     }
@@ -222,12 +228,16 @@ async fn drain(services: Services, body: Bytes, caller: Caller) -> Result<Respon
     }
     // By its id, so that it is surely meant itself.
     let wish = json!({ "node": member.id.to_string(), "drained": is_drained });
-    tell(&services.peers, member, wish.to_string().into()).await
+    let reply = tell(&services.peers, member, &caller, wish.to_string().into()).await?;
+    // It knows whether it has done it, and who asked.
+    caller.trail().iter().for_each(|trail| trail.note_passed_on());
+    Ok(reply)
 }
 
 /// Has a node do it that is meant.
-async fn tell(peers: &Peers, member: &Member, body: Bytes) -> Result<Response, ApiError> {
-    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+async fn tell(peers: &Peers, member: &Member, caller: &Caller, body: Bytes) -> Result<Response, ApiError> {
+    let mut headers = Peer::tell(caller, None);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let request = PeerRequest { method: Method::POST, path: DRAIN_PATH.to_owned(), headers, body };
     let failed = |error: AskError| ApiError::Busy(format!("node: {} does not answer: {error}", member.url));
     let answer = relay(peers, member, request).await.map_err(failed)?;

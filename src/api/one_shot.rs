@@ -1,5 +1,7 @@
 //! One request at one instant: the contract's second family.
 
+mod values;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -13,7 +15,9 @@ use utoipa::ToSchema;
 use warp::Filter;
 use warp::reply::Response;
 
+use self::values::{python_type, text};
 use super::asked::{Asked, under};
+use super::audit::Failure;
 use super::caller::Caller;
 use super::jobs::dates;
 use super::openapi::words;
@@ -76,7 +80,10 @@ pub(super) fn unserved(method: &Method, allow: Option<&'static str>) -> Response
 
 /// The answer to what is refused before it comes here.
 pub(super) fn refused(method: &Method, error: ApiError) -> Response {
-    Refusal::from(error).into_reply(method)
+    let failure = Failure::of(&error);
+    let mut reply = Refusal::from(error).into_reply(method);
+    reply.extensions_mut().insert(failure);
+    reply
 }
 
 async fn answer(services: Services, asked: Arc<Asked>) -> Response {
@@ -221,29 +228,6 @@ fn fields(content_type: Option<&str>, body: &[u8]) -> Result<Map<String, Value>,
     }
 }
 
-fn python_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
-    }
-}
-
-/// The text of a field that must be there.
-fn text(value: Option<&Value>) -> Result<&str, String> {
-    match value {
-        None => Err("This field is required.".to_owned()),
-        Some(Value::Null) => Err("This field may not be null.".to_owned()),
-        Some(Value::String(text)) if text.trim().is_empty() => Err("This field may not be blank.".to_owned()),
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err("Not a valid string.".to_owned()),
-    }
-}
-
 fn instant(value: Option<&Value>, zone: TimeZone, now: Timestamp) -> Result<Timestamp, String> {
     let instant = dates::moment(text(value)?, zone).ok_or(DATE_EXPECTED)?;
     if instant <= now {
@@ -272,7 +256,7 @@ fn put(id: &str, instant: Timestamp, url: TargetUrl, services: &Services, caller
     let mut task = Task::new(identity, zone, vec![Entry::new(entry_name(), schedule, request)]);
     task.is_one_shot = true;
     let request = to_raw_value(&TaskView::for_log(&task, true, masking)).expect("a task can be written as JSON");
-    Put { task, enabled: true, request, revision: Some(0), by: Some(caller.shared()) }
+    Put { task, enabled: true, request, revision: Some(0), by: Some(caller.shared()), asked_by: caller.asked_by() }
 }
 
 fn entry_name() -> EntryName {
@@ -362,7 +346,8 @@ async fn cancel(services: &Services, id: &str, caller: &Caller) -> Result<Respon
     let (_, identity) = named(id).ok_or_else(Refusal::not_found)?;
     let request = json!({ "identity": id, "by": caller.name() });
     let request = to_raw_value(&request).expect("a value can be written as JSON");
-    let is_cancelled = match services.catalog.cancel_one_shot(Removal { identity, request, revision: None }).await {
+    let removal = Removal { identity, request, revision: None, asked_by: caller.asked_by() };
+    let is_cancelled = match services.catalog.cancel_one_shot(removal).await {
         Ok(is_cancelled) => is_cancelled,
         // It has gone: as it was sent, or was cancelled before.
         Err(CatalogError::Unknown) => match find(services, id).await? {

@@ -48,6 +48,13 @@ enum Scope {
 impl Scope {
     /// A tag may stand at tasks that the caller does not know of.
     fn check(&self, caller: &Caller) -> Result<(), ApiError> {
+        if let Some(trail) = caller.trail() {
+            match self {
+                Self::Task(_) => {}
+                Self::Tag(tag) => trail.of("tag", tag),
+                Self::All => trail.of("all", ""),
+            }
+        }
         match self {
             Self::Task(identity) => caller.check_task(identity),
             Self::Tag(_) => caller.check_all_tasks("pausing or resuming a tag"),
@@ -114,7 +121,7 @@ async fn pause(services: Services, body: Bytes, caller: Caller) -> Result<Respon
     scope.check(&caller)?;
     let (by, note): (_, Option<Arc<str>>) = (caller.shared(), note.map(Into::into));
     match scope {
-        Scope::Task(identity) => switch(&services, identity, false, by, note).await?,
+        Scope::Task(identity) => switch(&services, identity, false, &caller, note).await?,
         Scope::Tag(tag) => services.catalog.pause(PauseScope::Tag(tag.into()), &by, note.as_deref()).await?,
         Scope::All => services.catalog.pause(PauseScope::All, &by, note.as_deref()).await?,
     }
@@ -126,7 +133,7 @@ async fn resume(services: Services, body: Bytes, caller: Caller) -> Result<Respo
     scope.check(&caller)?;
     let (by, note): (_, Option<Arc<str>>) = (caller.shared(), note.map(Into::into));
     match scope {
-        Scope::Task(identity) => switch(&services, identity, true, by, note).await?,
+        Scope::Task(identity) => switch(&services, identity, true, &caller, note).await?,
         Scope::Tag(tag) => services.catalog.resume(PauseScope::Tag(tag.into()), &by).await?,
         Scope::All => services.catalog.resume(PauseScope::All, &by).await?,
     }
@@ -137,15 +144,17 @@ async fn switch(
     services: &Services,
     identity: Identity,
     running: bool,
-    by: Arc<str>,
+    caller: &Caller,
     note: Option<Arc<str>>,
 ) -> Result<(), ApiError> {
+    let by = caller.shared();
     let mut request = json!({ "identity": identity.as_str(), "running": running, "by": &*by });
     if let Some(note) = &note {
         request["note"] = Value::from(&**note);
     }
     let request = to_raw_value(&request).expect("a value can be written as JSON");
-    let switch = Switch { identity, enabled: running, request, revision: None, by: Some(by), note };
+    let asked_by = caller.asked_by();
+    let switch = Switch { identity, enabled: running, request, revision: None, by: Some(by), note, asked_by };
     services.catalog.switch(switch).await?;
     Ok(())
 }
@@ -221,6 +230,11 @@ async fn backfill(services: Services, body: Bytes, caller: Caller) -> Result<Res
     }
     let queued = services.catalog.backfill(&identity, &entry, from, to, at_once, caller.name()).await;
     let (id, runs) = queued.map_err(not_done)?;
+    if let Some(trail) = caller.trail() {
+        trail.of("backfill", &id.to_string());
+        let (from, to) = (from.to_string(), to.to_string());
+        trail.is_now(&json!({ "entry": entry.as_str(), "from": from, "to": to, "runs": runs }));
+    }
     Ok(reply::data(json!({ "backfill": id.to_string(), "runs": runs })))
 }
 

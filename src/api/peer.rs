@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Api;
+use super::audit::Origin;
 use super::caller::{Caller, name_in};
 use super::reply::ApiError;
 use crate::access::Role;
@@ -16,6 +17,9 @@ const CALLER: HeaderName = HeaderName::from_static("schedule-cluster-caller");
 const ROLE: HeaderName = HeaderName::from_static("schedule-cluster-role");
 /// To which tasks: percent-encoded, separated by commas. Without it, to all.
 const PREFIXES: HeaderName = HeaderName::from_static("schedule-cluster-prefixes");
+/// The address that one asks from, and by what it is known.
+const FROM: HeaderName = HeaderName::from_static("schedule-cluster-from");
+const SOURCE: HeaderName = HeaderName::from_static("schedule-cluster-source");
 /// How many tasks there may be of these. Without it, as many as are put.
 const TASKS_MAX: HeaderName = HeaderName::from_static("schedule-cluster-tasks-max");
 /// The name that was chosen for what is made.
@@ -66,8 +70,10 @@ impl Peer {
         // What is not understood could be a narrower right.
         let not_understood = || ApiError::Unclear("what another node says of the caller is not understood".to_owned());
         let ((role, prefixes), tasks_max) = role.zip(prefixes).zip(tasks_max).ok_or_else(not_understood)?;
+        let from = headers.get(FROM).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        let origin = Origin { from, source: name_in(headers, &SOURCE).unwrap_or_default().into() };
         let caller = Caller::of_node(name_in(headers, &CALLER), role, prefixes);
-        Ok(Self { caller: caller.with_tasks_max(tasks_max), chosen })
+        Ok(Self { caller: caller.with_tasks_max(tasks_max).coming_as(origin), chosen })
     }
 
     /// As headers.
@@ -82,6 +88,13 @@ impl Peer {
         }
         if let Some(name) = header_text(caller.name()).filter(|_| caller.is_known()) {
             headers.insert(CALLER, name);
+        }
+        let Origin { from, source } = caller.origin();
+        if let Some(from) = from.and_then(|from| header_text(&from.to_string())) {
+            headers.insert(FROM, from);
+        }
+        if let Some(source) = header_text(source).filter(|_| !source.is_empty()) {
+            headers.insert(SOURCE, source);
         }
         if let Some(chosen) = chosen.and_then(|chosen| header_text(&chosen.to_string())) {
             headers.insert(CHOSEN, chosen);
@@ -110,8 +123,10 @@ mod tests {
     fn what_a_caller_may_do_comes_to_the_next_node_as_it_is() {
         for texts in [&[][..], &["a/"], &["a,b", "é%2c\u{0}\u{7f}", " "]] {
             for (role, tasks_max) in Role::ALL.into_iter().zip([None, Some(1), Some(u64::MAX), None]) {
+                let origin =
+                    Origin { from: Some("2001:db8::7".parse().unwrap()), source: "key 0123456789abcdef".into() };
                 let caller = Caller::of_node(Some("ci"), role, Prefixes::parse(texts).unwrap());
-                let caller = caller.with_tasks_max(tasks_max);
+                let caller = caller.with_tasks_max(tasks_max).coming_as(origin);
 
                 let told = Peer::told(&Peer::tell(&caller, None)).unwrap();
 

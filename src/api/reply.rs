@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::reply::Response;
 
+use super::audit::Failure;
 use super::openapi::words::Zero;
 use super::wire::Misunderstood;
 use crate::catalog::CatalogError;
@@ -226,6 +227,7 @@ pub(super) fn into_reply(result: Result<Response, ApiError>) -> Response {
     result.unwrap_or_else(|error| {
         let revision = error.revision();
         let mut reply = json(error.status(), &Failed { error: 1, msg: &error.to_string(), revision });
+        reply.extensions_mut().insert(Failure::of(&error));
         match &error {
             ApiError::Method { allow } => drop(reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow))),
             ApiError::Busy(_) => drop(reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"))),

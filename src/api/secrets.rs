@@ -33,15 +33,19 @@ async fn answer(services: &Services, asked: Arc<Asked>) -> Result<Response, ApiE
     match (&asked.method, asked.path.as_str()) {
         (&Method::GET, "") => Ok(list(services)),
         (&Method::POST, "rotate") => rotate(services, &asked).await,
-        (&Method::PUT, name) if !name.is_empty() => set(services, &named(name)?, &asked).await,
-        (&Method::DELETE, name) if !name.is_empty() => delete(services, &named(name)?, &asked).await,
+        (&Method::PUT, name) if !name.is_empty() => set(services, &named(name, &asked)?, &asked).await,
+        (&Method::DELETE, name) if !name.is_empty() => delete(services, &named(name, &asked)?, &asked).await,
         _ => Err(ApiError::NotFound),
     }
 }
 
-fn named(segment: &str) -> Result<SecretName, ApiError> {
+fn named(segment: &str, asked: &Asked) -> Result<SecretName, ApiError> {
     let name = uri::decode("name", segment)?;
-    SecretName::parse(&name).map_err(|error| ApiError::Refused(format!("name: {error}")))
+    let name = SecretName::parse(&name).map_err(|error| ApiError::Refused(format!("name: {error}")))?;
+    if let Some(trail) = asked.caller.trail() {
+        trail.of("secret", name.as_str());
+    }
+    Ok(name)
 }
 
 /// The secrets that the node which answers knows.

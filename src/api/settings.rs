@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::audit::AuditSettings;
 use super::listener::TlsSettings;
 use super::put_limits::PutLimits;
 use crate::model::TimeZone;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub default_time_zone: TimeZone,
     /// The name that `/search` gives as `_index`.
     pub index_name: String,
+    /// What is noted of requests.
+    pub audit: AuditSettings,
     /// How TLS is spoken; `None`: it is not.
     pub tls: Option<TlsSettings>,
 }
@@ -75,6 +78,7 @@ impl Default for Settings {
             metrics_open: false,
             default_time_zone: TimeZone::UTC,
             index_name: "schedule-service".to_owned(),
+            audit: AuditSettings::default(),
             tls: None,
         }
     }

@@ -25,8 +25,12 @@ pub(super) async fn put(services: Services, body: Bytes, caller: Caller) -> Resu
     let Parsed { value, warnings } = targets::put(&body, &services.terms(), &services.targets)?;
     // Who does not know of revisions gets the answer that it knows.
     let is_conditional = value.revision.is_some();
+    if let Some(trail) = caller.trail() {
+        trail.of_task(&value.task.identity);
+    }
     let place = quota::place(&services, &caller, &value.task.identity).await?;
-    let revision = services.catalog.put_in(place, Put { by: Some(caller.shared()), ..value }).await?;
+    let put = Put { by: Some(caller.shared()), asked_by: caller.asked_by(), ..value };
+    let revision = services.catalog.put_in(place, put).await?;
     Ok(if is_conditional { reply::done_as(revision, &warnings) } else { reply::done(&warnings) })
 }
 

@@ -251,7 +251,8 @@ async fn restore(
     let place = quota::place(services, caller, identity).await?;
     let request = TaskView::for_log(&task, enabled, services.masking());
     let request = to_raw_value(&request).expect("a task can be written as JSON");
-    let put = Put { task, enabled, request, revision: None, by: Some(caller.shared()) };
+    let (by, asked_by) = (Some(caller.shared()), caller.asked_by());
+    let put = Put { task, enabled, request, revision: None, by, asked_by };
     Ok(reply::done_as(services.catalog.put_in(place, put).await?, &[]))
 }
 

@@ -89,7 +89,8 @@ fn number_of(
 /// An empty type is none, as in the mirrored service.
 fn record_kind(raw: &RawValue, mistakes: &mut Mistakes) -> Option<RecordKind> {
     let word = string(raw, "type", mistakes).filter(|word| !word.is_empty())?;
-    kind_word(&word, "type", mistakes)
+    let (kind, words) = (RecordKind::parse(&word), RecordKind::HISTORY.map(RecordKind::as_str));
+    known_word(kind.filter(|kind| RecordKind::HISTORY.contains(kind)), &word, "type", words, mistakes)
 }
 
 /// The kind with this word.

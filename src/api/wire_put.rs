@@ -99,7 +99,7 @@ fn warn_of_secrets(task: &Task, entries: &str, secrets: &Secrets, mistakes: &mut
 
 fn put_task(task: Task, enabled: bool, revision: Option<u64>, masking: &Masking) -> Put {
     let request = to_raw_value(&TaskView::for_log(&task, enabled, masking)).expect("a task can be written as JSON");
-    Put { task, enabled, request, revision, by: None }
+    Put { task, enabled, request, revision, by: None, asked_by: None }
 }
 
 pub(super) fn time_zone_of(body: &Object<'_>, mistakes: &mut Mistakes) -> Option<TimeZone> {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::auditing::{After, Step, Told};
 use super::{Catalog, CatalogError, Rooms};
 use crate::dispatch::Cancelled;
 use crate::engine::{Held, Settlement};
-use crate::journal::change_record;
-use crate::model::{Identity, Masking, Record, RecordKind, Revision, Shard, Task, Timestamp};
+use crate::journal::{AskedBy, change_record};
+use crate::model::{Identity, Masking, RecordKind, Revision, Shard, Task, Timestamp};
 use crate::store::{Change, StoreError};
 
 /// A task to put.
@@ -25,6 +26,8 @@ pub struct Put {
     pub revision: Option<u64>,
     /// Who asks.
     pub by: Option<Arc<str>>,
+    /// What its audit record says of who asks; `None`: there is none.
+    pub asked_by: Option<Arc<AskedBy>>,
 }
 
 /// A task to switch on or off.
@@ -42,6 +45,8 @@ pub struct Switch {
     pub by: Option<Arc<str>>,
     /// What is said about it.
     pub note: Option<Arc<str>>,
+    /// What its audit record says of who asks; `None`: there is none.
+    pub asked_by: Option<Arc<AskedBy>>,
 }
 
 /// A task to delete.
@@ -53,6 +58,8 @@ pub struct Removal {
     pub request: Box<RawValue>,
     /// Only if the revision in force has this number; 0: only if there is none.
     pub revision: Option<u64>,
+    /// What its audit record says of who asks; `None`: there is none.
+    pub asked_by: Option<Arc<AskedBy>>,
 }
 
 impl Catalog {
@@ -124,7 +131,7 @@ where
 
 impl Rooms {
     pub(super) async fn put(&self, put: Put) -> Result<u64, CatalogError> {
-        let Put { mut task, enabled, request, revision, by } = put;
+        let Put { mut task, enabled, request, revision, by, asked_by } = put;
         let identity = task.identity.clone();
         let held = self.engine.hold(&identity).await?;
         self.check(&identity, revision)?;
@@ -135,10 +142,10 @@ impl Rooms {
         }
         let task = Arc::new(task);
         let next = |since| Revision { enabled, by: by.clone(), ..Revision::new(task.clone(), since) };
-        match self.put_held(held, next, &request).await {
+        match self.put_held(held, next, &request, asked_by.as_ref()).await {
             Err(CatalogError::Store(StoreError::Conflict { .. })) if revision.is_none() => {
                 let held = self.engine.hold(&identity).await?;
-                self.put_held(held, next, &request).await
+                self.put_held(held, next, &request, asked_by.as_ref()).await
             }
             done => done,
         }
@@ -149,6 +156,7 @@ impl Rooms {
         held: Held,
         next: impl Fn(Timestamp) -> Revision,
         request: &RawValue,
+        asked_by: Option<&Arc<AskedBy>>,
     ) -> Result<u64, CatalogError> {
         let next = next(held.since);
         let identity = next.task.identity.clone();
@@ -157,22 +165,28 @@ impl Rooms {
             return Err(CatalogError::Passed);
         }
         let record = change_record(RecordKind::Put, &identity, &request, held.since);
-        self.replace(held, &identity, next, record).await
+        let before = self.get(&identity);
+        let step =
+            Step { identity: &identity, before: before.as_deref(), after: After::Shown(request), at: held.since };
+        let told = self.told(record, asked_by, &step);
+        self.replace(held, &identity, next, told).await
     }
 
     async fn switch(&self, switch: &Switch) -> Result<u64, CatalogError> {
-        let Switch { identity, enabled, request, revision, by, note } = switch;
+        let Switch { identity, enabled, request, revision, by, note, asked_by } = switch;
         let (enabled, by, note) = (*enabled, by.clone(), note.clone());
         let held = self.engine.hold(identity).await?;
         let current = self.find(identity)?.ok_or(CatalogError::Unknown)?;
         self.check(identity, *revision)?;
         let record = change_record(RecordKind::Running, identity, request, held.since);
+        let step = Step { identity, before: Some(&current), after: After::Switched(enabled), at: held.since };
+        let told = self.told(record, asked_by.as_ref(), &step);
         if current.enabled == enabled {
-            self.store.note(record).await?;
+            self.note(told).await?;
             return Ok(current.number);
         }
         let next = Revision { enabled, in_force_from: held.since, by, note, ..Revision::clone(&current) };
-        self.replace(held, identity, next, record).await
+        self.replace(held, identity, next, told).await
     }
 
     async fn remove(&self, removal: &Removal) -> Result<(), CatalogError> {
@@ -184,10 +198,13 @@ impl Rooms {
     pub(super) async fn remove_held(&self, held: Held, removal: &Removal) -> Result<(), CatalogError> {
         let identity = &removal.identity;
         let record = change_record(RecordKind::Delete, identity, &removal.request, held.since);
-        if self.find(identity)?.is_none() {
-            return Ok(self.store.note(record).await?);
+        let current = self.find(identity)?;
+        let step = Step { identity, before: current.as_deref(), after: After::Nothing, at: held.since };
+        let told = self.told(record, removal.asked_by.as_ref(), &step);
+        if current.is_none() {
+            return self.note(told).await;
         }
-        let (held, _) = self.write(held, identity, None, record).await?;
+        let (held, _) = self.write(held, identity, None, told).await?;
         self.set(identity, None);
         Ok(self.engine.settle(held, Settlement::Ended(Cancelled::Deleted)).await?)
     }
@@ -206,9 +223,9 @@ impl Rooms {
         held: Held,
         identity: &Identity,
         mut next: Revision,
-        record: Record,
+        told: Told,
     ) -> Result<u64, CatalogError> {
-        let (held, number) = self.write(held, identity, Some(next.clone()), record).await?;
+        let (held, number) = self.write(held, identity, Some(next.clone()), told).await?;
         next.number = number;
         self.bring_into_force(held, identity, next).await?;
         Ok(number)
@@ -226,6 +243,14 @@ impl Rooms {
         Ok(self.engine.settle(held, settlement).await?)
     }
 
+    /// Only writes of a change that changes nothing.
+    async fn note(&self, told: Told) -> Result<(), CatalogError> {
+        let (record, audit, note_written) = told.into_parts();
+        self.store.note(std::iter::once(record).chain(audit).collect()).await?;
+        note_written();
+        Ok(())
+    }
+
     /// Makes a change durable, and gives the hold back: this node acts for the task still, so that it can bring the change into
     /// force and answer. A hold that is not given back is over, and the task is as it was, or as it is stored.
     pub(super) async fn write(
@@ -233,13 +258,14 @@ impl Rooms {
         held: Held,
         identity: &Identity,
         next: Option<Revision>,
-        record: Record,
+        told: Told,
     ) -> Result<(Held, u64), CatalogError> {
         let (shard, replaces) = (Shard::of(identity), self.get(identity).map(|current| current.number));
         let term = self.tenure.term(shard);
         let (epoch, at): (_, Timestamp) = (held.epoch, held.since);
-        let change = Change { identity: identity.clone(), replaces, epoch, at, next, record };
-        match self.store.change(change).await {
+        let (record, audit, note_written) = told.into_parts();
+        let change = Change { identity: identity.clone(), replaces, epoch, at, next, record, audit };
+        match self.store.change(change).await.inspect(|_| note_written()) {
             // It may have taken long: another node may have loaded the task, before this change or after it. Where only a sign of
             // life is missing nobody has.
             Ok(number) if self.tenure.may_act(shard, term).await => Ok((held, number)),

@@ -2,6 +2,7 @@
 //! durable and in force.
 
 mod adopting;
+mod auditing;
 mod change;
 mod counting;
 mod dead_letters;

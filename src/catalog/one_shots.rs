@@ -7,6 +7,7 @@ use futures_util::stream;
 use log::warn;
 use serde::Serialize;
 
+use super::auditing::Told;
 use super::{Catalog, CatalogError, Removal, Rooms};
 use crate::dispatch::{Cancelled, TakenBack};
 use crate::engine::{EngineError, Settlement};
@@ -124,7 +125,7 @@ impl Rooms {
         }
         let document = Finished { identity: identity.as_str(), reason: "finished" };
         let record = change_record(RecordKind::Delete, identity, &document, held.since);
-        let (held, _) = self.write(held, identity, None, record).await?;
+        let (held, _) = self.write(held, identity, None, Told::unasked(record)).await?;
         self.set(identity, None);
         self.engine.settle(held, Settlement::Finished).await?;
         Ok(true)

@@ -1,11 +1,17 @@
 //! Every key, once: what it is called, what it holds, what it is for. Hints, the example file and the README's table
 //! come from here.
 
+use super::access_keys::WHO_MAY;
 use super::key::{DAY_S, Key, Kind, OPTIONAL, TEXT, key, number};
 use crate::access::{REQUESTS_PER_SECOND_MAX, TASKS_MAX_MAX};
 
 /// All keys, in the order of the example file.
-pub const KEYS: &[Key] = &[
+pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
+    [SERVICE, WHO_MAY, AMONG_NODES].into_iter().flatten()
+}
+
+/// What the service does.
+const SERVICE: &[Key] = &[
     key(
         "server",
         "host",
@@ -298,78 +304,10 @@ pub const KEYS: &[Key] = &[
         TEXT,
         "Copies that must be there before a write is tried: a number, or all",
     ),
-    key(
-        "access",
-        "admin_key",
-        "",
-        Kind::Secret,
-        "Key that opens everything, 32 characters or more: for the first keys; empty: none",
-    ),
-    key(
-        "access",
-        "allow_anonymous",
-        "false",
-        Kind::Word(&["true", "false"]),
-        "true: who shows no key may do everything, wherever the service listens and whatever keys there are",
-    ),
-    key(
-        "access",
-        "failed_tries_per_min",
-        "30",
-        number(1, 1_000_000),
-        "Wrong keys that an address may show in a minute; further ones: 429",
-    ),
-    key(
-        "access",
-        "oidc_issuer",
-        "",
-        OPTIONAL,
-        "Issuer of OpenID Connect whose tokens open, as it stands in their iss: https, or http on this machine; empty: none",
-    ),
-    key("access", "oidc_audience", "", OPTIONAL, "What has to stand in the aud of a token: the name of this service"),
-    key(
-        "access",
-        "oidc_jwks_url",
-        "",
-        OPTIONAL,
-        "Where the keys of the issuer are; empty: where its .well-known/openid-configuration says",
-    ),
-    key(
-        "access",
-        "oidc_ca_file",
-        "",
-        OPTIONAL,
-        "File of the only authorities that the issuer's server may be certified by (PEM); empty: those of the system",
-    ),
-    key("access", "oidc_name_claim", "sub", TEXT, "Claim that names who asks, `by` is this name behind `oidc:`"),
-    key(
-        "access",
-        "oidc_role_claim",
-        "roles",
-        TEXT,
-        "Claim with values that mean a role: a text or an array of texts; realm_access.roles leads into objects",
-    ),
-    key(
-        "access",
-        "oidc_roles",
-        "",
-        OPTIONAL,
-        "What its values mean, separated by commas, the highest counts: ops=operate, admins=admin; others open nothing",
-    ),
-    key(
-        "access",
-        "oidc_prefixes_claim",
-        "",
-        OPTIONAL,
-        "Claim with the prefixes of tasks that a token is for, `*` for every task; empty: every token is for every task",
-    ),
-    key(
-        "access",
-        "certificate_roles",
-        "",
-        OPTIONAL,
-        "What clients' certificates allow, separated by commas, the first that fits: cn:ann=write, uri:spiffe://a/ci=operate:team-a/",
-    ),
+];
+
+/// Other nodes, and what is secret.
+const AMONG_NODES: &[Key] = &[
     key(
         "cluster",
         "advertise_url",

@@ -4,6 +4,8 @@
 //! key, value, what was expected, and where it came from.
 
 mod access;
+mod access_keys;
+mod audit;
 mod elasticsearch;
 mod key;
 mod keys;
@@ -18,7 +20,7 @@ mod targets;
 mod tls;
 
 pub use self::key::Key;
-pub use self::keys::KEYS;
+pub use self::keys::keys;
 pub use self::mistakes::ConfigError;
 pub use self::node_settings::{NodeSettings, StoreSettings};
 pub use self::sharing::Sharing;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::key::{Key, Kind};
-use super::keys::KEYS;
+use super::keys::keys;
 use super::mistakes::shown;
 use super::sharing::Sharing;
 use super::source::Values;
@@ -126,6 +126,7 @@ impl Reader<'_> {
             metrics_open: self.text("server", "metrics_open") == "true",
             default_time_zone: self.default_time_zone(),
             index_name,
+            audit: self.audit(),
             tls: self.tls(),
         }
     }
@@ -181,6 +182,8 @@ impl Reader<'_> {
             results_bytes: self.number("history", "results_size_max_mib") * 1024 * 1024,
             writes_in_flight_max: self.count("history", "writes_in_flight_max"),
             spill_bytes_max: self.number("history", "spill_max_mib") * 1024 * 1024,
+            audit_retention_age: Duration::from_secs(self.number("audit", "retention_days") * DAY_S),
+            audit_bytes: self.number("audit", "size_max_mib") * 1024 * 1024,
             masking: self.masking(),
             when_spill_full: match self.text("history", "when_spill_full").as_str() {
                 "drop_oldest" => journal::WhenSpillFull::DropOldest,
@@ -268,6 +271,6 @@ impl Reader<'_> {
 }
 
 fn key(section: &str, name: &str) -> &'static Key {
-    let found = KEYS.iter().find(|key| key.section == section && key.name == name);
-    found.unwrap_or_else(|| unreachable!("[{section}] {name} stands in KEYS"))
+    let found = keys().find(|key| key.section == section && key.name == name);
+    found.unwrap_or_else(|| unreachable!("[{section}] {name} is a key"))
 }

@@ -10,7 +10,7 @@ use config::{Config, File, FileFormat, Map};
 
 use super::DEFAULT_FILE;
 use super::key::Key;
-use super::keys::KEYS;
+use super::keys::keys;
 use super::lines;
 use super::mistakes::{hint, one_line, shown};
 use super::secrets;
@@ -53,7 +53,7 @@ impl Values {
             let Given { text, origin } = self.get(key);
             format!("{}.{} = {}  ({origin})", key.section, key.name, one_line(&key.masked(&text)))
         };
-        KEYS.iter().map(line).collect()
+        keys().map(line).collect()
     }
 }
 
@@ -151,13 +151,13 @@ fn take_variable(variable: &str, text: OsString, values: &mut Values, mistakes: 
 
 fn take(section: &str, name: &str, given: Given, values: &mut Values, mistakes: &mut Vec<String>) {
     let origin = &given.origin;
-    if let Some(key) = KEYS.iter().find(|key| key.section == section && key.name == name) {
+    if let Some(key) = keys().find(|key| key.section == section && key.name == name) {
         values.given.insert((key.section, key.name), given);
-    } else if KEYS.iter().any(|key| key.section == section) {
-        let hint = hint(name, KEYS.iter().filter(|key| key.section == section).map(|key| key.name));
+    } else if keys().any(|key| key.section == section) {
+        let hint = hint(name, keys().filter(|key| key.section == section).map(|key| key.name));
         mistakes.push(format!("{origin}: [{section}] unknown key `{}`{hint}", shown(name)));
     } else {
-        let hint = hint(section, KEYS.iter().map(|key| key.section));
+        let hint = hint(section, keys().map(|key| key.section));
         mistakes.push(format!("{origin}: unknown section [{}]{hint}", shown(section)));
     }
 }

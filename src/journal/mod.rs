@@ -2,6 +2,7 @@
 //!
 //! It also knows which fires have no durable outcome yet, and so up to which instant a shard is settled.
 
+mod audit;
 mod dead_letter;
 mod documents;
 mod outcome;
@@ -18,6 +19,7 @@ mod status;
 mod unsettled;
 mod writer;
 
+pub use self::audit::{AskedBy, Audit, AuditOutcome, ShowTask, audit_record};
 pub use self::dead_letter::{Remedy, dealt_with, put_back};
 #[cfg(test)]
 pub(crate) use self::started::started_record;

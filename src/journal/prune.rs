@@ -7,7 +7,7 @@ use log::{info, warn};
 use super::Settings;
 use crate::model::Timestamp;
 use crate::observe::with_causes;
-use crate::store::{Retention, Store, StoreError};
+use crate::store::{AuditRetention, Retention, Store, StoreError};
 
 /// How many records one step deletes.
 const STEP_MAX: usize = 2_000;
@@ -21,6 +21,11 @@ pub async fn prune(store: &dyn Store, settings: &Settings, now: Timestamp) {
     match prune_records(store, settings, now).await {
         Ok(0) => {}
         Ok(records) => info!(records; "retention deleted old records"),
+        Err(error) => stopped(&error),
+    }
+    match prune_audit(store, settings, now).await {
+        Ok(0) => {}
+        Ok(records) => info!(records; "retention deleted old audit records"),
         Err(error) => stopped(&error),
     }
     match prune_results(store, settings, now).await {
@@ -50,6 +55,20 @@ async fn prune_records(store: &dyn Store, settings: &Settings, now: Timestamp) -
     }
     store.forget_revisions(before).await?;
     Ok(records)
+}
+
+async fn prune_audit(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<u64, StoreError> {
+    let before = now.minus(settings.audit_retention_age);
+    let retention = AuditRetention { before, bytes_max: settings.audit_bytes, step_max: STEP_MAX };
+    let mut records = 0;
+    loop {
+        let pruned = store.prune_audit(retention).await?;
+        records += pruned.records;
+        if !pruned.more {
+            return Ok(records);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 async fn prune_results(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<u64, StoreError> {

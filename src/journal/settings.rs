@@ -23,6 +23,10 @@ pub struct Settings {
     pub results_retention_age: Duration,
     /// While all results together are larger than this many bytes, the oldest are deleted.
     pub results_bytes: u64,
+    /// Audit records older than this are deleted.
+    pub audit_retention_age: Duration,
+    /// While all audit records together are larger than this many bytes, the oldest are deleted.
+    pub audit_bytes: u64,
     /// Which headers carry credentials.
     pub masking: Masking,
 }
@@ -48,6 +52,8 @@ impl Default for Settings {
             retention_bytes: 10 * 1024 * 1024 * 1024,
             results_retention_age: Duration::from_secs(7 * 24 * 60 * 60),
             results_bytes: 1024 * 1024 * 1024,
+            audit_retention_age: Duration::from_secs(365 * 24 * 60 * 60),
+            audit_bytes: 1024 * 1024 * 1024,
             masking: Masking::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
-use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp};
+use crate::model::{EntryName, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp};
 
 /// How long the checksum of a line is, in hexadecimal digits, with the blank behind it.
 const CHECKSUM_LEN: usize = 17;
@@ -68,10 +68,11 @@ pub(super) fn read_line(line: &[u8]) -> Option<Record> {
         }
         None => None,
     };
+    let kind = RecordKind::parse(&line.kind)?;
     Some(Record {
         id: RecordId::parse(&line.id)?,
-        identity: Identity::parse(&line.identity).ok()?,
-        kind: RecordKind::parse(&line.kind)?,
+        identity: Record::identity_of(kind, &line.identity).ok()?,
+        kind,
         settled: match settled {
             Some(settled) => Some(settled?),
             None => None,
@@ -85,7 +86,7 @@ pub(super) fn read_line(line: &[u8]) -> Option<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RunId;
+    use crate::model::{Identity, RunId};
 
     fn back(record: &Record) -> Option<Record> {
         let mut line = Vec::new();

@@ -101,6 +101,11 @@ impl Journal {
         self.orders.try_send(Order::Started(Box::new(started))).is_ok()
     }
 
+    /// Gives a record that settles nothing, unless the journal is full. Tells whether it was given.
+    pub fn try_record(&self, record: Record) -> bool {
+        self.orders.try_send(Order::Record(Box::new(record))).is_ok()
+    }
+
     /// Returns when every record given before is in the store.
     pub async fn flush(&self) -> Result<(), JournalStopped> {
         self.wait(Until::Stored).await

@@ -81,6 +81,18 @@ name! {
     EntryName
 }
 
+impl Identity {
+    /// Stands for no task, where a record belongs to none. No request can name it.
+    pub fn none() -> Self {
+        Self("".into())
+    }
+
+    /// Whether it names a task.
+    pub fn is_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{EntryName, Identity, RunId, Timestamp};
+use super::{EntryName, Identity, NameError, RunId, Timestamp};
 
 /// What a record tells. The words are those of the log documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,11 +23,26 @@ pub enum RecordKind {
     Missed,
     /// A run waits or is under way. Its outcome takes the place of this record.
     Started,
+    /// Somebody changed something, was refused, or read. It is no part of a task's history: it is kept, searched and deleted apart.
+    Audit,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Put,
+        Self::Delete,
+        Self::Running,
+        Self::Success,
+        Self::Error,
+        Self::Skipped,
+        Self::Missed,
+        Self::Started,
+        Self::Audit,
+    ];
+
+    /// The kinds of the history.
+    pub const HISTORY: [Self; 8] = [
         Self::Put,
         Self::Delete,
         Self::Running,
@@ -49,6 +64,7 @@ impl RecordKind {
             Self::Skipped => "skipped",
             Self::Missed => "missed",
             Self::Started => "started",
+            Self::Audit => "audit",
         }
     }
 
@@ -100,7 +116,7 @@ pub struct Settled {
 pub struct Record {
     /// Its name: a record with the same id replaces the earlier one.
     pub id: RecordId,
-    /// The task it belongs to.
+    /// The task it belongs to; [`Identity::none`] for an audit record of what concerns no task.
     pub identity: Identity,
     /// What it tells.
     pub kind: RecordKind,
@@ -137,6 +153,11 @@ impl RunState {
 }
 
 impl Record {
+    /// The task that a record of a kind belongs to, as it was stored: only audit records may belong to none.
+    pub fn identity_of(kind: RecordKind, text: &str) -> Result<Identity, NameError> {
+        if text.is_empty() && kind == RecordKind::Audit { Ok(Identity::none()) } else { Identity::parse(text) }
+    }
+
     /// The instants it settles.
     pub fn settles(&self) -> Option<&Settled> {
         self.settled.as_ref().filter(|_| self.kind.is_outcome())

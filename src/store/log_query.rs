@@ -122,6 +122,11 @@ impl StatusRange {
 }
 
 impl LogFilter {
+    /// Whether it is about the audit, which is apart from the history: only its kind is asked for.
+    pub fn is_of_audit(&self) -> bool {
+        self.kinds.len() == 1 && self.kinds.contains(&RecordKind::Audit)
+    }
+
     /// Whether a record matches.
     pub(super) fn matches(&self, record: &Record) -> bool {
         let is_one_of_the_tasks = self.identities.is_empty() || self.identities.contains(&record.identity);

@@ -47,6 +47,7 @@ struct Tables {
     leases: BTreeMap<Shard, Lease>,
     registers: BTreeMap<RegisterName, Registered>,
     records: Vec<Row>,
+    audit: Vec<Row>,
     cleared: HashMap<Identity, Timestamp>,
     pruned_through: Timestamp,
     newest_row: i64,
@@ -176,7 +177,7 @@ impl Tables {
 #[async_trait]
 impl CatalogStore for MemoryStore {
     async fn change(&self, change: Change) -> Result<u64, StoreError> {
-        let Change { identity, replaces, epoch, at, next, record } = change;
+        let Change { identity, replaces, epoch, at, next, record, audit } = change;
         self.write()?.lease(Shard::of(&identity), epoch)?;
         match self.faults.changes_take_ms.load(Ordering::SeqCst) {
             0 => {}
@@ -203,11 +204,14 @@ impl CatalogStore for MemoryStore {
             tables.revisions.insert((identity, number), Revision { number, ..next });
         }
         tables.append(record);
+        audit.into_iter().for_each(|audit| tables.append(audit));
         self.answer(number)
     }
 
-    async fn note(&self, record: Record) -> Result<(), StoreError> {
-        self.write()?.append(record);
+    async fn note(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let mut tables = self.write()?;
+        records.into_iter().for_each(|record| tables.append(record));
+        drop(tables);
         self.answer(())
     }
 

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{
-    CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome, Pruned,
-    RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, Store, StoreError,
+    AuditRetention, CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun,
+    Outcome, Pruned, RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, Store,
+    StoreError,
 };
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 use crate::observe::metrics::{StoreFailure, StoreMetrics, StoreOperation};
@@ -54,8 +55,8 @@ impl CatalogStore for Metered {
         self.timed(StoreOperation::Change, self.store.change(change)).await
     }
 
-    async fn note(&self, record: Record) -> Result<(), StoreError> {
-        self.timed(StoreOperation::Append, self.store.note(record)).await
+    async fn note(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.timed(StoreOperation::Append, self.store.note(records)).await
     }
 
     fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
@@ -200,6 +201,10 @@ impl JournalStore for Metered {
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
         self.timed(StoreOperation::Prune, self.store.prune(retention, settled_through)).await
+    }
+
+    async fn prune_audit(&self, retention: AuditRetention) -> Result<Pruned, StoreError> {
+        self.timed(StoreOperation::Prune, self.store.prune_audit(retention)).await
     }
 
     async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {

@@ -102,6 +102,8 @@ pub struct Change {
     pub next: Option<Revision>,
     /// The log document of the change.
     pub record: Record,
+    /// The audit record of the change; `None`: nobody asked for it, or none is kept.
+    pub audit: Option<Record>,
 }
 
 /// What tasks exist, and existed.
@@ -112,8 +114,8 @@ pub trait CatalogStore: Send + Sync {
     /// [`StoreError::Conflict`].
     async fn change(&self, change: Change) -> Result<u64, StoreError>;
 
-    /// Only writes the record, when a change changes nothing (a switch to where it is, a delete of nothing).
-    async fn note(&self, record: Record) -> Result<(), StoreError>;
+    /// Only writes the records, when a change changes nothing (a switch to where it is, a delete of nothing).
+    async fn note(&self, records: Vec<Record>) -> Result<(), StoreError>;
 
     /// Gives, in pages, every revision of a task of these shards that is in force or went out of force later than
     /// `ended_after`: by task, and for each task by number. The last page is followed by the end of the channel; an error
@@ -228,6 +230,17 @@ pub struct Retention {
     pub step_max: usize,
 }
 
+/// How old and how large the audit may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditRetention {
+    /// Audit records before this are deleted.
+    pub before: Timestamp,
+    /// While all of them together are larger than this, the oldest are deleted.
+    pub bytes_max: u64,
+    /// How many one step may delete.
+    pub step_max: usize,
+}
+
 /// What a step of pruning did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -257,7 +270,7 @@ pub const RESULT_PIECE: usize = 64 * 1024;
 /// The history.
 #[async_trait]
 pub trait JournalStore: Send + Sync {
-    /// Makes records durable. A record with the id of an earlier one replaces it, unless the earlier one is of a later phase of
+    /// Makes records durable, those of the history and those of the audit. A record with the id of an earlier one replaces it, unless the earlier one is of a later phase of
     /// its run ([`Record::phase`]). One of a later phase than one that was cleared is found again. On an error some may be durable: appending
     /// them again does no harm.
     async fn append(&self, records: Vec<Record>) -> Result<(), StoreError>;
@@ -265,12 +278,13 @@ pub trait JournalStore: Send + Sync {
     /// Finds records of one task. Cleared ones are not found.
     async fn search(&self, search: Search) -> Result<Found, StoreError>;
 
-    /// Finds records of all tasks, a page after the one that gave the cursor. Cleared ones are not found. The pages of one
+    /// Finds records of all tasks, a page after the one that gave the cursor. Cleared ones are not found. Audit records are found
+    /// if the filter is [`LogFilter::is_of_audit`], all others if it is not. The pages of one
     /// chain of cursors show what was there at the first: no record twice, none left out; only a run that has ended since may
     /// be, where a store keeps no state for a chain.
     async fn search_logs(&self, query: LogQuery, after: Option<LogCursor>) -> Result<LogPage, StoreError>;
 
-    /// Deletes the records of one task from what the searches find. Their outcomes stay known to
+    /// Deletes the records of one task from what the searches find, but none of the audit. Their outcomes stay known to
     /// [`JournalStore::outcomes`] until pruning: a crash must not fire a cleared instant again. Until `at`, the task's
     /// history counts as deleted.
     async fn clear(&self, identity: &Identity, at: Timestamp) -> Result<(), StoreError>;
@@ -313,6 +327,9 @@ pub trait JournalStore: Send + Sync {
     /// Deletes old records, one step: a store may keep them until the month that they belong to is old. Outcomes later than
     /// `settled_through` stay.
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError>;
+
+    /// Deletes old audit records, one step: a store may keep them until the month that they belong to is old.
+    async fn prune_audit(&self, retention: AuditRetention) -> Result<Pruned, StoreError>;
 
     /// Until when the history of each of these tasks was deleted: cleared by hand, or pruned by retention. Nothing can be said
     /// about its instants up to then.

@@ -11,7 +11,7 @@ use super::{RegisterName, Registered, document, pause_document};
 use crate::model::{EntryName, Lease, Pauses, Record, Timestamp};
 
 /// What a store may have to write otherwise: what clients and targets brought, and the reason.
-const ADAPTABLE: [&str; 5] = ["header", "body", "response", "parked", "parked_source"];
+const ADAPTABLE: [&str; 7] = ["header", "body", "response", "before", "after", "parked", "parked_source"];
 /// In how many sums the whole documents of records are added up: 8 MiB of memory.
 const SUMS: usize = 1 << 20;
 

@@ -26,6 +26,8 @@ pub enum Kind {
     Marks,
     /// The history, without what was cleared.
     Records,
+    /// The audit.
+    Audit,
     /// Pieces of results, by run and number.
     Results,
     /// What is paused, if anything ever was.
@@ -38,11 +40,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of a copy.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Revisions,
         Self::Cleared,
         Self::Marks,
         Self::Records,
+        Self::Audit,
         Self::Results,
         Self::Pauses,
         Self::Registers,
@@ -56,6 +59,7 @@ impl Kind {
             Self::Cleared => "cleared",
             Self::Marks => "marks",
             Self::Records => "records",
+            Self::Audit => "audit",
             Self::Results => "results",
             Self::Pauses => "pauses",
             Self::Registers => "registers",
@@ -102,7 +106,7 @@ pub enum Items {
     Revisions(Vec<StoredRevision>),
     /// Marks of deletions.
     Marks(Vec<Mark>),
-    /// Records, oldest first.
+    /// Records of the history or of the audit, oldest first.
     Records(Vec<Record>),
     /// Pieces of results.
     Results(Vec<ResultPiece>),

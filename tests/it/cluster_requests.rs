@@ -11,13 +11,13 @@ use crate::support::{Cluster, Process, Target, client, post, post_ok, task};
 const KEY: &str = "the-key-of-this-test";
 
 /// Services that share an index.
-struct Nodes {
+pub(super) struct Nodes {
     cluster: Cluster,
     nodes: Vec<(Process, TempDir)>,
 }
 
 impl Nodes {
-    async fn start(count: usize) -> Self {
+    pub(super) async fn start(count: usize) -> Self {
         let mut nodes = Self { cluster: Cluster::new(), nodes: Vec::new() };
         for _ in 0..count {
             nodes.join(KEY).await;
@@ -34,7 +34,7 @@ impl Nodes {
         self.nodes.push((process.unwrap_or_else(|log| panic!("the service did not start: {log}")), folder));
     }
 
-    fn base(&self, place: usize) -> &str {
+    pub(super) fn base(&self, place: usize) -> &str {
         &self.nodes[place % self.nodes.len()].0.base
     }
 
@@ -62,7 +62,7 @@ impl Nodes {
         nodes.map(|node| usize::try_from(node["shards"].as_u64().unwrap()).unwrap()).collect()
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         for (process, _folder) in self.nodes {
             process.kill().await;
         }

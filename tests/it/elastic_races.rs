@@ -49,7 +49,15 @@ fn change(replaces: Option<u64>, epoch: Epoch, at: Timestamp, kind: RecordKind) 
     let source = source.into();
     let record =
         Record { id: RecordId::random(), identity: identity(), kind, settled: None, run: None, time: at, source };
-    Change { identity: identity(), replaces, epoch, at, next: (kind == RecordKind::Put).then_some(next), record }
+    Change {
+        identity: identity(),
+        replaces,
+        epoch,
+        at,
+        next: (kind == RecordKind::Put).then_some(next),
+        record,
+        audit: None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

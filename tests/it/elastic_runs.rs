@@ -264,7 +264,7 @@ fn change(replaces: Option<u64>, epoch: Epoch, second: i64) -> Change {
         source: source.into(),
         ..fire(second, "")
     };
-    Change { identity: identity(), replaces, epoch, at: at(second), next: Some(next), record }
+    Change { identity: identity(), replaces, epoch, at: at(second), next: Some(next), record, audit: None }
 }
 
 /// A store behind a proxy.

@@ -3,6 +3,7 @@
 mod abuse;
 mod access;
 mod apply;
+mod audit;
 mod bulk;
 mod chaos;
 mod cluster_requests;

@@ -26,6 +26,7 @@ use warp::{Buf, Filter};
 use self::relay::Relay;
 use self::turn::Turn;
 use self::wish::Wish;
+use super::audit;
 use super::body::{self, BodyHead};
 use super::caller::Caller;
 use super::gate::{Asker, asker};
@@ -232,7 +233,7 @@ impl Bulk {
         let wish = match &line.text {
             Some(text) => {
                 let wish = Wish::read(text, &self.caller, &self.services).map_err(ApiError::from);
-                wish.and_then(|wish| self.caller.check_task(wish.identity()).map(|()| (wish, text.clone())))
+                wish.and_then(|wish| self.check(&wish).map(|()| (wish, text.clone())))
             }
             None => Err(ApiError::LineTooLong { max: self.api.settings.body_max }),
         };
@@ -245,6 +246,14 @@ impl Bulk {
                 self.in_work.push_back(std::future::ready(done).boxed());
             }
         }
+    }
+
+    fn check(&self, wish: &Wish) -> Result<(), ApiError> {
+        self.caller.check_task(wish.identity()).inspect_err(|error| {
+            if let Some(trail) = self.caller.trail() {
+                audit::line_refused(&self.api, trail, Some(wish.identity()), error);
+            }
+        })
     }
 
     fn stop(&mut self, reason: String) {

@@ -1,6 +1,7 @@
 //! Lines go to the nodes that own their tasks: here, or several together to another one.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use warp::reply::Response;
 
 use super::wish::{Outcome, Wish};
 use crate::access::Role;
+use crate::api::audit::{Origin, Trail};
 use crate::api::caller::Caller;
 use crate::api::parts::{ask_json, covered, internal, read};
 use crate::api::reply::{self, ApiError};
@@ -136,8 +138,11 @@ async fn lead(services: Services, caller: Caller, member: Member, mut lines: mps
 /// What another node did with lines, in their order.
 async fn carried_out(services: &Services, caller: &Caller, member: &Member, texts: &[Bytes]) -> Vec<Told> {
     let lines = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+    let Origin { from, source } = caller.origin();
+    let audit = caller.trail().map(|_| AuditedFor { from: *from, source: source.to_string() });
     let by = caller.is_known().then(|| caller.name().to_owned());
-    let asking = Asking { by, covered: caller.prefixes().to_texts(), tasks_max: caller.tasks_max(), lines };
+    let (covered, tasks_max) = (caller.prefixes().to_texts(), caller.tasks_max());
+    let asking = Asking { by, audit, covered, tasks_max, lines };
     let each = |told: fn() -> Told| texts.iter().map(|_| told()).collect();
     match ask_json::<Vec<LineTold>>(services, member, PATH, &asking).await {
         Ok(Some(told)) if told.len() == texts.len() => told.into_iter().map(Told::from).collect(),
@@ -151,6 +156,9 @@ async fn carried_out(services: &Services, caller: &Caller, member: &Member, text
 struct Asking {
     /// Who asks, if that is known.
     by: Option<String>,
+    /// What the audit records of the lines say of that one; `None`: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audit: Option<AuditedFor>,
     /// The tasks that it knows of.
     #[serde(default)]
     covered: Vec<String>,
@@ -158,6 +166,12 @@ struct Asking {
     #[serde(default)]
     tasks_max: Option<u64>,
     lines: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuditedFor {
+    from: Option<IpAddr>,
+    source: String,
 }
 
 /// How a line ended, in the words of nodes.
@@ -209,9 +223,14 @@ pub(in crate::api) fn lines_of_peers(
 ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
     let path = warp::path!("cluster" / "lines").map(String::new);
     internal(path, api, |services, _, body, _| async move {
-        let Asking { by, covered: texts, tasks_max, lines } = read(&body)?;
+        let Asking { by, audit, covered: texts, tasks_max, lines } = read(&body)?;
         // The node that sends them has looked at what the caller may do.
-        let caller = Caller::of_node(by.as_deref(), Role::Admin, covered(&texts)?).with_tasks_max(tasks_max);
+        let mut caller = Caller::of_node(by.as_deref(), Role::Admin, covered(&texts)?).with_tasks_max(tasks_max);
+        if let Some(AuditedFor { from, source }) = audit {
+            let origin = Origin { from, source: source.into() };
+            let trail = Trail::of_lines(caller.shared(), &origin);
+            caller = caller.followed(Arc::new(trail));
+        }
         let each = stream::iter(lines).map(|line| here(&services, &caller, line));
         let told: Vec<LineTold> = each.buffered(LINES_TOGETHER).collect().await;
         Ok(reply::json(StatusCode::OK, &told))

@@ -33,7 +33,7 @@ impl Wish {
         let inner = raw.get().as_bytes();
         match word.as_str() {
             "put" => targets::put(inner, &services.terms(), &services.targets).map(|parsed| {
-                let put = Put { by: Some(caller.shared()), ..parsed.value };
+                let put = Put { by: Some(caller.shared()), asked_by: caller.asked_by(), ..parsed.value };
                 Self::Put(Box::new(put), parsed.warnings)
             }),
             "delete" => changes::removal(inner, caller).map(|parsed| Self::Remove(parsed.value)),

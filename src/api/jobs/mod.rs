@@ -11,6 +11,7 @@ mod view;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use serde_json::json;
 use warp::Filter;
 use warp::reply::Response;
 
@@ -20,6 +21,7 @@ use self::query::{Page, Parameters};
 use self::view::JobState;
 pub(super) use self::view::{JobView, RunView};
 use super::asked::{Asked, under};
+use super::audit::Failure;
 use super::caller::Caller;
 use super::problem::Problem;
 use super::reply::ApiError;
@@ -75,7 +77,10 @@ pub(super) fn unserved(allow: Option<&'static str>) -> Response {
 
 /// The answer to what is refused before it comes here.
 pub(super) fn refused(error: ApiError) -> Response {
-    Problem::from(error).into_reply()
+    let failure = Failure::of(&error);
+    let mut reply = Problem::from(error).into_reply();
+    reply.extensions_mut().insert(failure);
+    reply
 }
 
 async fn answer(services: Services, asked: Arc<Asked>) -> Response {
@@ -227,7 +232,17 @@ fn args_of(bytes: &[u8]) -> Result<String, Problem> {
 async fn run_now(services: &Services, job: &Job, asked: &Asked) -> Answered {
     let args = args_of(&asked.body)?;
     let run = services.catalog.run_now(&job.identity, &job.entry, &args, asked.caller.name()).await;
-    queued(services, job, run.map_err(|error| not_queued(job, error))?).await
+    let run = run.map_err(|error| not_queued(job, error))?;
+    note_run(&asked.caller, job, &run.to_string());
+    queued(services, job, run).await
+}
+
+/// What is noted of a request that is about a run.
+fn note_run(caller: &Caller, job: &Job, run: &str) {
+    if let Some(trail) = caller.trail() {
+        trail.of_task(&job.identity);
+        trail.of("run", run);
+    }
 }
 
 async fn rerun(services: &Services, job: &Job, run: &str, asked: &Asked) -> Answered {
@@ -236,8 +251,12 @@ async fn rerun(services: &Services, job: &Job, run: &str, asked: &Asked) -> Answ
         let detail = "the run is in progress, it can be run again when it has ended";
         return Err(Problem::conflict("runId", run, detail, HAS_ENDED));
     }
-    let run = services.catalog.rerun(record, asked.caller.name()).await;
-    queued(services, job, run.map_err(|error| not_queued(job, error))?).await
+    note_run(&asked.caller, job, run);
+    let again = services.catalog.rerun(record, asked.caller.name()).await.map_err(|error| not_queued(job, error))?;
+    if let Some(trail) = asked.caller.trail() {
+        trail.is_now(&json!({ "rerun_as": again.to_string() }));
+    }
+    queued(services, job, again).await
 }
 
 /// The job, with the run that was asked for.
@@ -269,6 +288,7 @@ fn not_queued(job: &Job, refused: RunRefused) -> Problem {
 
 async fn cancel(services: &Services, job: &Job, run: &str, caller: &Caller) -> Answered {
     let record = job.run(services, run).await?;
+    note_run(caller, job, run);
     let ended =
         || Problem::conflict("runId", run, "the run has ended, there is nothing to cancel", "a run that has not ended");
     if record.kind != RecordKind::Started {

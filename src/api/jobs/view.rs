@@ -121,7 +121,8 @@ fn status_of(kind: RecordKind) -> &'static str {
         | RecordKind::Missed
         | RecordKind::Put
         | RecordKind::Delete
-        | RecordKind::Running => "FAILED",
+        | RecordKind::Running
+        | RecordKind::Audit => "FAILED",
     }
 }
 

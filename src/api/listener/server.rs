@@ -20,7 +20,8 @@ use super::activity::Activity;
 use super::admission::{Admission, Closings};
 use super::serving::{Means, patience, serve};
 use super::tls::{self, TlsError};
-use crate::api::{Api, Settings, gate, openapi, routes};
+use crate::api::gate::Passage;
+use crate::api::{Api, Settings, audit, gate, openapi, routes};
 use crate::clock::Clock;
 
 /// How many connections may wait to be accepted before the system refuses further ones.
@@ -113,10 +114,17 @@ async fn accept(
     let routes = service_fn(move |mut request: Request<Incoming>| {
         let (api, served) = (api.clone(), served.clone());
         async move {
-            match gate::refusal(&api, &mut request).await {
-                Some(refusal) => Ok(refusal),
-                None => served.call(request).await,
-            }
+            let Passage { refusal, trail } = gate::passage(&api, &mut request).await;
+            let answer = async move {
+                match refusal {
+                    Some(refusal) => refusal,
+                    None => {
+                        let Ok(reply) = served.call(request).await;
+                        reply
+                    }
+                }
+            };
+            Ok(audit::attend(api, trail, answer).await)
         }
     });
     let means = Means { routes, settings: Arc::new(settings), requests, tls, going_down };

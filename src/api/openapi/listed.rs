@@ -28,9 +28,11 @@ struct Place {
 
 /// An operation, at one of its paths.
 #[derive(Clone, Copy, Debug)]
-struct Taken {
-    id: &'static str,
-    needs: Needs,
+pub(in crate::api) struct Taken {
+    /// Its name among all, which metrics and the audit tell, too.
+    pub(in crate::api) id: &'static str,
+    /// Who may ask for it.
+    pub(in crate::api) needs: Needs,
 }
 
 impl Listed {
@@ -56,23 +58,19 @@ impl Listed {
         Some(self.place(path)?.allow.as_str())
     }
 
-    /// What a request needs to be answered; `None`: no operation describes it.
-    pub(in crate::api) fn needs(&self, method: &Method, path: &str) -> Option<Needs> {
-        self.taken(method, path).map(|taken| taken.needs)
-    }
-
     /// The name of the operation that a request asks for; `None`: there is none.
     pub(in crate::api) fn operation(&self, method: &Method, path: &str) -> Option<&'static str> {
         self.taken(method, path).map(|taken| taken.id)
     }
 
-    fn taken(&self, method: &Method, path: &str) -> Option<Taken> {
+    /// What a request asks for; `None`: no operation describes it.
+    pub(in crate::api) fn taken(&self, method: &Method, path: &str) -> Option<Taken> {
         let methods = &self.place(path)?.methods;
         methods.iter().find(|(other, _)| other == method).map(|(_, taken)| *taken)
     }
 
     fn has(&self, method: &Method, path: &str) -> bool {
-        self.needs(method, path).is_some()
+        self.taken(method, path).is_some()
     }
 
     /// Of several the one that has the most fixed parts.

@@ -73,7 +73,7 @@ words! {
     Skip = whole(0, i64::from(u32::MAX));
 
     /// What records tell of; empty: all.
-    RecordTypeOrAll = one_of(RecordKind::ALL.map(RecordKind::as_str).into_iter().chain([""]));
+    RecordTypeOrAll = one_of(RecordKind::HISTORY.map(RecordKind::as_str).into_iter().chain([""]));
 }
 
 /// Bounds in seconds since the Unix epoch, both included. Zero is none.
@@ -179,9 +179,9 @@ struct LogFields {
     count: Count,
     /// Of a skipped instant what decided so.
     policy: Value,
-    /// Why an instant was missed.
+    /// Why an instant was missed, or a request was refused.
     reason: String,
-    /// Who paused it, and why.
+    /// Who paused it, and why; who asked.
     by: String,
     note: String,
     trigger: TriggerWord,
@@ -222,6 +222,22 @@ struct LogFields {
     phase: Count,
     revision: Count,
     resume_at: UtcDate,
+    /// Of an audit document: which operation was asked for, and at which path.
+    operation: String,
+    path: String,
+    /// By what it is known who asked, and the address that the request came from.
+    source: String,
+    from: String,
+    outcome: AuditOutcomeWord,
+    /// What it was about beside the task of `identity`, if it was about one.
+    object: String,
+    name: String,
+    /// The states before and after, without credentials; a long one is told by its `sha256` and its `bytes`.
+    before: Value,
+    before_revision: Count,
+    after: Value,
+    /// How many requests like it have no document, as there were too many.
+    unlogged: Count,
 }
 
 /// An attempt that has ended.
@@ -244,6 +260,9 @@ words! {
     /// An option that names a callback.
     CallbackWord = one_of(["on_failure", "on_success", "on_recovery"]);
 
+    /// How a request ended.
+    AuditOutcomeWord = one_of(["done", "no_change", "refused", "failed"]);
+
     /// What a run waits for.
     StageWord = one_of(["queued", "running", "backing_off"]);
 }
@@ -253,7 +272,7 @@ pub(in crate::api) struct LogDocument;
 
 impl PartialSchema for LogDocument {
     fn schema() -> RefOr<Schema> {
-        requiring(LogFields::schema(), &["type", "identity", "time"])
+        requiring(LogFields::schema(), &["type", "time"])
     }
 }
 
@@ -304,7 +323,8 @@ fn clear() -> Operation {
 
 fn search_all() -> Operation {
     let text = "Every key may be left out, and `{}` gives the newest 100. Ask again with the same query and `cursor` until \
-        `next_cursor` is `null`; only `limit` may change. The pages show what was there at the first one.";
+        `next_cursor` is `null`; only `limit` may change. The pages show what was there at the first one. The type \
+        `audit` is asked for alone, and needs the role `admin` without prefixes; nothing else shows it.";
     let request = json!({
         "query": "connection refused", "type": "error", "status": ["5xx", 404], "time": { "gte": "2026-11-21T00:00:00Z" },
         "sort": "time_desc", "limit": 50,

@@ -24,6 +24,6 @@ pub(super) mod words;
 
 pub(super) use self::document::document;
 pub(super) use self::entry::EntryAnswer;
-pub(super) use self::listed::listed;
+pub(super) use self::listed::{Taken, listed};
 pub(super) use self::logs::{AttemptAnswer, LogDocument};
 pub(super) use self::operation::Needs;

@@ -202,7 +202,7 @@ pub(super) fn internal<P, H, F>(
 where
     P: Filter<Extract = (String,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Services, String, Bytes, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Response, ApiError>> + Send,
+    F: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
     path.and(warp::post())
         .and(with(api))

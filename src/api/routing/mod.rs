@@ -66,7 +66,12 @@ where
 {
     let is_alone = services.peers.is_alone();
     // It is known by this which task is asked for, so it is decided here whether the caller knows of that.
-    let belongs = if is_alone && !asked.caller.is_limited() { Belongs::Anywhere } else { place(&services, &mut asked) };
+    let trail = asked.caller.trail().cloned();
+    let needs_place = asked.caller.is_limited() || trail.as_ref().is_some_and(|trail| trail.wants_task());
+    let belongs = if is_alone && !needs_place { Belongs::Anywhere } else { place(&services, &mut asked) };
+    if let Some((trail, identity)) = trail.as_ref().zip(belongs.task()) {
+        trail.of_task(identity);
+    }
     if let Some(identity) = belongs.task()
         && let Err(error) = asked.caller.check_task(identity)
     {
@@ -95,7 +100,10 @@ where
                 }
             }
             Owner::At(member) if !asked.is_from_peer => match passed_on(&services, &member, &asked, is_change).await {
-                Ok(Some(reply)) => return reply,
+                Ok(Some(reply)) => {
+                    trail.iter().for_each(|trail| trail.note_passed_on());
+                    return reply;
+                }
                 Ok(None) => {}
                 Err(error) => return refuse(error),
             },

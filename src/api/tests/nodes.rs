@@ -268,3 +268,50 @@ async fn a_node_is_drained_and_takes_part_again_through_another_one() {
     let (_, refused) = nodes[0].post("/cluster/drain", json!({ "node": "nobody" })).await;
     assert!(refused["msg"].as_str().unwrap().starts_with("node: is `nobody`, expected one of http://"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_is_noted_once_by_the_node_that_is_meant_with_who_asked_and_what_came_of_it() {
+    let nodes = Node::several(2).await;
+    let passed_on = [
+        ("schedule-cluster-key", KEY),
+        ("schedule-cluster-caller", "bob"),
+        ("schedule-cluster-role", "admin"),
+        ("schedule-cluster-source", "admin_key"),
+        ("schedule-cluster-from", "192.0.2.7"),
+    ];
+
+    nodes[0].post_ok("/cluster/drain", json!({ "node": nodes[1].base })).await;
+    let gone = json!({ "node": "00000000-0000-0000-0000-000000000000" }).to_string();
+    let (_, refused) = nodes[1].ask("POST", "/cluster/drain", &passed_on, gone.clone()).await;
+    assert!(refused.contains("expected one of"), "{refused}");
+
+    for node in &nodes {
+        node.journal.flush().await.unwrap();
+    }
+    let found = nodes[0].post_ok("/logs/search", json!({ "type": "audit", "sort": "time_asc" })).await;
+    let told = |key: &str| -> Vec<&Value> {
+        found["data"]["logs"].as_array().unwrap().iter().map(|log| &log["log"][key]).collect()
+    };
+    assert_eq!(told("operation"), ["drainNode", "drainNode"], "{found}");
+    assert_eq!(told("outcome"), ["done", "refused"]);
+    assert_eq!(told("by"), ["ada", "bob"]);
+    assert_eq!(told("from"), ["127.0.0.1", "192.0.2.7"]);
+    assert_eq!(told("source"), ["nothing, user_header", "admin_key"]);
+    assert_eq!(told("name"), [&json!(nodes[1].base), &json!("00000000-0000-0000-0000-000000000000")]);
+    assert_eq!(told("after"), [&json!({ "drained": true }), &Value::Null]);
+}
+
+/// Half of what a thread of the service has. What answers requests is made of all routes, one in another.
+#[test]
+fn a_request_needs_less_than_half_of_the_stack_of_a_thread() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).thread_stack_size(1024 * 1024).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let nodes = Node::several(2).await;
+        put_all(&nodes).await;
+        nodes[0].post_ok("/all", json!({})).await;
+        nodes[0].post_ok("/cluster/drain", json!({ "node": nodes[1].base })).await;
+        let (status, jobs) = nodes[1].get("/scheduled-jobs").await;
+        assert_eq!(status, 200, "{jobs}");
+    });
+}

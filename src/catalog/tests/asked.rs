@@ -198,7 +198,10 @@ async fn a_delete_while_the_records_of_a_backfill_are_written_lets_none_of_its_r
     };
     let fires = rooms.backfill(&identity("task"), &entry_name(), range, backfill, asked).unwrap();
     let runs: Vec<RunId> = fires.iter().map(crate::model::Fire::run_id).collect();
-    node.catalog.remove(Removal { identity: identity("task"), request: empty(), revision: None }).await.unwrap();
+    node.catalog
+        .remove(Removal { identity: identity("task"), request: empty(), revision: None, asked_by: None })
+        .await
+        .unwrap();
     let sent = node.sink.sent_of("task").len();
 
     assert!(matches!(rooms.queue(fires, None).await, Err(CatalogError::Unknown)));

@@ -50,7 +50,7 @@ async fn a_task_that_was_deleted_and_is_put_again_goes_on_from_what_the_history_
     put(&node).await;
     node.sink.answer(Some(500));
     node.until("2026-03-29T00:00:02.500Z").await;
-    let removal = Removal { identity: identity("t"), request: empty(), revision: None };
+    let removal = Removal { identity: identity("t"), request: empty(), revision: None, asked_by: None };
     node.catalog.remove(removal).await.unwrap();
     node.means.journal.flush().await.unwrap();
     put(&node).await;

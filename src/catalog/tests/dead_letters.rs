@@ -180,7 +180,10 @@ async fn a_run_of_an_entry_that_is_gone_is_not_run_again() {
     node.until("2026-03-29T00:00:01.500Z").await;
     let planned = RunId::planned(&identity("task"), &entry_name(), at("2026-03-29T00:00:01Z"));
     let failed = node.record(planned).await.unwrap();
-    node.catalog.remove(Removal { identity: identity("task"), request: empty(), revision: None }).await.unwrap();
+    node.catalog
+        .remove(Removal { identity: identity("task"), request: empty(), revision: None, asked_by: None })
+        .await
+        .unwrap();
 
     assert!(matches!(node.catalog.rerun(failed, "ada").await, Err(RunRefused::Unknown)));
 }

@@ -68,11 +68,11 @@ async fn prove_all(nodes: &[Sharing]) {
 
 async fn put_again(catalog: Catalog) -> Result<(), CatalogError> {
     let task = task(1, "*/2 * * * * *");
-    catalog.put(Put { task, enabled: true, request: empty(), revision: None, by: None }).await.map(drop)
+    catalog.put(Put { task, enabled: true, request: empty(), revision: None, by: None, asked_by: None }).await.map(drop)
 }
 
 async fn remove(catalog: Catalog) -> Result<(), CatalogError> {
-    catalog.remove(Removal { identity: identity("task-1"), request: empty(), revision: None }).await
+    catalog.remove(Removal { identity: identity("task-1"), request: empty(), revision: None, asked_by: None }).await
 }
 
 fn known(sharing: &Sharing) -> Option<u64> {
@@ -126,6 +126,7 @@ async fn the_next_change_finds_what_was_stored_late() {
         revision,
         by: None,
         note: None,
+        asked_by: None,
     };
 
     let refused = catalog.switch(switch(Some(1))).await;

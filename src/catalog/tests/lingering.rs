@@ -233,7 +233,7 @@ async fn a_task_that_is_deleted_while_its_request_is_under_way_elsewhere_is_not_
     let retry = Some(RetryPolicy { attempts_max: 3, ..RetryPolicy::default() });
     let options = EntryOptions { retry, ..EntryOptions::default() };
     let (cluster, one, two) = handed_over(options, Duration::from_secs(12), 503).await;
-    let removal = Removal { identity: identity(NAME), request: empty(), revision: None };
+    let removal = Removal { identity: identity(NAME), request: empty(), revision: None, asked_by: None };
     two.node.catalog.remove(removal).await.unwrap();
     one.node.until("2026-03-29T00:00:40Z").await;
     two.node.means.journal.flush().await.unwrap();
@@ -253,7 +253,7 @@ async fn a_request_of_a_task_that_was_changed_or_deleted_before_the_hand_over_ke
         cluster.sink.follow(|_| (Duration::from_secs(20), 200));
         one.node.until("2026-03-29T00:00:05.300Z").await;
         if is_deleted {
-            let removal = Removal { identity: identity(NAME), request: empty(), revision: None };
+            let removal = Removal { identity: identity(NAME), request: empty(), revision: None, asked_by: None };
             one.node.catalog.remove(removal).await.unwrap();
         } else {
             one.node.put_entry(NAME, schedule(), delivered(Delivery::AtMostOnce)).await;
@@ -277,7 +277,7 @@ async fn a_record_of_a_task_that_is_gone_is_closed_when_the_node_that_had_its_re
     one.node.put_entry(NAME, Schedule::cron("5 0 * * * *").unwrap(), EntryOptions::default()).await;
     cluster.sink.follow(|_| (Duration::from_secs(3_000), 200));
     one.node.until("2026-03-29T00:00:05.300Z").await;
-    let removal = Removal { identity: identity(NAME), request: empty(), revision: None };
+    let removal = Removal { identity: identity(NAME), request: empty(), revision: None, asked_by: None };
     one.node.catalog.remove(removal).await.unwrap();
     let two = cluster.join(2).await;
     drop(leave(&one).await);

@@ -208,7 +208,7 @@ impl Node {
     }
 
     async fn put(&self, task: Task) -> Result<u64, CatalogError> {
-        self.catalog.put(Put { task, enabled: true, request: empty(), revision: None, by: None }).await
+        self.catalog.put(Put { task, enabled: true, request: empty(), revision: None, by: None, asked_by: None }).await
     }
 
     async fn put_entry(&self, name: &str, schedule: Schedule, options: EntryOptions) {

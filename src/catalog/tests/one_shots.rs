@@ -12,7 +12,9 @@ async fn schedule(node: &Node, name: &str, instant: &str) {
 }
 
 async fn cancel(node: &Node, name: &str) -> Result<bool, CatalogError> {
-    node.catalog.cancel_one_shot(Removal { identity: identity(name), request: empty(), revision: None }).await
+    node.catalog
+        .cancel_one_shot(Removal { identity: identity(name), request: empty(), revision: None, asked_by: None })
+        .await
 }
 
 /// What became of the instants of a one-shot.
@@ -93,7 +95,11 @@ async fn one_whose_instant_passes_while_its_put_waits_is_refused_and_nothing_is_
     let held = node.means.engine.hold(&identity("one")).await.unwrap();
     let putting = tokio::spawn({
         let (catalog, task) = (node.catalog.clone(), one_shot("one", "2026-03-29T00:00:00.800Z"));
-        async move { catalog.put(Put { task, enabled: true, request: empty(), revision: Some(0), by: None }).await }
+        async move {
+            catalog
+                .put(Put { task, enabled: true, request: empty(), revision: Some(0), by: None, asked_by: None })
+                .await
+        }
     });
 
     node.until("2026-03-29T00:00:01Z").await;
@@ -175,7 +181,7 @@ async fn one_that_was_switched_off_when_its_instant_came_can_be_cancelled() {
     let node = Node::new("2026-03-29T00:00:00.500Z").await;
     schedule(&node, "one", "2026-03-29T00:00:02Z").await;
     let (identity, request) = (identity("one"), empty());
-    let off = Switch { identity, enabled: false, request, revision: None, by: None, note: None };
+    let off = Switch { identity, enabled: false, request, revision: None, by: None, note: None, asked_by: None };
     node.catalog.switch(off).await.unwrap();
     node.until("2026-03-29T00:00:03Z").await;
 

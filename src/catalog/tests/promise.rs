@@ -95,7 +95,7 @@ async fn put(node: &Node, number: u8) {
 
 async fn switch(node: &Node, number: u8, enabled: bool) {
     let identity = name(number);
-    let switch = Switch { identity, enabled, request: empty(), revision: None, by: None, note: None };
+    let switch = Switch { identity, enabled, request: empty(), revision: None, by: None, note: None, asked_by: None };
     // The task may be gone.
     let _ = node.catalog.switch(switch).await;
 }
@@ -145,7 +145,7 @@ async fn happen(node: Node, event: Event, paused: &mut Vec<Paused>) -> Node {
         Event::Delete(number) => {
             let identity = name(number);
             // The store may be away.
-            let _ = node.catalog.remove(Removal { identity, request: empty(), revision: None }).await;
+            let _ = node.catalog.remove(Removal { identity, request: empty(), revision: None, asked_by: None }).await;
         }
         Event::Switch(number, enabled) => switch(&node, number, enabled).await,
         Event::StoreAway(seconds) => {

@@ -241,7 +241,7 @@ impl World {
             let _ = owner.node.put(task(number)).await;
             return;
         }
-        let removal = Removal { identity, request: empty(), revision: None };
+        let removal = Removal { identity, request: empty(), revision: None, asked_by: None };
         if owner.node.catalog.remove(removal).await.is_ok() {
             self.deleted.insert(number, self.sent(number));
         }

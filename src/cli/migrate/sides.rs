@@ -21,6 +21,10 @@ const WATCHED: Duration = Duration::from_secs(5);
 /// A node writes its leases at least once a minute: after twice that time there is none.
 const STILL_AFTER: Duration = Duration::from_secs(120);
 
+/// What makes a store one that is in use.
+const HELD: [Kind; 7] =
+    [Kind::Revisions, Kind::Records, Kind::Marks, Kind::Audit, Kind::Results, Kind::Pauses, Kind::Registers];
+
 /// Where the stores of the configuration are.
 #[derive(Clone, Copy)]
 pub(super) struct Stores<'a> {
@@ -80,7 +84,7 @@ impl Side {
     /// What it holds of tasks and history, in words; `None`: nothing.
     pub(super) async fn holdings(&self) -> anyhow::Result<Option<String>> {
         let mut holdings = Vec::new();
-        for kind in [Kind::Revisions, Kind::Records, Kind::Marks, Kind::Results, Kind::Pauses, Kind::Registers] {
+        for kind in HELD {
             match self.store.count(kind).await? {
                 0 => {}
                 count => holdings.push(format!("{count} {}", kind.as_str())),

@@ -302,7 +302,8 @@ async fn after_a_crash_right_behind_a_switch_nothing_of_the_task_fires() {
     let (since, epoch) = (held.since, held.epoch);
     let off = Revision { enabled: false, in_force_from: since, ..current.clone() };
     let record = change_record(RecordKind::Running, &identity, &(), since);
-    let change = Change { identity, replaces: Some(current.number), epoch, at: since, next: Some(off), record };
+    let change =
+        Change { identity, replaces: Some(current.number), epoch, at: since, next: Some(off), record, audit: None };
     rooms.store.change(change).await.unwrap();
     let sent = rooms.sink.total();
 

@@ -167,7 +167,8 @@ impl Rooms {
         let next = task.map(|task| Revision::new(task, held.since));
         let kind = if next.is_some() { RecordKind::Put } else { RecordKind::Delete };
         let record = change_record(kind, &identity, &(), held.since);
-        let change = Change { identity, replaces, epoch: held.epoch, at: held.since, next: next.clone(), record };
+        let change =
+            Change { identity, replaces, epoch: held.epoch, at: held.since, next: next.clone(), record, audit: None };
         self.store.change(change).await.unwrap();
         let settlement =
             next.map_or(Settlement::Ended(Cancelled::Deleted), |next| Settlement::Replaced(Arc::new(next)));

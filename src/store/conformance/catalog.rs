@@ -119,7 +119,7 @@ pub(crate) async fn revisions_are_those_of_the_shards_that_are_asked_for(store: 
 }
 
 pub(crate) async fn a_note_is_found_by_a_search(store: &impl Store) {
-    store.note(note(RecordKind::Delete, "gone", at(0))).await.unwrap();
+    store.note(vec![note(RecordKind::Delete, "gone", at(0))]).await.unwrap();
 
     assert_eq!(kinds(store, all_of("gone")).await, [RecordKind::Delete]);
 }

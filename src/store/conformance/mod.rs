@@ -1,5 +1,6 @@
 //! One suite of sentences that every store fulfils. Each implementation runs it with `store_conformance!`.
 
+mod audit;
 mod catalog;
 mod journal;
 mod leases;
@@ -10,6 +11,7 @@ mod results;
 mod runs;
 mod transfer;
 
+pub(crate) use self::audit::*;
 pub(crate) use self::catalog::*;
 pub(crate) use self::journal::*;
 pub(crate) use self::leases::*;
@@ -109,6 +111,13 @@ macro_rules! store_conformance {
             a_piece_that_is_written_again_is_replaced,
             results_go_by_the_age_of_their_runs,
             results_go_by_size_the_oldest_first_in_steps,
+            the_audit_is_found_by_who_asks_for_it_and_comes_back_as_it_was_written,
+            the_audit_is_paged_in_every_order,
+            nothing_but_a_search_of_the_audit_shows_it,
+            a_clear_takes_nothing_of_the_audit,
+            a_change_is_stored_with_its_audit_record,
+            the_audit_goes_by_its_own_age_and_not_by_that_of_the_history,
+            the_audit_goes_by_its_own_size_the_oldest_first,
             a_copy_of_a_store_holds_the_same,
             a_node_goes_on_upon_a_copy,
             a_copy_goes_on_after_any_page,
@@ -211,7 +220,7 @@ pub(super) async fn take(store: &impl Store, name: &str) -> Epoch {
 
 pub(super) fn put(epoch: Epoch, name: &str, replaces: Option<u64>, when: Timestamp) -> Change {
     let (next, record) = (Some(revision(name, when)), note(RecordKind::Put, name, when));
-    Change { identity: identity(name), replaces, epoch, at: when, next, record }
+    Change { identity: identity(name), replaces, epoch, at: when, next, record, audit: None }
 }
 
 /// The same with who did it and what was said.
@@ -222,7 +231,7 @@ pub(super) fn noted(change: Change, by: Option<&str>, note: Option<&str>) -> Cha
 
 pub(super) fn delete(epoch: Epoch, name: &str, replaces: u64, when: Timestamp) -> Change {
     let record = note(RecordKind::Delete, name, when);
-    Change { identity: identity(name), replaces: Some(replaces), epoch, at: when, next: None, record }
+    Change { identity: identity(name), replaces: Some(replaces), epoch, at: when, next: None, record, audit: None }
 }
 
 pub(super) async fn revisions(store: &impl Store, ended_after: Timestamp) -> Vec<Revision> {

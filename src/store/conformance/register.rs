@@ -63,7 +63,8 @@ pub(crate) async fn the_register_is_no_lease_and_stays_where_it_is_when_all_is_c
         let expected = match kind {
             Kind::Leases => 64,
             Kind::Registers => 1,
-            Kind::Revisions | Kind::Cleared | Kind::Marks | Kind::Records | Kind::Results | Kind::Pauses => 0,
+            Kind::Revisions | Kind::Cleared | Kind::Marks | Kind::Records | Kind::Audit => 0,
+            Kind::Results | Kind::Pauses => 0,
         };
         assert_eq!(store.count(kind).await.unwrap(), expected, "{kind:?}");
     }

@@ -39,7 +39,7 @@ impl Inner {
             identity: change.identity.clone(),
             changed_at: change.at,
             past: replaced.map(|replaced| self.past_write(&change.identity, change.at, replaced)),
-            record: change.record.clone(),
+            records: std::iter::once(&change.record).chain(&change.audit).cloned().collect(),
         };
         let ticket = self.outbox.add(consequence.clone());
         match self.write_consequence(&consequence).await {
@@ -61,7 +61,7 @@ impl Inner {
 
     async fn write_consequence(&self, consequence: &Consequence) -> Result<(), StoreError> {
         self.write_pasts(consequence.past.iter().cloned().collect()).await?;
-        self.write_change_records(std::slice::from_ref(&consequence.record)).await
+        self.write_change_records(&consequence.records).await
     }
 
     /// Tries again what waits, until the store is closed.
@@ -107,19 +107,20 @@ impl Inner {
     }
 
     pub(super) async fn repeat_page(&self, tasks: Vec<TaskDocument>) -> Result<usize, StoreError> {
-        let (mut pasts, mut records) = (Vec::new(), Vec::new());
+        let (mut pasts, mut records, mut changes) = (Vec::new(), Vec::new(), 0);
         for task in tasks {
             let corrupt =
                 |what: &str| StoreError::Corrupt { what: what.to_owned(), source: task.identity.clone().into() };
             let identity = Identity::parse(&task.identity).map_err(|_| corrupt("identity"))?;
             let Some(record) = &task.record else { continue };
-            records.push(record.to_record(&identity).ok_or_else(|| corrupt("log document"))?);
+            records.extend(record.to_records(&identity).ok_or_else(|| corrupt("log document"))?);
+            changes += 1;
             let changed_at = Timestamp::from_millis(task.changed_at);
             pasts.extend(task.replaced.map(|replaced| self.past_write(&identity, changed_at, replaced)));
         }
         self.write_pasts(pasts).await?;
         self.write_change_records(&records).await?;
-        Ok(records.len())
+        Ok(changes)
     }
 
     pub(super) async fn write_pasts(&self, pasts: Vec<Write>) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use super::bulk::{self, Op, Write, Written};
 use super::client::{NOTHING, unavailable};
 use super::indices::is_there;
 use super::{Inner, log_document, problem};
-use crate::model::{Record, RunId, Timestamp};
+use crate::model::{Record, RecordKind, RunId, Timestamp};
 use crate::store::StoreError;
 
 const DOING: &str = "writing records";
@@ -86,7 +86,11 @@ impl Inner {
 
     fn log_write(&self, record: &Record, op: Op) -> Write {
         let source = log_document::write(record, self.next_seq());
-        Write { index: self.names.logs_of(named_instant(record)), id: record.id.to_string(), op, source }
+        let index = match record.kind == RecordKind::Audit {
+            true => self.names.audit_of(record.time),
+            false => self.names.logs_of(named_instant(record)),
+        };
+        Write { index, id: record.id.to_string(), op, source }
     }
 
     /// Writes documents; one that finds another in its place, which is as good or newer, is done. Gives those that are refused, with the reason.

@@ -16,7 +16,7 @@ use crate::model::Timestamp;
 use crate::store::StoreError;
 
 /// The format of our mappings. It grows with each change of them.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// Above the templates that Elasticsearch brings, which use up to 200.
 const TEMPLATE_PRIORITY: u32 = 350;
 
@@ -31,6 +31,8 @@ pub(super) struct Names {
     logs: String,
     /// What the name of each month's results begins with.
     results: String,
+    /// What the name of each month's audit begins with.
+    audit: String,
 }
 
 impl Names {
@@ -41,6 +43,7 @@ impl Names {
             leases: format!("{index}-leases").into(),
             logs: format!("{index}-logs-"),
             results: format!("{index}-results-"),
+            audit: format!("{index}-audit-"),
         }
     }
 
@@ -59,9 +62,15 @@ impl Names {
         format!("{}*", self.results)
     }
 
+    /// Every index of ours that holds the audit.
+    pub(super) fn all_audit(&self) -> String {
+        format!("{}*", self.audit)
+    }
+
     /// All our indices.
     pub(super) fn all(&self) -> String {
-        format!("{},{},{},{}", self.tasks, self.leases, self.all_logs(), self.all_results())
+        let (logs, results, audit) = (self.all_logs(), self.all_results(), self.all_audit());
+        format!("{},{},{logs},{results},{audit}", self.tasks, self.leases)
     }
 
     /// The index for an instant: the same instant always has the same index, so that a record finds the one it replaces.
@@ -74,9 +83,14 @@ impl Names {
         of_month(&self.results, instant)
     }
 
-    /// The last moment of the month of an index; `None` for a name that is not of ours.
+    /// The index for audit records of an instant.
+    pub(super) fn audit_of(&self, instant: Timestamp) -> Arc<str> {
+        of_month(&self.audit, instant)
+    }
+
+    /// The last moment of the month of an index of the history or of the audit; `None` for a name that is not of ours.
     pub(super) fn logs_end(&self, index: &str) -> Option<Timestamp> {
-        month_end(index.strip_prefix(&self.logs)?)
+        month_end(index.strip_prefix(&self.logs).or(index.strip_prefix(&self.audit))?)
     }
 
     /// The same for an index of results.
@@ -158,7 +172,8 @@ pub(super) async fn prepare(
     const DOING: &str = "preparing the indices";
     let logs = (names.alias.to_string(), names.all_logs(), log_template(names, settings, !has_legacy));
     let results = (format!("{}-results", names.alias), names.all_results(), result_template(names, settings));
-    for (name, indices, template) in [logs, results] {
+    let audit = (format!("{}-audit", names.alias), names.all_audit(), audit_template(names, settings));
+    for (name, indices, template) in [logs, results, audit] {
         let _: Value = client.ask(DOING, Method::Put, format!("/_index_template/{name}"), Some(&template)).await?;
         let path = format!("/{indices}/_mapping?ignore_unavailable=true&allow_no_indices=true");
         let mapping = &template["template"]["mappings"];
@@ -208,6 +223,11 @@ fn log_template(names: &Names, settings: &Settings, with_alias: bool) -> Value {
 /// Results are in no alias: nobody searches them.
 fn result_template(names: &Names, settings: &Settings) -> Value {
     monthly_template(names.all_results(), settings, &result_mapping())
+}
+
+/// The audit is in no alias: who reads the history reads it not by chance.
+fn audit_template(names: &Names, settings: &Settings) -> Value {
+    monthly_template(names.all_audit(), settings, &log_mapping())
 }
 
 fn monthly_template(indices: String, settings: &Settings, mapping: &Value) -> Value {

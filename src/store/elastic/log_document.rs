@@ -12,13 +12,13 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::mappings::log_mapping;
-use crate::model::{EntryName, Identity, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp};
+use crate::model::{EntryName, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp};
 use crate::store::log_words::Looked;
 
 /// How much of a document that was refused is kept as a text, in bytes.
 const PARKED_MAX: usize = 1024 * 1024;
 /// What a client or a target brought, of any form.
-const FOREIGN: [&str; 3] = ["header", "body", "response"];
+const FOREIGN: [&str; 5] = ["header", "body", "response", "before", "after"];
 /// How a document of ours begins.
 const BEGIN: &str = "{\"record\":";
 /// Stands in the place of a policy that is in the extract.
@@ -106,7 +106,9 @@ fn target(url: &str) -> Option<String> {
 /// The same document with the JSON that others brought as text.
 pub(super) fn with_foreign_as_text(record: &Record) -> Record {
     rewritten(record, |name, value| {
-        let is_text = !matches!(name, "body" | "response") || value.get().starts_with('"') || value.get() == "null";
+        let is_text = !matches!(name, "body" | "response" | "before" | "after")
+            || value.get().starts_with('"')
+            || value.get() == "null";
         Some(if is_text { value.to_owned() } else { quoted(value.get()) })
     })
 }
@@ -138,7 +140,8 @@ fn rewritten(record: &Record, rewrite: impl Fn(&str, &RawValue) -> Option<Box<Ra
 #[derive(Deserialize)]
 struct Ours<'a> {
     r#type: Cow<'a, str>,
-    #[serde(borrow)]
+    /// An audit record may belong to no task.
+    #[serde(borrow, default)]
     identity: Cow<'a, str>,
     #[serde(borrow)]
     key: Option<Cow<'a, str>>,
@@ -170,7 +173,7 @@ pub(super) fn read(id: &str, source: &str) -> Option<Record> {
     let kind = RecordKind::parse(&document.r#type)?;
     Some(Record {
         id: RecordId::parse(id).unwrap_or_else(|| RecordId::from_bytes(foreign_id(id))),
-        identity: Identity::parse(&document.identity).ok()?,
+        identity: Record::identity_of(kind, &document.identity).ok()?,
         kind,
         run: extract.as_ref().and_then(|extract| extract.run_state(entry.clone(), kind)),
         settled: entry.zip(stretch).map(|(entry, stretch)| Settled { entry, stretch }),
@@ -213,7 +216,7 @@ fn as_given<'a>(source: &'a str, document: &Ours<'_>, policy: Option<&RawValue>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RunId;
+    use crate::model::{Identity, RunId};
 
     fn record(source: &str) -> Record {
         let (identity, entry) = (Identity::parse("t").unwrap(), EntryName::parse("e").unwrap());

@@ -81,11 +81,16 @@ impl Inner {
     /// A page of the records that match, after a cursor.
     pub(super) async fn search_logs(&self, query: &LogQuery, after: Option<&LogCursor>) -> Result<LogPage, StoreError> {
         let place = after.map(|cursor| Place::parse(cursor.place())).transpose()?;
-        let cleared = self.cleared(query.filter.identities.iter()).await?;
+        let of_audit = query.filter.is_of_audit();
+        let cleared = match of_audit {
+            true => Cleared::none(),
+            false => self.cleared(query.filter.identities.iter()).await?,
+        };
         let mut place = match place {
             Some(place) => place,
             None => {
-                Place { after: None, snapshot: self.open_snapshot_of_logs(SEARCHING, &self.names.searched()).await? }
+                let indices = if of_audit { self.names.all_audit() } else { self.names.searched() };
+                Place { after: None, snapshot: self.open_snapshot_of_logs(SEARCHING, &indices).await? }
             }
         };
         let read = self.read_page(query, &cleared, after.map(LogCursor::total), &mut place).await;

@@ -24,6 +24,13 @@ pub(super) struct Cleared {
     pub(super) are_all: bool,
 }
 
+impl Cleared {
+    /// No clear concerns the query.
+    pub(super) fn none() -> Self {
+        Self { marks: Vec::new(), are_all: true }
+    }
+}
+
 /// Where our own documents hold words, and where those written before they were taken apart.
 const WORD_FIELDS: [&str; 3] = ["record.text", "url", "message"];
 /// Where documents of the mirrored service hold the words of a response, a text or any JSON.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// make a conflict, nor add fields. Its words are searched through `record.text`.
 pub(super) fn log_mapping() -> Value {
     let mut mapping = json!({ "dynamic": "strict", "properties": { "record": { "properties": extract_fields() } } });
-    let fields = [contract_fields(), outcome_fields(), run_fields()];
+    let fields = [contract_fields(), outcome_fields(), run_fields(), audit_fields()];
     for (name, field) in fields.into_iter().filter_map(|fields| fields.as_object().cloned()).flatten() {
         mapping["properties"][name] = field;
     }
@@ -62,6 +62,16 @@ fn run_fields() -> Value {
         "backfill": keyword, "backfill_at_once": long, "callback": keyword, "callback_of": keyword,
         "result_size": long, "content_type": foreign_keyword(), "result_pieces": long, "result_truncated": boolean,
         "result_error": { "type": "text" }, "redirects": long, "last_url": foreign_keyword(),
+    })
+}
+
+/// What only audit records have. The states of what was changed are kept and not looked into.
+fn audit_fields() -> Value {
+    let (keyword, long) = (json!({ "type": "keyword" }), json!({ "type": "long" }));
+    json!({
+        "operation": keyword, "path": foreign_keyword(), "outcome": keyword, "source": keyword, "from": keyword, "object": keyword,
+        "name": foreign_keyword(), "before": kept(), "after": kept(),
+        "before_revision": long, "unlogged": long,
     })
 }
 

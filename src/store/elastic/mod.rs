@@ -57,8 +57,11 @@ use self::indices::Names;
 use self::leases::{LeaseCache, Moves};
 use self::outbox::Outbox;
 use self::register::RegisterCache;
+use super::{
+    AuditRetention, Pruned, RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search,
+    StoreError,
+};
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
-use super::{Pruned, RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
 use crate::clock::Clock;
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
@@ -157,8 +160,8 @@ impl CatalogStore for Elastic {
         self.inner.change(change).await
     }
 
-    async fn note(&self, record: Record) -> Result<(), StoreError> {
-        self.append(vec![record]).await
+    async fn note(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.append(records).await
     }
 
     fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
@@ -325,6 +328,11 @@ impl JournalStore for Elastic {
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
         self.inner.check_open()?;
         self.inner.prune(retention, settled_through).await
+    }
+
+    async fn prune_audit(&self, retention: AuditRetention) -> Result<Pruned, StoreError> {
+        self.inner.check_open()?;
+        self.inner.prune_audit(retention).await
     }
 
     async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {

@@ -64,7 +64,9 @@ impl Inner {
         after: Timestamp,
     ) -> Result<Vec<Option<NewestRun>>, StoreError> {
         let mut newest = vec![None; entries.len()];
-        for month in self.months(READING).await?.iter().rev().take_while(|month| month.end > after) {
+        for month in
+            self.months(READING, &self.names.all_logs()).await?.iter().rev().take_while(|month| month.end > after)
+        {
             let missing: Vec<usize> = (0..entries.len()).filter(|&entry| newest[entry].is_none()).collect();
             for entries_asked in missing.chunks(ENTRIES_MAX) {
                 let asked: Vec<&(Identity, EntryName)> = entries_asked.iter().map(|&entry| &entries[entry]).collect();

@@ -19,7 +19,8 @@ pub(super) struct Consequence {
     pub(super) identity: Identity,
     pub(super) changed_at: Timestamp,
     pub(super) past: Option<Write>,
-    pub(super) record: Record,
+    /// Its log document, and its audit record.
+    pub(super) records: Vec<Record>,
 }
 
 /// The consequences that are not written yet.

@@ -15,7 +15,7 @@ use super::runs::is_unfinished;
 use super::task_document::{MARK, Page};
 use super::{Inner, problem};
 use crate::model::{Identity, Timestamp};
-use crate::store::{Pruned, Retention, StoreError};
+use crate::store::{AuditRetention, Pruned, Retention, StoreError};
 
 const DOING: &str = "pruning the history";
 const MARKING: &str = "marking a deletion";
@@ -119,7 +119,7 @@ impl Inner {
         self.refresh_logs().await?;
         let cleared = self.prune_cleared(retention.step_max, settled).await?;
         let mut records = cleared;
-        let months = self.months(DOING).await?;
+        let months = self.months(DOING, &self.names.all_logs()).await?;
         let mut bytes: u64 = months.iter().map(|month| month.bytes).sum();
         let mut left = months.len();
         for month in &months {
@@ -144,9 +144,13 @@ impl Inner {
 
     async fn drop_month(&self, month: &Month) -> Result<(), StoreError> {
         self.mark_all(month.end).await?;
+        self.delete_month(month).await
+    }
+
+    async fn delete_month(&self, month: &Month) -> Result<(), StoreError> {
         self.client.do_or_find(DOING, Method::Delete, format!("/{}", month.index), NOTHING, is_missing).await?;
         self.months.forget(&month.index);
-        info!(index:% = month.index, records = month.records; "retention dropped a month of history");
+        info!(index:% = month.index, records = month.records; "retention dropped a month");
         Ok(())
     }
 
@@ -158,9 +162,27 @@ impl Inner {
         self.write_mark(ALL_TASKS, Mark { through: through.millis(), cleared_seq: 0 }).await
     }
 
-    /// The months of history, oldest first.
-    pub(super) async fn months(&self, doing: &'static str) -> Result<Vec<Month>, StoreError> {
-        let stats = self.stats(doing, &self.names.all_logs()).await?;
+    /// One step of pruning the audit: whole months go.
+    pub(super) async fn prune_audit(&self, retention: AuditRetention) -> Result<Pruned, StoreError> {
+        let months = self.months(DOING, &self.names.all_audit()).await?;
+        let mut bytes: u64 = months.iter().map(|month| month.bytes).sum();
+        let (mut left, mut records) = (months.len(), 0);
+        for month in &months {
+            let is_too_much = bytes > retention.bytes_max && left > 1;
+            if month.end >= retention.before && !is_too_much {
+                break;
+            }
+            self.delete_month(month).await?;
+            bytes -= month.bytes;
+            left -= 1;
+            records += month.records;
+        }
+        Ok(Pruned { records, more: false })
+    }
+
+    /// The months of history or of the audit, oldest first.
+    pub(super) async fn months(&self, doing: &'static str, indices: &str) -> Result<Vec<Month>, StoreError> {
+        let stats = self.stats(doing, indices).await?;
         let month = |(index, stats): (String, IndexStats)| {
             let end = self.names.logs_end(&index)?;
             Some(Month { end, records: stats.documents(), bytes: stats.used_bytes(), index })

@@ -66,11 +66,15 @@ pub(super) struct RecordDocument {
     pub(super) kind: String,
     pub(super) time: i64,
     pub(super) source: String,
+    /// The audit record of the same change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) audit: Option<Box<RecordDocument>>,
 }
 
 impl RecordDocument {
-    pub(super) fn of(record: &Record) -> Self {
+    pub(super) fn of(record: &Record, audit: Option<&Record>) -> Self {
         Self {
+            audit: audit.map(|audit| Box::new(Self::of(audit, None))),
             id: record.id.to_string(),
             kind: record.kind.as_str().to_owned(),
             time: record.time.millis(),
@@ -78,7 +82,14 @@ impl RecordDocument {
         }
     }
 
-    pub(super) fn to_record(&self, identity: &Identity) -> Option<Record> {
+    /// All that the change has to write; `None`: it cannot be read.
+    pub(super) fn to_records(&self, identity: &Identity) -> Option<Vec<Record>> {
+        let audit = self.audit.as_ref().map(|audit| audit.to_record(identity).ok_or(()));
+        let audit = audit.transpose().ok()?;
+        Some(std::iter::once(self.to_record(identity)?).chain(audit).collect())
+    }
+
+    fn to_record(&self, identity: &Identity) -> Option<Record> {
         Some(Record {
             id: RecordId::parse(&self.id)?,
             identity: identity.clone(),

@@ -104,7 +104,7 @@ impl Inner {
 
     /// The state that the change leads to, and what it replaces.
     fn next_state(&self, change: &Change, standing: Standing) -> Result<(Option<Seen>, TaskDocument), StoreError> {
-        let Change { identity, replaces, epoch, at, next, record } = change;
+        let Change { identity, replaces, epoch, at, next, record, audit } = change;
         let shard = Shard::of(identity);
         if standing.lease.is_none_or(|lease| lease.epoch != epoch.0) {
             return Err(StoreError::Fenced { shard, ours: *epoch });
@@ -131,7 +131,7 @@ impl Inner {
             changed_at: at.millis(),
             epoch: Some(epoch.0),
             revision,
-            record: Some(RecordDocument::of(record)),
+            record: Some(RecordDocument::of(record, audit.as_ref())),
             replaced,
         };
         Ok((seen, task))

@@ -72,6 +72,7 @@ impl Transfer for Elastic {
             Kind::Cleared => Ok(0),
             Kind::Marks => self.inner.count_of(&names.tasks, &json!({ "term": { "kind": MARK } })).await,
             Kind::Records => self.inner.count_of(&names.all_logs(), &json!({ "match_all": {} })).await,
+            Kind::Audit => self.inner.count_of(&names.all_audit(), &json!({ "match_all": {} })).await,
             Kind::Results => self.inner.count_of(&names.all_results(), &json!({ "match_all": {} })).await,
             Kind::Pauses => Ok(u64::from(self.inner.pauses().await?.version > 0)),
             Kind::Registers => Ok(self.inner.copied_registers().await?.len() as u64),
@@ -170,6 +171,7 @@ impl Inner {
             Kind::Leases => return send_whole(Items::Leases(self.all_leases().await?), pages).await,
             Kind::Revisions | Kind::Marks => self.names.tasks.to_string(),
             Kind::Cleared | Kind::Records => self.names.all_logs(),
+            Kind::Audit => self.names.all_audit(),
             Kind::Results => self.names.all_results(),
         };
         let body = self.question(kind, after).await?;
@@ -188,7 +190,7 @@ impl Inner {
             }),
             Kind::Marks => json!({ "query": { "term": { "kind": MARK } }, "sort": ["identity"] }),
             Kind::Results => json!({ "query": { "match_all": {} }, "sort": ["run_id", "number"] }),
-            Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Registers | Kind::Leases => {
+            Kind::Cleared | Kind::Records | Kind::Audit | Kind::Pauses | Kind::Registers | Kind::Leases => {
                 // Two nodes may have given the same number: what has that of the place is given again.
                 let begin = after.as_ref().and_then(|after| after.first()).unwrap_or(&Value::Null);
                 let mut filter = vec![json!({ "exists": { "field": "record.seq" } })];
@@ -240,6 +242,10 @@ impl Inner {
             Kind::Revisions => Items::Revisions(hits.iter().map(Hit::revision).collect::<Result<_, _>>()?),
             Kind::Marks => Items::Marks(hits.iter().map(Hit::mark).collect::<Result<_, _>>()?),
             Kind::Results => Items::Results(hits.iter().map(Hit::piece).collect::<Result<_, _>>()?),
+            Kind::Audit => {
+                let records = hits.iter().map(|hit| hit.record().map(|(record, _)| record));
+                Items::Records(records.collect::<Result<_, _>>()?)
+            }
             Kind::Cleared | Kind::Records | Kind::Pauses | Kind::Registers | Kind::Leases => {
                 let records = hits.iter().map(Hit::record).collect::<Result<Vec<_>, _>>()?;
                 let cleared = self.cleared_seqs(records.iter().map(|(record, _)| &record.identity)).await?;

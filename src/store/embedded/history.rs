@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
+use super::audit;
 use super::statements::{ALL_TASKS, Stored, reading, timestamp, writing};
 use crate::model::{
     EntryName, Identity, Prefixes, Record, RecordId, RecordKind, RunState, Settled, Stretch, Timestamp,
@@ -44,6 +45,10 @@ pub(super) fn append(database: &Connection, records: &[Record]) -> Stored<()> {
     let mut write = database.prepare_cached(&sql).map_err(writing)?;
     let delete = format!("DELETE FROM history WHERE id = ?1 AND coalesce(phase, {ENDED}) < ?2");
     for record in records {
+        if record.kind == RecordKind::Audit {
+            audit::append(database, record)?;
+            continue;
+        }
         if insert(&mut write, record)? > 0 {
             continue;
         }
@@ -58,7 +63,12 @@ pub(super) fn append(database: &Connection, records: &[Record]) -> Stored<()> {
 /// Writes records in place of those of the same id, with numbers of their own: they have to be later than the mark of a clear.
 pub(super) fn restore(database: &Connection, records: &[Record]) -> Stored<()> {
     let mut write = database.prepare_cached(&format!("INSERT OR REPLACE INTO history {VALUES}")).map_err(writing)?;
-    records.iter().try_for_each(|record| insert(&mut write, record).map(drop))
+    records.iter().try_for_each(|record| {
+        if record.kind == RecordKind::Audit {
+            return audit::append(database, record);
+        }
+        insert(&mut write, record).map(drop)
+    })
 }
 
 /// Gives how many rows it wrote.
@@ -94,6 +104,7 @@ pub(super) fn kind_code(kind: RecordKind) -> u8 {
         RecordKind::Skipped => 5,
         RecordKind::Missed => 6,
         RecordKind::Started => 7,
+        RecordKind::Audit => 8,
     }
 }
 

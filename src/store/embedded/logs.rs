@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 
+use super::audit;
 use super::history::{RECORD, RUN_KINDS, covered, kind_code};
 use super::runs::record_of_any_task;
 use super::statements::{Stored, reading};
@@ -30,16 +31,17 @@ pub(super) fn search(
     // One view for the mark, the rows and their documents.
     let view = database.unchecked_transaction().map_err(reading)?;
     let place = after.map(|cursor| RowPlace::parse(cursor.place(), STORE)).transpose()?;
+    let table = if query.filter.is_of_audit() { audit::AS_HISTORY } else { "history" };
     let newest = match place {
         Some(place) => place.newest,
-        None => newest_row(database)?,
+        None => newest_row(database, table)?,
     };
     let sql = Sql::of(query, newest, place);
     let mut rows = database.prepare_cached(&sql.text).map_err(reading)?;
     let mut rows = rows.query(params_from_iter(&sql.values)).map_err(reading)?;
     let mut page = PageInWork::new(query, after.is_none());
     let mut looked_at = 0;
-    let mut documents = Documents::prepare(database)?;
+    let mut documents = Documents::prepare(database, table)?;
     let ran_out = loop {
         if page.is_done() {
             break false;
@@ -56,8 +58,9 @@ pub(super) fn search(
     Ok(page.finish(after.map(LogCursor::total), newest, ran_out))
 }
 
-fn newest_row(database: &Connection) -> Stored<i64> {
-    database.query_row("SELECT coalesce(max(seq), 0) FROM history", [], |row| row.get(0)).map_err(reading)
+fn newest_row(database: &Connection, table: &str) -> Stored<i64> {
+    let sql = format!("SELECT coalesce(max(seq), 0) FROM {table}");
+    database.query_row(&sql, [], |row| row.get(0)).map_err(reading)
 }
 
 /// What is known of a page while its rows are read.
@@ -118,8 +121,8 @@ struct Documents<'a> {
 }
 
 impl<'a> Documents<'a> {
-    fn prepare(database: &'a Connection) -> Stored<Self> {
-        let sql = format!("SELECT {RECORD}, identity FROM history WHERE seq = ?1");
+    fn prepare(database: &'a Connection, table: &str) -> Stored<Self> {
+        let sql = format!("SELECT {RECORD}, identity FROM {table} WHERE seq = ?1");
         Ok(Self { select: database.prepare_cached(&sql).map_err(reading)? })
     }
 
@@ -139,13 +142,18 @@ struct Sql {
 
 impl Sql {
     fn of(query: &LogQuery, newest: i64, place: Option<RowPlace>) -> Self {
-        let key = if query.sort.is_by_instant() { "coalesce(last, time)" } else { "time" };
+        let of_audit = query.filter.is_of_audit();
+        // What happened is what an audit record belongs to.
+        let key = if query.sort.is_by_instant() && !of_audit { "coalesce(last, time)" } else { "time" };
+        let table = if of_audit { audit::AS_HISTORY } else { "history" };
         let mut sql =
-            Self { text: format!("SELECT seq, {key} FROM history WHERE seq <= ?"), values: vec![newest.into()] };
-        // What a clear has hidden.
-        sql.text.push_str(
-            " AND seq > coalesce((SELECT deletions.seq FROM deletions WHERE deletions.identity = history.identity), 0)",
-        );
+            Self { text: format!("SELECT seq, {key} FROM {table} WHERE seq <= ?"), values: vec![newest.into()] };
+        if !of_audit {
+            // What a clear has hidden.
+            sql.text.push_str(
+                " AND seq > coalesce((SELECT deletions.seq FROM deletions WHERE deletions.identity = history.identity), 0)",
+            );
+        }
         sql.add_columns(query);
         let (direction, beyond, at_most) =
             if query.sort.is_descending() { ("DESC", "<", "<=") } else { ("ASC", ">", ">=") };

@@ -3,6 +3,7 @@
 //! One thread writes. It takes what waits, carries it out in one transaction, and answers all of it after one commit: so
 //! concurrent callers share one fsync. Readers have connections of their own and never wait for the writer.
 
+mod audit;
 mod checkpoint;
 mod folder;
 mod history;
@@ -30,8 +31,11 @@ use self::folder::{Folder, unavailable};
 use self::operation::Operation;
 use self::reader::Readers;
 use self::writer::Writer;
+use super::{
+    AuditRetention, Pruned, RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search,
+    StoreError,
+};
 use super::{CatalogStore, Change, Found, JournalStore, LeaseStore, LogCursor, LogPage, LogQuery, NewestRun, Outcome};
-use super::{Pruned, RegisterName, RegisterStore, Registered, ResultStore, Retention, RunQuery, Search, StoreError};
 use crate::model::{Claim, EntryName, Epoch, Identity, Lease, Pauses, Record, Revision, RunId, ShardSet, Timestamp};
 
 /// How many pieces of results may wait to be written, in memory. Further ones wait for a place.
@@ -88,8 +92,8 @@ impl CatalogStore for Embedded {
         self.write(|answer| Operation::Change(Box::new(change), answer)).await
     }
 
-    async fn note(&self, record: Record) -> Result<(), StoreError> {
-        self.write(|answer| Operation::Append(vec![record], answer)).await
+    async fn note(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.write(|answer| Operation::Append(records, answer)).await
     }
 
     fn revisions(&self, shards: ShardSet, ended_after: Timestamp) -> mpsc::Receiver<Result<Vec<Revision>, StoreError>> {
@@ -261,6 +265,10 @@ impl JournalStore for Embedded {
 
     async fn prune(&self, retention: Retention, settled_through: Timestamp) -> Result<Pruned, StoreError> {
         self.write(|answer| Operation::Prune(retention, settled_through, answer)).await
+    }
+
+    async fn prune_audit(&self, retention: AuditRetention) -> Result<Pruned, StoreError> {
+        self.write(|answer| Operation::PruneAudit(retention, answer)).await
     }
 
     async fn deleted_through(&self, identities: &[Identity]) -> Result<Vec<Timestamp>, StoreError> {

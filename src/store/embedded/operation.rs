@@ -5,10 +5,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::folder::unavailable;
-use super::{history, prune, results, statements, transfer};
+use super::{audit, history, prune, results, statements, transfer};
 use crate::model::{Claim, Epoch, Identity, Lease, Pauses, Record, RunId, ShardSet, Timestamp};
 use crate::store::transfer::Items;
-use crate::store::{Change, Pruned, RegisterName, Registered, Retention, StoreError};
+use crate::store::{AuditRetention, Change, Pruned, RegisterName, Registered, Retention, StoreError};
 
 /// Where the result goes, once it is durable.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -23,6 +23,7 @@ pub(super) enum Operation {
     Release(Vec<Claim>, Answer<()>),
     Clear(Identity, Timestamp, Answer<()>),
     Prune(Retention, Timestamp, Answer<Pruned>),
+    PruneAudit(AuditRetention, Answer<Pruned>),
     ForgetRevisions(Timestamp, Answer<u64>),
     SetPauses(Pauses, Answer<bool>),
     SetRegister(RegisterName, Registered, Answer<bool>),
@@ -41,8 +42,10 @@ impl Operation {
     /// Long ones: at most one of them goes into a transaction, or a few pieces, so that a put never waits behind many.
     pub(super) fn is_bulk(&self) -> bool {
         match self {
-            Self::Append(records, _) => records.len() > 1,
+            // What a change notes is its log document and its audit record.
+            Self::Append(records, _) => records.len() > 2,
             Self::Prune(..)
+            | Self::PruneAudit(..)
             | Self::ForgetRevisions(..)
             | Self::PutPiece(..)
             | Self::PruneResults(..)
@@ -73,7 +76,9 @@ impl Operation {
             Self::ForgetRevisions(_, answer) => drop(answer.send(Err(error))),
             Self::Take(_, _, answer) => drop(answer.send(Err(error))),
             Self::SetPauses(_, answer) | Self::SetRegister(_, _, answer) => drop(answer.send(Err(error))),
-            Self::Prune(_, _, answer) | Self::PruneResults(_, _, _, answer) => drop(answer.send(Err(error))),
+            Self::Prune(_, _, answer) | Self::PruneAudit(_, answer) | Self::PruneResults(_, _, _, answer) => {
+                drop(answer.send(Err(error)));
+            }
             Self::Append(_, answer)
             | Self::Defer(_, _, _, _, answer)
             | Self::PutPiece(_, _, _, answer)
@@ -113,6 +118,9 @@ impl Operation {
             Self::Prune(retention, settled_through, answer) => {
                 let prune = |database: &_| prune::prune(database, retention, settled_through);
                 reply(answer, whole(database, prune))
+            }
+            Self::PruneAudit(retention, answer) => {
+                reply(answer, whole(database, |database| audit::prune(database, retention)))
             }
             Self::Restore(items, answer) => {
                 reply(answer, whole(database, |database| transfer::restore(database, &items)))

@@ -3,8 +3,8 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::results;
 use super::statements::{ALL_TASKS, Stored, writing};
+use super::{audit, results};
 use crate::model::Timestamp;
 use crate::store::{Pruned, Retention};
 
@@ -13,8 +13,9 @@ const VACUUMED_MAX: usize = 512;
 
 pub(super) fn prune(database: &Connection, retention: Retention, settled_through: Timestamp) -> Stored<Pruned> {
     let cleared = prune_cleared(database, retention.step_max, settled_through)?;
-    // Results have a limit of their own.
-    let is_too_large = used_bytes(database)?.saturating_sub(results::bytes(database)?) > retention.bytes_max;
+    // Results and the audit have limits of their own.
+    let others = results::bytes(database)? + audit::bytes(database)?;
+    let is_too_large = used_bytes(database)?.saturating_sub(others) > retention.bytes_max;
     let before = if is_too_large { Timestamp::FAR_FUTURE } else { retention.before };
     let old = prune_old(database, before, retention.step_max, settled_through)?;
     if cleared + old > 0 {

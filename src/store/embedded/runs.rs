@@ -91,7 +91,8 @@ fn found(database: &Connection, page: impl Iterator<Item = i64>, counted: usize)
 /// Reads [`RECORD`] and the identity behind it.
 pub(super) fn record_of_any_task(row: &Row<'_>) -> Stored<Record> {
     let name: String = row.get(10).map_err(reading)?;
-    let identity = Identity::parse(&name).map_err(|error| corrupt(&format!("record of {name:?}"), error))?;
+    let kind = kind_of(row, 1).map_err(reading)?;
+    let identity = Record::identity_of(kind, &name).map_err(|error| corrupt(&format!("record of {name:?}"), error))?;
     history::record(row, &identity).map_err(reading)
 }
 

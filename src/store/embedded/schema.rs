@@ -116,6 +116,23 @@ CREATE TABLE registers (
 );
 INSERT INTO registers (name, version, text) SELECT 'cluster', version, text FROM register;
 DROP TABLE register;
+", "
+-- Who did what. Apart from the history: no clear and no limit of the history reaches it, and no search of a task's log.
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    -- Empty for what concerns no task.
+    identity TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    source TEXT NOT NULL
+);
+CREATE INDEX audit_time ON audit (time);
+CREATE INDEX audit_identity ON audit (identity, time);
+-- How many bytes all documents have: a sum would read them all.
+CREATE TABLE audit_size (
+    bytes INTEGER NOT NULL
+);
+INSERT INTO audit_size (bytes) VALUES (0);
 "];
 
 /// Brings a database to the newest version. A file that is not ours, or is newer than this program, is refused.

@@ -32,7 +32,7 @@ pub(super) fn corrupt(what: &str, source: impl Into<BoxError>) -> StoreError {
 }
 
 pub(super) fn change(database: &Connection, change: &Change) -> Stored<u64> {
-    let Change { identity, replaces, epoch, at, next, record } = change;
+    let Change { identity, replaces, epoch, at, next, record, audit } = change;
     check_epoch(database, Shard::of(identity), *epoch)?;
     let in_force = number_in_force(database, identity)?;
     if in_force != *replaces {
@@ -48,6 +48,7 @@ pub(super) fn change(database: &Connection, change: &Change) -> Stored<u64> {
         None => in_force.unwrap_or_default(),
     };
     history::append(database, std::slice::from_ref(record))?;
+    history::append(database, audit.as_slice())?;
     Ok(number)
 }
 

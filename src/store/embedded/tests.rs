@@ -16,7 +16,7 @@ fn refusal(path: &Path) -> String {
 #[tokio::test]
 async fn what_was_written_is_there_after_a_reopen() {
     let (store, folder) = open_new();
-    store.note(conformance::note(RecordKind::Put, "a", conformance::at(0))).await.unwrap();
+    store.note(vec![conformance::note(RecordKind::Put, "a", conformance::at(0))]).await.unwrap();
     store.close().await.unwrap();
 
     let store = Embedded::open(folder.path()).unwrap();
@@ -58,7 +58,7 @@ async fn a_reader_works_beside_the_writer_and_cannot_write() {
     let (store, folder) = open_new();
     let reader = Embedded::open_read_only(folder.path()).unwrap();
 
-    store.note(conformance::note(RecordKind::Put, "a", conformance::at(0))).await.unwrap();
+    store.note(vec![conformance::note(RecordKind::Put, "a", conformance::at(0))]).await.unwrap();
 
     assert_eq!(conformance::kinds(&reader, conformance::all_of("a")).await, [RecordKind::Put]);
     assert!(matches!(reader.append(Vec::new()).await, Err(StoreError::Refused(_))));

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, ToSql, params};
 use tokio::sync::mpsc;
 
 use super::Embedded;
+use super::audit;
 use super::history::{self, RECORD};
 use super::operation::Operation;
 use super::reader::Readers;
@@ -52,6 +53,7 @@ impl Transfer for Embedded {
             Kind::Cleared => return Ok(0),
             Kind::Marks => "SELECT count(*) FROM deletions",
             Kind::Records => "SELECT count(*) FROM history",
+            Kind::Audit => "SELECT count(*) FROM audit",
             Kind::Results => "SELECT count(*) FROM results",
             Kind::Pauses => "SELECT count(*) FROM pauses",
             Kind::Registers => "SELECT count(*) FROM registers WHERE name <> 'cluster'",
@@ -94,6 +96,7 @@ fn page(database: &Connection, kind: Kind, after: Option<&Position>) -> Stored<O
         Kind::Cleared => records(database, CLEARED, after),
         Kind::Marks => marks(database, after),
         Kind::Records => records(database, NOT_CLEARED, after),
+        Kind::Audit => records(database, &format!("FROM {} WHERE true", audit::AS_HISTORY), after),
         Kind::Results => pieces(database, after),
         Kind::Pauses | Kind::Registers | Kind::Leases if after.is_some() => Ok(None),
         Kind::Pauses => {

@@ -10,13 +10,13 @@ use super::{MemoryStore, Row, STORE, Tables};
 use crate::model::{EntryName, Identity, Record, RecordKind, RunId, RunState, Shard, ShardSet, Timestamp};
 use crate::store::listed::listed;
 use crate::store::log_cursor::RowPlace;
+use crate::store::{AuditRetention, Pruned, Retention, RunQuery, Search, StoreError};
 use crate::store::{Found, JournalStore, LogCursor, LogPage, LogQuery, LogTotal, NewestRun, Outcome};
-use crate::store::{Pruned, Retention, RunQuery, Search, StoreError};
 
 impl Tables {
     pub(super) fn append(&mut self, record: Record) {
         let record = with_run(record);
-        match self.records.iter_mut().find(|other| other.record.id == record.id) {
+        match self.rows(record.kind == RecordKind::Audit).iter_mut().find(|other| other.record.id == record.id) {
             Some(other) if other.record.phase() > record.phase() => {}
             Some(other) => {
                 // What comes after a clear is found; what was cleared and comes again is not.
@@ -29,7 +29,13 @@ impl Tables {
 
     pub(super) fn push(&mut self, record: Record) {
         self.newest_row += 1;
-        self.records.push(Row { seq: self.newest_row, record: with_run(record), is_cleared: false });
+        let row = Row { seq: self.newest_row, record: with_run(record), is_cleared: false };
+        self.rows(row.record.kind == RecordKind::Audit).push(row);
+    }
+
+    /// The rows of the audit, or of the history.
+    fn rows(&mut self, of_audit: bool) -> &mut Vec<Row> {
+        if of_audit { &mut self.audit } else { &mut self.records }
     }
 
     fn runs(&self) -> impl Iterator<Item = &Row> {
@@ -95,7 +101,8 @@ impl JournalStore for MemoryStore {
         let place = after.as_ref().map(|cursor| RowPlace::parse(cursor.place(), STORE)).transpose()?;
         let newest = place.map_or(tables.newest_row, |place| place.newest);
         let order = |row: &Row| (query.sort.key_of(&row.record).millis(), row.seq);
-        let visible = tables.records.iter().filter(|row| !row.is_cleared && row.seq <= newest);
+        let rows = if query.filter.is_of_audit() { &tables.audit } else { &tables.records };
+        let visible = rows.iter().filter(|row| !row.is_cleared && row.seq <= newest);
         let mut found: Vec<&Row> = visible.filter(|row| query.filter.matches(&row.record)).collect();
         found.sort_by(|one, other| query.sort.compare(&order(one), &order(other)));
         let total = after.as_ref().map_or(LogTotal::counted(found.len(), false), LogCursor::total);
@@ -213,6 +220,20 @@ impl JournalStore for MemoryStore {
             !goes
         });
         tables.pruned_through = newest;
+        Ok(Pruned { records: deleted as u64, more: deleted == retention.step_max })
+    }
+
+    async fn prune_audit(&self, retention: AuditRetention) -> Result<Pruned, StoreError> {
+        let mut tables = self.write()?;
+        let bytes = |rows: &[Row]| rows.iter().map(|row| row.record.source.len() as u64).sum::<u64>();
+        let mut deleted = 0;
+        while deleted < retention.step_max
+            && let Some(oldest) = tables.audit.first()
+            && (oldest.record.time < retention.before || bytes(&tables.audit) > retention.bytes_max)
+        {
+            tables.audit.remove(0);
+            deleted += 1;
+        }
         Ok(Pruned { records: deleted as u64, more: deleted == retention.step_max })
     }
 

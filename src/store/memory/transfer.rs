@@ -93,6 +93,7 @@ impl Tables {
             Kind::Cleared => records(&|row| row.is_cleared && may_be_asked_for(&row.record)),
             Kind::Marks => Items::Marks(self.marks()),
             Kind::Records => records(&|row| !row.is_cleared),
+            Kind::Audit => Items::Records(self.audit.iter().map(|row| row.record.clone()).collect()),
             Kind::Results => Items::Results(self.stored_pieces()),
             Kind::Pauses => Items::Pauses(Some(self.pauses.clone()).filter(|it| it.version > 0).into_iter().collect()),
             Kind::Registers => {
@@ -152,6 +153,7 @@ impl Tables {
 
     fn restore_record(&mut self, record: Record) {
         self.records.retain(|row| row.record.id != record.id);
+        self.audit.retain(|row| row.record.id != record.id);
         self.push(record);
     }
 

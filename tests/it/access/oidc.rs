@@ -66,6 +66,11 @@ async fn a_token_opens_what_its_role_allows_and_what_is_done_bears_the_name_in_i
     let denied = with_token(&viewer, &node, Method::POST, "/delete", json!({ "identity": "of-ann" })).await;
     assert_eq!(denied.status, 403);
     assert_eq!(denied.json()["msg"], "this needs the role write, and `oidc:ann` has the role read");
+    let admin = rsa.token("rsa", &issuer.claims(json!({ "roles": "admins" })));
+    let query = json!({ "type": "audit", "identity": "of-ann", "sort": "time_asc" });
+    let audit = with_token(&admin, &node, Method::POST, "/logs/search", query).await.json();
+    let noted = &audit["data"]["logs"][0]["log"];
+    assert_eq!((&noted["by"], &noted["source"]), (&json!("oidc:Ann Lee"), &json!("token")), "{audit}");
     let stranger = curve.token("curve", &issuer.claims(json!({ "roles": ["others"] })));
     let refused = all(&stranger, &node).await;
     assert_eq!(refused.status, 403, "whoever has no role here has none at all");

@@ -106,7 +106,7 @@ fn change(
     next: Option<Revision>,
     kind: RecordKind,
 ) -> Change {
-    Change { identity: identity(name), replaces, epoch, at, next, record: change_record(kind, name, at) }
+    Change { identity: identity(name), replaces, epoch, at, next, record: change_record(kind, name, at), audit: None }
 }
 
 fn change_record(kind: RecordKind, name: &str, time: Timestamp) -> Record {

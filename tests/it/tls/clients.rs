@@ -130,6 +130,10 @@ async fn a_certificate_that_a_rule_names_stands_in_place_of_a_key_and_others_do_
 
     let (_, put) = guarded.post(&node, ci(), &[], "/put", of("team-a/x")).await;
     assert_eq!(put["error"], 0, "{put}");
+    let query = json!({ "type": "audit", "identity": "team-a/x" }).to_string();
+    let (_, audit) = guarded.post(&node, ann(), &[], "/logs/search", query).await;
+    let noted = &audit["data"]["logs"][0]["log"];
+    assert_eq!((&noted["by"], &noted["source"]), (&json!("cert:spiffe://ours/ci"), &json!("certificate")), "{audit}");
     let (status, refused) = guarded.post(&node, ci(), &[], "/put", of("team-b/x")).await;
     assert_eq!(status, 403);
     assert_eq!(
