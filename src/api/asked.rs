@@ -118,14 +118,14 @@ where
         .then(move |path, method, full: FullPath, query, headers, asker, api: Api, body, stream| {
             let handler = handler.clone();
             let head = Head { method, whole_path: full.as_str().to_owned(), path, query, headers, asker, body };
-            // In a box: each filter around it holds it, and would be as large on the stack.
-            async move {
+            let answered = async move {
                 match take_in(&api, head, stream).await {
                     Ok((services, asked, _place)) => routing::answer(services, asked, place, handler, refuse).await,
                     Err(error) => refuse(error),
                 }
-            }
-            .boxed()
+            };
+            // Boxed: each filter around it would be as large as the largest handler, and so would each connection.
+            answered.boxed()
         })
 }
 

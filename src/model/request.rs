@@ -23,6 +23,12 @@ pub enum RequestError {
         /// The longest URL allowed, in bytes.
         max: usize,
     },
+    /// The URL holds a character that no text of it may hold.
+    #[error("holds the control character `{shown}`, expected it percent-encoded or left out")]
+    UrlControl {
+        /// The character, escaped.
+        shown: String,
+    },
     /// The URL cannot be read.
     #[error("is not a URL ({reason}), expected one such as `https://example.com/path`")]
     UrlUnreadable {
@@ -55,6 +61,10 @@ impl TargetUrl {
     pub fn parse(text: &str) -> Result<Self, RequestError> {
         if text.len() > Self::LEN_MAX {
             return Err(RequestError::UrlTooLong { len: text.len(), max: Self::LEN_MAX });
+        }
+        // A parser of URLs passes over some of them: what is sent would be another text than what is shown.
+        if let Some(control) = text.chars().find(|letter| letter.is_control()) {
+            return Err(RequestError::UrlControl { shown: control.escape_default().to_string() });
         }
         let url = Url::parse(text).map_err(|error| RequestError::UrlUnreadable { reason: error.to_string() })?;
         match url.scheme() {

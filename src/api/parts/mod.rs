@@ -218,6 +218,7 @@ where
                 let body = body::collect(stream, head, QUESTION_MAX, api.settings.body_timeout).await?;
                 handler(services, part, body, peer).await
             };
+            // Boxed, as the handlers of clients are.
             async move { reply::into_reply(answered.await) }.boxed()
         })
 }

@@ -47,6 +47,7 @@ async fn a_path_is_what_it_says_and_nothing_is_made_of_it() {
         "/put%ff",
         "/%c0%af/put",
         "/%ef%bb%bfput",
+        "/put\u{feff}",
     ];
     for path in others {
         assert_eq!(answered(&node, put(path).as_bytes()).await, [404], "{path}");
@@ -56,7 +57,7 @@ async fn a_path_is_what_it_says_and_nothing_is_made_of_it() {
         assert_eq!(answered(&node, put(path).as_bytes()).await, [200], "{path}");
     }
     assert_eq!(answered(&node, put("http://elsewhere/put").as_bytes()).await, [403], "a name that leads here");
-    for path in ["/put\0", "/\0put", "/put\x7f", "/put x", "/put\u{feff}"] {
+    for path in ["/put\0", "/\0put", "/put\x7f", "/put x"] {
         assert_eq!(answered(&node, put(path).as_bytes()).await, [400], "{path:?}");
     }
     node.stop().await;

@@ -24,21 +24,22 @@ async fn each_outcome_is_counted_once_and_a_start_begins_at_nothing() {
     let quick = |settings: &mut NodeSettings| settings.engine.misfire_grace = Duration::from_secs(1);
     let node = BoxedNode::start_with(quick).await;
     let entry = |at: &str, path: &str| json!({ "at": at, "url": target.url(path) });
-    post_ok(&node.base, "/put", put("first", json!({ "a": entry(&in_ms(200), "/a") }))).await;
+    post_ok(&node.base, "/put", put("first", json!({ "a": entry(&in_ms(2_000), "/a") }))).await;
     assert_eq!(outcomes(&scrape_until(&node.base, |read| outcomes(read)[0] == 1.0).await), [1.0, 0.0, 0.0, 0.0]);
     // Two instants pass while it is down: the policy of one skips it, the other is too old by then.
-    let at = in_ms(3_000);
+    let passes_at = SystemClock.now().plus(Duration::from_secs(8));
+    let at = passes_at.to_string();
     let skipped = json!({ "at": at, "url": target.url("/skipped"), "misfire": "skip" });
     let missed = json!({ "at": at, "url": target.url("/missed"), "catch_up_window": "1s" });
     post_ok(&node.base, "/put", put("passed", json!({ "skipped": skipped, "missed": missed }))).await;
     let folder = node.stop().await;
     // The time that passes is the case under test.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(passes_at.plus(Duration::from_secs(3)).since(SystemClock.now())).await;
 
     let node = BoxedNode::start_in(folder, quick).await;
     let retry = json!({ "attempts_max": 2, "backoff": { "initial": "100ms" } });
-    let failing = json!({ "at": in_ms(300), "url": target.url("/status/503"), "retry": retry });
-    let entries = json!({ "a": entry(&in_ms(300), "/a"), "b": entry(&in_ms(300), "/b"), "c": failing });
+    let failing = json!({ "at": in_ms(2_000), "url": target.url("/status/503"), "retry": retry });
+    let entries = json!({ "a": entry(&in_ms(2_000), "/a"), "b": entry(&in_ms(2_000), "/b"), "c": failing });
     post_ok(&node.base, "/put", put("second", entries)).await;
 
     let ended = |read: &crate::support::Exposition| outcomes(read).iter().sum::<f64>() >= 5.0;
@@ -67,7 +68,7 @@ async fn what_is_under_way_is_told_as_it_stands() {
         settings.shutdown_grace = Duration::ZERO;
     };
     let node = BoxedNode::start_with(narrow).await;
-    let at = in_ms(300);
+    let at = in_ms(2_000);
     let hanging = |number: usize| (format!("e{number}"), json!({ "at": at, "url": target.url("/hang") }));
     let mut entries: serde_json::Map<String, serde_json::Value> = (0..3).map(hanging).collect();
     entries.insert("later".to_owned(), json!({ "cron_time": "0 0 0 1 1 *", "url": target.url("/") }));
@@ -76,7 +77,11 @@ async fn what_is_under_way_is_told_as_it_stands() {
     post_ok(&node.base, "/put", put("t", entries.into())).await;
 
     let waiting = |read: &crate::support::Exposition, reason| read.sum("schedule_runs_waiting", &[("reason", reason)]);
-    let read = scrape_until(&node.base, |read| waiting(read, "limit") == 2.0 && waiting(read, "retry") == 1.0).await;
+    let read = scrape_until(&node.base, |read| {
+        let is_told = waiting(read, "limit") == 2.0 && waiting(read, "retry") == 1.0;
+        is_told && read.sum("schedule_entries", &[]) == 1.0
+    })
+    .await;
     let gauges =
         ["in_flight", "in_flight_limit", "in_flight_per_host_limit", "hosts", "entries", "tasks", "fires_unsettled"];
     let gauges = gauges.map(|name| read.sum(&format!("schedule_{name}"), &[]));

@@ -24,7 +24,7 @@ const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDl6FOH3P1hxg=";
 const UNKNOWN: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn soon() -> String {
-    SystemClock.now().plus(Duration::from_millis(300)).to_string()
+    SystemClock.now().plus(Duration::from_secs(2)).to_string()
 }
 
 async fn put(node: &BoxedNode, identity: &str, entry: &Value) {
@@ -34,17 +34,28 @@ async fn put(node: &BoxedNode, identity: &str, entry: &Value) {
 
 /// The record of the one run of a task, once it is there.
 async fn record(node: &BoxedNode, identity: &str) -> Value {
+    records(node, identity, 1).await.remove(0)
+}
+
+/// The messages of so many runs of a task, once they have ended.
+async fn messages(node: &BoxedNode, identity: &str, count: usize) -> Vec<String> {
+    let records = records(node, identity, count).await;
+    records.iter().map(|record| record["message"][0].as_str().unwrap().to_owned()).collect()
+}
+
+async fn records(node: &BoxedNode, identity: &str, count: usize) -> Vec<Value> {
     let search = json!({ "identity": [identity], "type": ["success", "error"] }).to_string();
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
         loop {
             let mut answer = post_ok(&node.base, "/logs/search", search.clone()).await;
-            if let Some(log) = answer["data"]["logs"].get_mut(0) {
-                return log["log"].take();
+            let logs = answer["data"]["logs"].as_array_mut().expect("a list of records");
+            if logs.len() >= count {
+                return logs.iter_mut().map(|log| log["log"].take()).collect();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    waited.await.expect("the run ends")
+    waited.await.expect("the runs end")
 }
 
 fn case(arrival: &Arrival, secret: &str) -> Value {

@@ -25,10 +25,10 @@ fn auth(server: &Double, id: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_fires_share_a_token_and_one_that_is_not_taken_is_asked_for_anew_by_the_next_attempt() {
     let (node, target, server) = (BoxedNode::start().await, Target::start().await, token_server().await);
-    let (at, ok) = (soon(), target.url("/ok"));
-    for number in 0..20 {
-        put(&node, &format!("t{number}"), &json!({ "at": at, "url": ok, "auth": auth(&server, "a") })).await;
-    }
+    let entry = json!({ "at": soon(), "url": target.url("/ok"), "auth": auth(&server, "a") });
+    let entries: serde_json::Map<String, Value> = (0..20).map(|number| (format!("e{number}"), entry.clone())).collect();
+    let body = json!({ "identity": "many", "time_zone": "UTC", "start": true, "entries": entries });
+    post_ok(&node.base, "/put", body.to_string()).await;
     let arrivals = target.wait_until(|arrivals| arrivals.len() == 20).await;
     assert!(arrivals.iter().all(|arrival| arrival.header("authorization") == "Bearer t1"));
     let asked = server.arrivals();
