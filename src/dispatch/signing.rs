@@ -1,4 +1,4 @@
-//! Signs requests by Standard Webhooks (https://www.standardwebhooks.com). Pure.
+//! Signs requests by Standard Webhooks (<https://www.standardwebhooks.com>). Pure.
 
 use std::fmt;
 

@@ -68,6 +68,9 @@ class TheThreatModel(unittest.TestCase):
         found = set()
         for file in sources:
             attribute = r"#\[(?:tokio::)?test[^\n]*\]\s+(?:#\[[^\n]*\s+)*(?:async )?fn|    def"
+            if file.parent.name == "conformance":
+                # Tests that `store_conformance!` makes for each store.
+                attribute += r"|pub\(crate\) async fn"
             found.update(re.findall(rf"(?:{attribute}) (\w+)\(", file.read_text(encoding="utf-8")))
         # Names of tests are sentences: no setting and no file has as many words.
         named = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`", self.TEXT))

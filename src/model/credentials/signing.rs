@@ -1,4 +1,4 @@
-//! Keys of Standard Webhooks (https://www.standardwebhooks.com).
+//! Keys of Standard Webhooks (<https://www.standardwebhooks.com>).
 
 use std::fmt;
 use std::ops::RangeInclusive;
