@@ -144,6 +144,7 @@ impl RunLoop {
                 return;
             }
             self.finished.add(self.agenda.take_finished());
+            self.status.entries.store(self.agenda.len(), Ordering::Relaxed);
             self.give_shards();
             self.answer_holds();
             if self.change_pauses() {
